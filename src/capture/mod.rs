@@ -1,0 +1,1 @@
+//! From a file, a pipe or an interface to batches of frames.

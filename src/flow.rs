@@ -1,0 +1,119 @@
+//! Who talks to whom. In: addresses and ports of a packet. Out: keys that both directions share.
+//!
+//! The rule: a flow is both endpoints, the overlay that carried them, and the machine that saw them;
+//! equal inner addresses of two overlays or of two machines never merge.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
+
+/// Number of shards that flows are spread over. It never depends on the thread count, so that limits
+/// which count per shard act the same everywhere.
+pub const SHARDS: usize = 64;
+
+/// An address and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// The address on the wire.
+    pub addr: IpAddr,
+    /// The port; 0 where the protocol has none.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// Makes an endpoint.
+    #[must_use]
+    pub const fn new(addr: IpAddr, port: u16) -> Self {
+        Self { addr, port }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// `10.0.0.1:80`, and `[::1]:443` for IPv6 (RFC 3986, section 3.2.2).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.addr {
+            IpAddr::V4(addr) => write!(f, "{addr}:{}", self.port),
+            IpAddr::V6(addr) => write!(f, "[{addr}]:{}", self.port),
+        }
+    }
+}
+
+/// The overlay that a packet travelled in: a hash over the outer VLAN and tunnel ids, 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Overlay(pub u32);
+
+/// The machine whose inputs a packet came from. One machine's 127.0.0.1 is not another's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vantage(pub u16);
+
+/// Both endpoints without order, the overlay and the vantage: the same for either direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowKey {
+    low: Endpoint,
+    high: Endpoint,
+    overlay: Overlay,
+    vantage: Vantage,
+}
+
+impl FlowKey {
+    /// The key of the flow between `one` and `other`, in whichever order they are given.
+    #[must_use]
+    pub fn new(one: Endpoint, other: Endpoint, overlay: Overlay, vantage: Vantage) -> Self {
+        let (low, high) = if one <= other {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        Self {
+            low,
+            high,
+            overlay,
+            vantage,
+        }
+    }
+
+    /// The shard of this flow, in `0..SHARDS`. A fixed hash, so that reports never depend on a seed.
+    #[must_use]
+    pub fn shard(&self) -> usize {
+        let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+        self.hash(&mut hash);
+        // The multiplication of FNV leaves the low bits weak; fold the high ones in.
+        let mixed = hash.0 ^ (hash.0 >> 32) ^ (hash.0 >> 17);
+        (mixed % SHARDS as u64) as usize
+    }
+}
+
+/// FNV-1a over machine words: short, fixed and good enough to spread flows over 64 shards.
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+/// Which way bytes travel on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// From the one who sent the SYN (or is taken for it) to the other.
+    ToServer,
+    /// From the server to the client.
+    ToClient,
+}
+
+impl Direction {
+    /// The other way.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::ToServer => Self::ToClient,
+            Self::ToClient => Self::ToServer,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Frames as a capture holds them. In: bytes from a file, a pipe or an interface. Out: batches of frames.
+//!
+//! The rule: a batch owns its bytes once; frames borrow from it, and each frame knows the number that
+//! Wireshark shows for it.
+
+use crate::time::Timestamp;
+
+/// The link type of a capture: a LINKTYPE_ value of the libpcap registry (tcpdump.org/linktypes.html).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkType(pub u32);
+
+impl LinkType {
+    /// BSD loopback, host byte order of the machine that captured.
+    pub const NULL: Self = Self(0);
+    /// IEEE 802.3.
+    pub const ETHERNET: Self = Self(1);
+    /// Raw IP, version from the first nibble.
+    pub const RAW: Self = Self(101);
+    /// OpenBSD loopback, network byte order.
+    pub const LOOP: Self = Self(108);
+    /// Linux cooked capture, version 1.
+    pub const LINUX_SLL: Self = Self(113);
+    /// Raw IPv4.
+    pub const IPV4: Self = Self(228);
+    /// Raw IPv6.
+    pub const IPV6: Self = Self(229);
+    /// Linux cooked capture, version 2: what `tcpdump -i any` writes.
+    pub const LINUX_SLL2: Self = Self(276);
+}
+
+/// A frame's place among the inputs: which input, and its number there, counted from 1 as Wireshark does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FrameId {
+    /// Index of the input, from 0.
+    pub input: u16,
+    /// Number of the frame in its input, from 1.
+    pub number: u64,
+}
+
+/// When and where something was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark {
+    /// Capture time of the frame.
+    pub time: Timestamp,
+    /// The frame.
+    pub frame: FrameId,
+}
+
+/// The index entry of one frame in a [`Batch`].
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// Where the frame's bytes start in [`Batch::bytes`].
+    pub start: usize,
+    /// Bytes that were captured.
+    pub captured_len: u32,
+    /// Bytes that were on the wire; at least `captured_len` in a sound file.
+    pub original_len: u32,
+    /// The frame's number and time.
+    pub mark: Mark,
+    /// How its first bytes are to be read.
+    pub link: LinkType,
+    /// Byte offset of the record in its (uncompressed) input.
+    pub offset: u64,
+}
+
+/// Frames that travel through the house together: the bytes as they were read, and an index of records.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The bytes of all frames (record headers of the file may lie between them).
+    pub bytes: Vec<u8>,
+    /// One entry a frame, in input order.
+    pub records: Vec<Record>,
+}
+
+/// One frame: link-layer bytes as captured.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// The captured bytes.
+    pub data: &'a [u8],
+    /// Bytes on the wire.
+    pub original_len: u32,
+    /// Number and time.
+    pub mark: Mark,
+    /// Link type.
+    pub link: LinkType,
+}
+
+impl Batch {
+    /// Forgets the frames and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+    }
+
+    /// The frame of an index entry of this batch; an entry that points outside gives an empty frame.
+    #[must_use]
+    pub fn frame(&self, record: &Record) -> Frame<'_> {
+        let end = record.start.saturating_add(record.captured_len as usize);
+        Frame {
+            data: self.bytes.get(record.start..end).unwrap_or_default(),
+            original_len: record.original_len.max(record.captured_len),
+            mark: record.mark,
+            link: record.link,
+        }
+    }
+}

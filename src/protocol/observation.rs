@@ -1,0 +1,457 @@
+//! What was seen, in the words of the protocols. In: nothing. Out: the types that `protocol` makes.
+//!
+//! The rule: an observation is made when a thing is seen, carries the frame that showed it, and refers to
+//! exchanges and connections by stable ids. Secrets never enter: of credentials only a hash is kept.
+
+use std::net::IpAddr;
+
+use crate::decode::segment::IcmpError;
+use crate::flow::{Direction, Endpoint, Vantage};
+use crate::frame::Mark;
+use crate::tcp::event::{Connection, ConnectionId, Ending};
+
+/// Most bytes of a body or of an unknown stream that are kept to recognise who wrote it.
+pub const PREFIX_MAX: usize = 512;
+
+/// One thing that was seen. `seen` is the frame being processed: observations sort by it.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// When it became known.
+    pub seen: Mark,
+    /// What.
+    pub what: Seen,
+}
+
+/// The name of an exchange: its connection and its number there, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExchangeId {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Number on that connection, from 0. For a stream of an unknown protocol, the number of the turn:
+    /// a turn begins each time the client speaks after the server did.
+    pub index: u32,
+}
+
+/// The kinds of observations.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// Something happened to a connection; its facts as known now.
+    Connection {
+        /// What happened.
+        event: ConnectionEvent,
+        /// The facts.
+        facts: Box<Connection>,
+    },
+    /// Which protocol a connection speaks, once known.
+    Protocol {
+        /// The connection.
+        connection: ConnectionId,
+        /// The protocol.
+        protocol: Protocol,
+    },
+    /// The first byte of a request (or of a client's turn in an unknown protocol) was seen.
+    RequestStart {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// Stream offset of its first byte.
+        offset: u64,
+        /// The frame that carried that byte.
+        at: Mark,
+    },
+    /// A request's head is complete.
+    RequestHead {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// The head.
+        head: Box<RequestHead>,
+    },
+    /// A request is complete, or will not become so.
+    RequestEnd {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// How it ended.
+        end: MessageEnd,
+    },
+    /// The first byte of the (final) response, or of a server's turn, was seen.
+    ResponseStart {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// The frame that carried it.
+        at: Mark,
+    },
+    /// An interim response (1xx).
+    Interim {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// Its status, 100 to 199.
+        status: u16,
+        /// The frame.
+        at: Mark,
+    },
+    /// A final response's head is complete.
+    ResponseHead {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// The head.
+        head: Box<ResponseHead>,
+    },
+    /// The response's bytes break a rule of the protocol.
+    ResponseFault {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// Which, and where.
+        fault: Fault,
+        /// The frame.
+        at: Mark,
+        /// First bytes of the response, at most [`PREFIX_MAX`].
+        prefix: Box<[u8]>,
+    },
+    /// A response is complete, or will not become so.
+    ResponseEnd {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// How it ended.
+        end: MessageEnd,
+        /// First bytes of the body (or of what came instead of a head), at most [`PREFIX_MAX`]; kept only
+        /// when the status is 400 or above or when there is no head.
+        prefix: Box<[u8]>,
+    },
+    /// A server sent bytes that no request asked for.
+    Unsolicited {
+        /// The connection.
+        connection: ConnectionId,
+        /// First bytes.
+        prefix: Box<[u8]>,
+        /// The frame.
+        at: Mark,
+    },
+    /// A step of a TLS handshake or its end.
+    Tls {
+        /// The connection.
+        connection: ConnectionId,
+        /// The step.
+        step: TlsStep,
+        /// The frame.
+        at: Mark,
+    },
+    /// A DNS query, or the same query again.
+    Query(Box<Query>),
+    /// A DNS answer to a query.
+    Answer(Box<Answer>),
+    /// An ICMP error, and the connection that it quotes when that is known.
+    Icmp {
+        /// The connection.
+        connection: Option<ConnectionId>,
+        /// The error.
+        error: Box<IcmpError>,
+    },
+}
+
+/// What happened to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionEvent {
+    /// Its first segment.
+    Opened,
+    /// A SYN or SYN-ACK, the first or again.
+    Syn,
+    /// Handshake complete.
+    Established,
+    /// FIN from the sender of that direction.
+    Fin(Direction),
+    /// RST from the sender of that direction.
+    Reset(Direction),
+    /// Bytes of that direction are missing from the capture.
+    Gap(Direction),
+    /// It left the table.
+    Ended(Ending),
+}
+
+/// The protocol of a connection's stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// HTTP/1.0 or 1.1 in clear.
+    Http1,
+    /// TLS.
+    Tls,
+    /// HTTP/2 with prior knowledge (its preface was seen); not parsed further yet.
+    Http2,
+    /// FastCGI, uwsgi, a database, anything: known by TCP facts and turns only.
+    Unknown,
+}
+
+/// A protocol version of an HTTP/1 message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HttpVersion {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// A header that was kept, name in lower case, value at most [`PREFIX_MAX`] bytes, as on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Lower-case name, one of those that diagnosis reads.
+    pub name: &'static str,
+    /// The value, trimmed.
+    pub value: Box<[u8]>,
+}
+
+/// The head of a request.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// Method, as on the wire.
+    pub method: Box<str>,
+    /// Request target, as on the wire (lossy UTF-8), at most 8 KB kept.
+    pub target: Box<str>,
+    /// Version.
+    pub version: HttpVersion,
+    /// Host header.
+    pub host: Option<Box<str>>,
+    /// Identifying headers in clear (request ids, trace headers, forwarded-for, user agent, content type...).
+    pub kept: Vec<Header>,
+    /// Hash over the values of Cookie and Authorization, where present.
+    pub credentials_hash: Option<u64>,
+    /// Size of the head on the wire, bytes.
+    pub head_len: u32,
+    /// Number of header lines.
+    pub header_lines: u32,
+    /// Whether all header names are in lower case (HAProxy and Envoy write them so).
+    pub lower_case_names: bool,
+    /// Declared body length, where a Content-Length is present and valid.
+    pub content_length: Option<u64>,
+    /// Whether the body is chunked.
+    pub chunked: bool,
+    /// The frame that completed the head.
+    pub at: Mark,
+}
+
+/// The head of a final response.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// Status code, as sent: 100 to 999 here, three digits.
+    pub status: u16,
+    /// Reason phrase (lossy), at most 128 bytes.
+    pub reason: Box<str>,
+    /// Version.
+    pub version: HttpVersion,
+    /// Headers that tell who wrote it (server, via, x-squid-error, proxy-status, ...), and etag, date,
+    /// location, content-type, keep-alive.
+    pub kept: Vec<Header>,
+    /// Size of the head on the wire, bytes.
+    pub head_len: u32,
+    /// Longest header line, bytes.
+    pub longest_line: u32,
+    /// Number of header lines.
+    pub header_lines: u32,
+    /// Declared body length.
+    pub content_length: Option<u64>,
+    /// Whether the body is chunked.
+    pub chunked: bool,
+    /// Whether the message announces that the connection closes after it.
+    pub close: bool,
+    /// Rules of the head's syntax that it breaks, though it could be read; strict gateways refuse it.
+    pub oddities: Vec<Fault>,
+    /// The frame that completed the head.
+    pub at: Mark,
+}
+
+/// How a message ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageEnd {
+    /// How.
+    pub how: Completion,
+    /// Stream offset after its last byte seen.
+    pub end_offset: u64,
+    /// Body bytes that were seen or known to exist (chunk framing not counted).
+    pub body_len: u64,
+    /// Hash over the first [`PREFIX_MAX`] bytes of the body, 0 when there is none.
+    pub body_hash: u64,
+    /// The frame of the last byte (for an incomplete message: of its last byte seen).
+    pub at: Mark,
+}
+
+/// Whether a message is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Completion {
+    /// All of it, by its own framing.
+    Complete,
+    /// Delimited by the end of the connection, which came by FIN.
+    CompleteByClose,
+    /// Ended inside the head by FIN.
+    HeadClosed,
+    /// Ended inside the head by RST.
+    HeadReset,
+    /// The body ended early by FIN.
+    BodyClosed,
+    /// The body ended early by RST.
+    BodyReset,
+    /// The head or body broke a rule and what follows cannot be framed.
+    Malformed,
+    /// No byte of it came before the connection ended.
+    Nothing,
+    /// Part of it lies in a gap of the capture: whole or not, the capture cannot tell.
+    LostInGap,
+    /// The capture (or the table's patience) ended first.
+    CaptureEnded,
+    /// The connection became something else: CONNECT, 101, or raw bytes.
+    Switched,
+}
+
+impl Completion {
+    /// Whether the message is known to be whole.
+    #[must_use]
+    pub const fn is_complete(self) -> bool {
+        matches!(
+            self,
+            Self::Complete | Self::CompleteByClose | Self::Switched
+        )
+    }
+}
+
+/// A rule of the protocol that bytes break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which rule.
+    pub rule: Rule,
+    /// Byte offset in the message, from its first byte.
+    pub offset: u32,
+    /// The offending byte, where one byte offends.
+    pub byte: Option<u8>,
+    /// A few bytes around it.
+    pub excerpt: Box<[u8]>,
+}
+
+/// Rules that responses break (RFC 9112 unless said otherwise).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// First line is not `HTTP/1.x SP 3DIGIT`.
+    StatusLine,
+    /// Status code outside 100 to 599.
+    StatusCode,
+    /// NUL in a header line.
+    Nul,
+    /// Another control character in a header line.
+    ControlCharacter,
+    /// A space inside a field name.
+    SpaceInName,
+    /// A space before the colon.
+    SpaceBeforeColon,
+    /// A line without a colon.
+    NoColon,
+    /// An empty field name.
+    EmptyName,
+    /// A byte in a field name that is no token character.
+    NameCharacter,
+    /// A line folded onto the next (obsolete).
+    ObsFold,
+    /// Lines ended by LF alone. All products accept it.
+    BareLf,
+    /// A CR that no LF follows.
+    BareCr,
+    /// Content-Length and Transfer-Encoding together.
+    LengthAndCoding,
+    /// Two different Content-Length values.
+    TwoLengths,
+    /// A Content-Length that is no number.
+    InvalidLength,
+    /// A Transfer-Encoding that is not `chunked`.
+    UnknownCoding,
+    /// A chunk size that is no hexadecimal number, or a chunk without its CRLF.
+    Chunk,
+    /// The head is larger than what is kept of it.
+    HeadTooLarge,
+    /// 101 without an Upgrade in the request.
+    UnaskedUpgrade,
+}
+
+/// A step of a TLS handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsStep {
+    /// The ClientHello.
+    ClientHello {
+        /// Server name asked for.
+        sni: Option<Box<str>>,
+        /// Protocols offered.
+        alpn: Vec<Box<str>>,
+        /// Versions offered, as on the wire (0x0303 is TLS 1.2), highest first.
+        versions: Vec<u16>,
+    },
+    /// The ServerHello: version chosen.
+    ServerHello {
+        /// As on the wire.
+        version: u16,
+    },
+    /// An alert in clear.
+    Alert {
+        /// Who sent it: its direction.
+        direction: Direction,
+        /// 1 warning, 2 fatal.
+        level: u8,
+        /// Alert description number (RFC 8446, section 6).
+        description: u8,
+    },
+    /// The client has finished its side: the handshake is complete as far as can be seen without keys.
+    Finished,
+    /// First application data of a direction after the handshake.
+    ApplicationData {
+        /// Which way.
+        direction: Direction,
+    },
+    /// An encrypted record of the size of an alert ended the stream of a direction.
+    EncryptedAlertLike {
+        /// Which way.
+        direction: Direction,
+    },
+    /// The server answered the ClientHello with bytes that are not TLS.
+    NotTls {
+        /// First bytes.
+        prefix: Box<[u8]>,
+    },
+}
+
+/// A DNS query (RFC 1035).
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// Who asks.
+    pub client: Endpoint,
+    /// Who is asked.
+    pub resolver: Endpoint,
+    /// Transaction id.
+    pub id: u16,
+    /// The name, lower case, without the trailing dot.
+    pub name: Box<str>,
+    /// Query type: 1 A, 28 AAAA, 33 SRV, ...
+    pub kind: u16,
+    /// The machine that captured it.
+    pub vantage: Vantage,
+    /// Frame.
+    pub at: Mark,
+    /// Whether the same query was seen before on the same sockets.
+    pub repeated: bool,
+}
+
+/// A DNS answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The query's first frame, where it was captured.
+    pub query_at: Option<Mark>,
+    /// Who asked.
+    pub client: Endpoint,
+    /// Who answered.
+    pub resolver: Endpoint,
+    /// Transaction id.
+    pub id: u16,
+    /// The name, lower case, without the trailing dot.
+    pub name: Box<str>,
+    /// Query type.
+    pub kind: u16,
+    /// RCODE: 0 no error, 2 SERVFAIL, 3 NXDOMAIN, 5 REFUSED.
+    pub rcode: u16,
+    /// Addresses in the answer (A and AAAA), at most 32.
+    pub addresses: Vec<IpAddr>,
+    /// The machine that captured it.
+    pub vantage: Vantage,
+    /// Frame.
+    pub at: Mark,
+}

@@ -1,0 +1,191 @@
+//! What happens on TCP connections. In: nothing. Out: the types that `tcp` makes.
+//!
+//! The rule: an event is told when the frame that shows it is seen, never when the connection is over.
+
+use crate::flow::{Direction, Endpoint, Overlay, Vantage};
+use crate::frame::{FrameId, Mark};
+
+/// Most SYN (or SYN-ACK) frames whose marks are kept for one connection: Linux sends at most seven.
+pub const SYN_MARKS_MAX: usize = 8;
+
+/// A connection's name: its first frame. A frame opens at most one connection, so it is unique and the
+/// same for any thread count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub FrameId);
+
+/// The facts of one direction of a connection, as far as they are known at the event.
+///
+/// Offsets count payload bytes from 0: the first byte after the SYN, or the first byte seen when the SYN
+/// was not captured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HalfFacts {
+    /// SYN (client) or SYN-ACK (server) frames, repeated ones included, at most [`SYN_MARKS_MAX`].
+    pub syns: Vec<Mark>,
+    /// Payload bytes sent: the highest stream offset that was seen on the wire, gaps included.
+    pub sent: u64,
+    /// Highest offset that the peer has acknowledged; `None` before any acknowledgement was seen. May
+    /// exceed `sent` when the capture lost frames: those bytes existed.
+    pub acknowledged: Option<u64>,
+    /// Segments with payload, repeated ones included.
+    pub data_segments: u64,
+    /// Segments whose payload had all been seen before (retransmissions; keep-alive probes are not counted).
+    pub retransmissions: u64,
+    /// The latest retransmission.
+    pub last_retransmission: Option<Mark>,
+    /// Bytes that were cut off by the snap length.
+    pub snapped: u64,
+    /// Bytes that were never captured (given up as a gap).
+    pub lost: u64,
+    /// The latest gap that was given up.
+    pub last_gap: Option<Mark>,
+    /// First payload.
+    pub first_data: Option<Mark>,
+    /// Latest new payload.
+    pub last_data: Option<Mark>,
+    /// Any segment at all of this direction, latest.
+    pub last_seen: Option<Mark>,
+    /// Since when this side has advertised a zero window, while it does.
+    pub zero_window: Option<Mark>,
+    /// First FIN of this direction.
+    pub fin: Option<Closing>,
+    /// First RST of this direction that is not a mere copy.
+    pub reset: Option<Closing>,
+    /// Time to live (hop limit) of the first segment of this direction.
+    pub ttl: Option<u8>,
+}
+
+/// A FIN or RST: when, after how many bytes, and what it acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// The frame.
+    pub mark: Mark,
+    /// Payload bytes that the sender of it had sent before.
+    pub sent: u64,
+    /// How many bytes of the peer it acknowledges: its ACK field as an offset into the peer's stream.
+    /// `None` when the ACK bit is not set (a bare RST).
+    pub acknowledges: Option<u64>,
+    /// Payload bytes that the peer had sent (as seen so far) when it passed.
+    pub peer_sent: u64,
+    /// Whether the ACK bit is set: an RST with it came from a live socket or answers a SYN; one without
+    /// means that the host has no such socket any more.
+    pub with_ack: bool,
+    /// For a RST: its sequence number is what the receiver expects, so that the receiver accepts it
+    /// (RFC 5961). Always true for a FIN.
+    pub in_sequence: bool,
+    /// Its time to live (hop limit).
+    pub ttl: u8,
+}
+
+/// One connection as known at an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Its name.
+    pub id: ConnectionId,
+    /// Who sent the SYN, or is taken for the client.
+    pub client: Endpoint,
+    /// The other one.
+    pub server: Endpoint,
+    /// False when no SYN or SYN-ACK was seen, so that the roles are inferred.
+    pub roles_known: bool,
+    /// VLAN and tunnel ids.
+    pub overlay: Overlay,
+    /// The machine that captured it.
+    pub vantage: Vantage,
+    /// The first frame.
+    pub opened: Mark,
+    /// The client's first acknowledgement of the SYN-ACK (or the first payload, where that was lost).
+    pub established: Option<Mark>,
+    /// What the client sent.
+    pub from_client: HalfFacts,
+    /// What the server sent.
+    pub from_server: HalfFacts,
+    /// Both initial sequence numbers, where seen: the birthmark by which views of one connection are told.
+    pub initial_sequences: (Option<u32>, Option<u32>),
+}
+
+impl Connection {
+    /// The facts of what travelled in `direction`.
+    #[must_use]
+    pub fn half(&self, direction: Direction) -> &HalfFacts {
+        match direction {
+            Direction::ToServer => &self.from_client,
+            Direction::ToClient => &self.from_server,
+        }
+    }
+}
+
+/// Why bytes of a stream are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GapReason {
+    /// The frame was captured, its end was cut off by the snap length.
+    Snapped,
+    /// No frame with these bytes was captured, though the peer acknowledged them or later ones came.
+    Lost,
+}
+
+/// How a connection left the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ending {
+    /// The SYN was answered by a RST.
+    Refused,
+    /// SYNs only, no answer.
+    Unanswered,
+    /// A RST from the given direction's sender.
+    Reset(Direction),
+    /// FINs both ways; the given direction's sender was first.
+    Closed(Direction),
+    /// Nothing for so long that the table forgot it, or the tuple was used anew.
+    Idle,
+    /// The capture ended first.
+    Open,
+}
+
+/// What a segment brought about, in stream order for each direction.
+#[derive(Debug)]
+pub enum StreamEvent<'a> {
+    /// The first segment of a connection.
+    Opened,
+    /// A SYN or SYN-ACK was seen (the first or again).
+    Syn,
+    /// Handshake complete.
+    Established,
+    /// New in-order payload of one direction.
+    Data {
+        /// Which way.
+        direction: Direction,
+        /// Stream offset of the first byte.
+        offset: u64,
+        /// The bytes.
+        bytes: &'a [u8],
+        /// The frame that carried them (older than the current one when it had arrived out of order).
+        carried: Mark,
+    },
+    /// Bytes of the stream that the capture does not hold; the next `Data` starts after them.
+    Gap {
+        /// Which way.
+        direction: Direction,
+        /// Stream offset of the first missing byte.
+        offset: u64,
+        /// How many.
+        len: u64,
+        /// Why.
+        reason: GapReason,
+    },
+    /// The stream of one direction is complete: its FIN is in order and all before it was delivered.
+    Finished {
+        /// Which way.
+        direction: Direction,
+    },
+    /// A FIN was seen (facts in [`HalfFacts::fin`]).
+    Fin {
+        /// Who sent it: its direction.
+        direction: Direction,
+    },
+    /// A RST was seen (facts in [`HalfFacts::reset`]).
+    Reset {
+        /// Who sent it: its direction.
+        direction: Direction,
+    },
+    /// The connection left the table. The last event of a connection.
+    Ended(Ending),
+}

@@ -1,0 +1,2 @@
+//! From segments to streams: order, gaps, beginnings and endings.
+pub mod event;
