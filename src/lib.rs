@@ -6,6 +6,7 @@
 
 pub mod capture;
 pub mod decode;
+pub mod diagnose;
 pub mod flow;
 pub mod frame;
 pub mod loss;

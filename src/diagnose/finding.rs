@@ -1,0 +1,323 @@
+//! What diagnosis concludes. In: nothing. Out: the types that `diagnose` makes.
+//!
+//! The rule: every claim carries frames; a word of confidence carries its reasons.
+
+use crate::flow::Endpoint;
+use crate::frame::Mark;
+use crate::tcp::event::ConnectionId;
+use crate::time::Timestamp;
+
+/// How sure a conclusion is. Ordered: `Unknown` is the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidence {
+    /// The capture cannot tell.
+    Unknown,
+    /// Timing alone, several candidates, or damage nearby.
+    Possible,
+    /// One candidate that fits, with a reservation.
+    Likely,
+    /// The cause event was seen, on the one attempt that can be this exchange's.
+    Certain,
+}
+
+impl Confidence {
+    /// One step weaker; `Unknown` stays.
+    #[must_use]
+    pub const fn weakened(self) -> Self {
+        match self {
+            Self::Certain => Self::Likely,
+            Self::Likely => Self::Possible,
+            Self::Possible | Self::Unknown => Self::Unknown,
+        }
+    }
+
+    /// The word of the report.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Certain => "certain",
+            Self::Likely => "likely",
+            Self::Possible => "possible",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// In what way an exchange failed at the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Failure {
+    /// An error status.
+    Status,
+    /// The gateway closed without a byte of an answer.
+    SilentClose,
+    /// Bytes without an HTTP head.
+    Raw,
+    /// A response that the gateway cut short.
+    TruncatedRelay,
+    /// An error inside gRPC trailers.
+    Grpc,
+    /// The client leg is encrypted; the error is inferred.
+    Suspected,
+}
+
+impl Failure {
+    /// The word of the report.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::SilentClose => "silent-close",
+            Self::Raw => "raw",
+            Self::TruncatedRelay => "truncated-relay",
+            Self::Grpc => "grpc",
+            Self::Suspected => "suspected",
+        }
+    }
+}
+
+/// Who wrote the error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// The gateway itself.
+    Generated,
+    /// The upstream; the gateway passed it on.
+    Relayed,
+    /// Cannot be told.
+    Unknown,
+}
+
+impl Origin {
+    /// The word of the report.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Generated => "generated",
+            Self::Relayed => "relayed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// On which leg something was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Leg {
+    /// Between client and gateway.
+    Client,
+    /// Between gateway and upstream.
+    Upstream,
+    /// Between gateway and resolver.
+    Dns,
+    /// An ICMP error.
+    Icmp,
+}
+
+impl Leg {
+    /// The word of the report.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Dns => "dns",
+            Self::Icmp => "icmp",
+        }
+    }
+}
+
+/// A frame and what it proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The frame.
+    pub mark: Mark,
+    /// Which leg it is on.
+    pub leg: Leg,
+    /// One sentence.
+    pub summary: String,
+}
+
+/// A TCP connection by its ends, with the number that Wireshark gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionName {
+    /// Its id.
+    pub id: ConnectionId,
+    /// Who sent the SYN.
+    pub client: Endpoint,
+    /// The other end.
+    pub server: Endpoint,
+    /// Wireshark's `tcp.stream`, where it can be known.
+    pub tcp_stream: Option<u32>,
+}
+
+/// The failed exchange as its client saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedExchange {
+    /// The client leg's connection.
+    pub connection: ConnectionName,
+    /// Method, as on the wire.
+    pub method: Option<String>,
+    /// Target, as on the wire: to be redacted before it is shown.
+    pub target: Option<String>,
+    /// Host header.
+    pub host: Option<String>,
+    /// `1.0` or `1.1`.
+    pub http_version: Option<&'static str>,
+    /// First byte of the request.
+    pub request: Mark,
+    /// First byte of the response, or the close that came instead.
+    pub response: Mark,
+}
+
+/// The product that answered, where it can be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GatewayName {
+    /// Product, `nginx`.
+    pub product: Option<&'static str>,
+    /// Version, as it announces itself.
+    pub version: Option<String>,
+    /// What gave it away, one clause each.
+    pub identified_by: Vec<String>,
+}
+
+/// One use of an upstream by the gateway for the exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptReport {
+    /// Code of its cause; `None` when it succeeded.
+    pub cause: Option<&'static str>,
+    /// What refines the code.
+    pub detail: Option<String>,
+    /// The upstream's address; `None` for a DNS lookup that failed.
+    pub upstream: Option<Endpoint>,
+    /// The connection; `None` for a DNS lookup.
+    pub connection: Option<ConnectionName>,
+    /// When it began.
+    pub start: Timestamp,
+    /// The event that ended it, where one was seen.
+    pub end: Option<Timestamp>,
+    /// Why it is taken for this exchange's.
+    pub matched_by: Vec<String>,
+    /// Its decisive frames.
+    pub frames: Vec<Mark>,
+}
+
+/// A cause that was considered and found not to be it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuledOut {
+    /// Its code.
+    pub code: &'static str,
+    /// Why not, one sentence.
+    pub reason: String,
+}
+
+/// A failed exchange with its attempts, cause and evidence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Stable: from input and frame of the error.
+    pub id: String,
+    /// The error's first byte on the client leg.
+    pub at: Mark,
+    /// In what way it failed.
+    pub failure: Failure,
+    /// The status that was sent.
+    pub status: Option<u16>,
+    /// Who wrote it.
+    pub origin: Origin,
+    /// The exchange.
+    pub exchange: FailedExchange,
+    /// The product.
+    pub gateway: GatewayName,
+    /// Code of the cause.
+    pub code: &'static str,
+    /// What refines it.
+    pub detail: Option<String>,
+    /// How sure.
+    pub confidence: Confidence,
+    /// Why so sure, or why not more; one clause each.
+    pub confidence_reasons: Vec<String>,
+    /// Codes that contributed.
+    pub contributing: Vec<&'static str>,
+    /// Id of the inner gateway's finding that this one follows from.
+    pub caused_by: Option<String>,
+    /// The upstream of the last attempt.
+    pub upstream: Option<Endpoint>,
+    /// The connection of the last attempt.
+    pub upstream_connection: Option<ConnectionName>,
+    /// All attempts in order.
+    pub attempts: Vec<AttemptReport>,
+    /// Proof, in time order.
+    pub evidence: Vec<Evidence>,
+    /// What it is not.
+    pub ruled_out: Vec<RuledOut>,
+    /// What this capture cannot show, and which would.
+    pub not_observable: Vec<String>,
+    /// Id of its incident.
+    pub incident: String,
+}
+
+/// Findings of one cause, gateway and upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incident {
+    /// Stable id.
+    pub id: String,
+    /// Code of the cause.
+    pub code: &'static str,
+    /// The gateway's endpoint that clients used.
+    pub gateway: Endpoint,
+    /// The upstream.
+    pub upstream: Option<Endpoint>,
+    /// First and last error.
+    pub first: Timestamp,
+    /// Last error.
+    pub last: Timestamp,
+    /// Ids of the findings.
+    pub findings: Vec<String>,
+}
+
+/// A failed attempt after which the client was served all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamEvent {
+    /// The attempt.
+    pub attempt: AttemptReport,
+    /// The gateway's address that made it.
+    pub gateway: Endpoint,
+}
+
+/// Something that the user should know about the capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Stable code.
+    pub code: &'static str,
+    /// What.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// Health of the traffic in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Exchanges of clients with servers that are not themselves upstream of a seen gateway, complete or not.
+    pub exchanges: u64,
+    /// Connections seen.
+    pub connections: u64,
+    /// Retransmitted segments.
+    pub retransmissions: u64,
+    /// 5xx answers that a plain application wrote.
+    pub application_errors: u64,
+    /// Clients that left before their answer.
+    pub client_aborts: u64,
+}
+
+/// All that diagnosis has to say about a capture.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Diagnosis {
+    /// Findings in order of time.
+    pub findings: Vec<Finding>,
+    /// Incidents in order of their first finding.
+    pub incidents: Vec<Incident>,
+    /// Failed attempts that the client did not notice.
+    pub upstream_events: Vec<UpstreamEvent>,
+    /// Warnings.
+    pub warnings: Vec<Warning>,
+    /// Numbers.
+    pub health: Health,
+}

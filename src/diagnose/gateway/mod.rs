@@ -1,0 +1,2 @@
+//! The gateway products. Growth: a file `gateway/x.rs` and a row in `GATEWAYS`.
+pub mod product;

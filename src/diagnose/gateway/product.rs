@@ -1,0 +1,124 @@
+//! What is known of a gateway product. In: nothing. Out: the type of a row of `GATEWAYS`.
+//!
+//! The rule: all knowledge of one product stands in one value; nothing here depends on a capture.
+
+use crate::protocol::observation::{Header, RequestHead, ResponseHead};
+
+/// One gateway product: how to recognise it, what it answers, how it words it, its timers and its knobs.
+pub struct Product {
+    /// The name in reports: `nginx`, `HAProxy`, `Envoy`, `Apache httpd`.
+    pub name: &'static str,
+    /// Whether this error response was written by the product itself. `body` is the first bytes of the body.
+    pub recognise: fn(head: &ResponseHead, body: &[u8]) -> Option<Recognised>,
+    /// Whether this request, sent to an upstream, has the product's shape (causes.md C.2); weak evidence.
+    pub recognise_request: fn(head: &RequestHead) -> Option<&'static str>,
+    /// What clients see and logs say, by cause.
+    pub rows: &'static [Row],
+    /// Advice by cause family.
+    pub advice: &'static [(Family, &'static str)],
+    /// Default timers towards upstreams.
+    pub timers: &'static [Timer],
+    /// Most bytes of a whole response head that the product takes with default settings.
+    pub response_head_max: Option<u32>,
+    /// Most bytes of one response header line.
+    pub response_line_max: Option<u32>,
+}
+
+/// A product recognised in a response.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recognised {
+    /// Version, as announced.
+    pub version: Option<String>,
+    /// What gave it away: "Server: nginx/1.22.1", "body: nginx error page".
+    pub identified_by: Vec<String>,
+    /// Whether the body is the product's own error page, so that it was written here and not relayed.
+    pub own_page: bool,
+    /// Code of the cause that the page itself tells (Envoy's reset reason, X-Squid-Error), if one.
+    pub page_cause: Option<&'static str>,
+}
+
+/// What a product does when a cause hits it.
+pub struct Row {
+    /// The cause's code.
+    pub code: &'static str,
+    /// Statuses that a client may see; empty when none is known. 0 stands for a close without a status.
+    pub statuses: &'static [u16],
+    /// What the product's own log says: the stable part to search for.
+    pub log: &'static str,
+}
+
+/// A default timer.
+pub struct Timer {
+    /// The setting: `proxy_read_timeout`.
+    pub name: &'static str,
+    /// Which wait it bounds.
+    pub wait: Wait,
+    /// Its default, milliseconds.
+    pub millis: u32,
+}
+
+/// What a gateway waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The connection (on some products with the TLS handshake).
+    Connect,
+    /// The response, or its next bytes.
+    Response,
+    /// An answer from DNS.
+    Resolve,
+}
+
+/// The families of causes (causes.md A.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// Name resolution.
+    NameResolution,
+    /// Connect.
+    Connect,
+    /// TLS to the upstream.
+    Tls,
+    /// Protocol mismatch.
+    ProtocolMismatch,
+    /// Sending the request.
+    SendingRequest,
+    /// Waiting for the head.
+    WaitingForHead,
+    /// Malformed head.
+    MalformedHead,
+    /// Body.
+    Body,
+    /// No packets upstream.
+    NoUpstreamPackets,
+    /// Relayed.
+    Relayed,
+    /// Could not tell.
+    CouldNotTell,
+}
+
+impl Family {
+    /// The words of the report.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::NameResolution => "name resolution",
+            Self::Connect => "connect",
+            Self::Tls => "TLS to the upstream",
+            Self::ProtocolMismatch => "protocol mismatch",
+            Self::SendingRequest => "sending the request",
+            Self::WaitingForHead => "waiting for the head",
+            Self::MalformedHead => "malformed head",
+            Self::Body => "body",
+            Self::NoUpstreamPackets => "no upstream packets",
+            Self::Relayed => "relayed",
+            Self::CouldNotTell => "could not tell",
+        }
+    }
+}
+
+/// The value of a kept header, as text, where present.
+#[must_use]
+pub fn header<'a>(kept: &'a [Header], name: &str) -> Option<std::borrow::Cow<'a, str>> {
+    kept.iter()
+        .find(|header| header.name == name)
+        .map(|header| String::from_utf8_lossy(&header.value))
+}
