@@ -4,4 +4,6 @@ pub mod attempt;
 pub mod cause;
 pub mod finding;
 pub mod gateway;
+pub mod lookup;
+pub mod suspect;
 pub mod timeline;
