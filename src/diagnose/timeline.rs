@@ -285,6 +285,11 @@ impl Timeline {
         self.hosts.get(&(vantage, addr))
     }
 
+    /// Hosts that opened connections, in no order.
+    pub fn askers(&self) -> impl Iterator<Item = (&(Vantage, IpAddr), &Host)> {
+        self.hosts.iter().filter(|(_, host)| host.opened > 0)
+    }
+
     /// What is known of a server endpoint.
     #[must_use]
     pub fn service(&self, vantage: Vantage, endpoint: Endpoint) -> Option<&Service> {
