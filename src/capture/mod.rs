@@ -11,6 +11,8 @@ mod ledger;
 mod live;
 mod pcap;
 mod pcapng;
+#[cfg(test)]
+mod samples;
 mod source;
 mod window;
 

@@ -20,6 +20,9 @@ const STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 const JOURNAL_EXPORT: u32 = 9;
 const DECRYPTION_SECRETS: u32 = 10;
+const SYSDIG: u32 = 0x204;
+const SYSDIG_2: u32 = 0x216;
+const SYSDIG_2_LARGE: u32 = 0x221;
 const CUSTOM: u32 = 0x0000_0bad;
 const CUSTOM_NO_COPY: u32 = 0x4000_0bad;
 
@@ -173,9 +176,9 @@ impl Pcapng {
             }
             INTERFACE => self.interface(block, ledger)?,
             STATISTICS => self.statistics(block, ledger).is_some(),
-            JOURNAL_EXPORT | CUSTOM | CUSTOM_NO_COPY => {
+            JOURNAL_EXPORT | SYSDIG | SYSDIG_2 | SYSDIG_2_LARGE | CUSTOM | CUSTOM_NO_COPY => {
                 // Wireshark shows these as frames, so they take a number.
-                ledger.number_frame(ledger.facts.last_time);
+                ledger.pass_number();
                 true
             }
             _ => true,
@@ -400,4 +403,151 @@ fn cut(window: Window<'_>, at: usize, needed: usize, ledger: &mut Ledger) -> Sca
         ledger.truncated(window.offset(at), what);
     }
     Scan::End
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::capture::samples::{
+        self, START, add_options, block, interface, packet, payload, read, read_with, section, w16,
+        w32,
+    };
+    use crate::capture::window::Order::{Big, Little};
+
+    #[test]
+    fn the_same_frames_as_the_classic_format() {
+        for order in [Little, Big] {
+            let ng = read(&samples::pcapng(order, 20));
+            let classic = read(&samples::pcap(order, 20));
+            assert_eq!(ng.frames.len(), 20);
+            for (ng, classic) in ng.frames.iter().zip(&classic.frames) {
+                assert_eq!((ng.number, ng.nanos), (classic.number, classic.nanos));
+                assert_eq!((&ng.data, ng.original), (&classic.data, classic.original));
+            }
+            assert_eq!(ng.loss, classic.loss);
+            assert_eq!(ng.facts.format, "pcapng");
+        }
+    }
+
+    #[test]
+    fn sections_of_both_orders_with_interfaces_of_their_own() {
+        let mut file = section(Little);
+        file.extend(interface(Little, 1, 0, &[(9, &[9])]));
+        file.extend(interface(
+            Little,
+            276,
+            96,
+            &[(9, &[0x80 | 10]), (11, b"\0tcp port 80")],
+        ));
+        file.extend(packet(Little, 0, 5, b"nano", 4));
+        file.extend(packet(Little, 1, 1536, b"binary", 60));
+        file.extend(section(Big));
+        file.extend(interface(Big, 101, 0, &[(14, &10_u64.to_be_bytes())]));
+        file.extend(packet(Big, 0, 7, b"micro", 5));
+        let read = read(&file);
+        let seen: Vec<_> = read
+            .frames
+            .iter()
+            .map(|frame| (frame.link, frame.nanos))
+            .collect();
+        assert_eq!(seen, [(1, 5), (276, 1_500_000_000), (101, 10_000_007_000)]);
+        assert_eq!(read.facts.snap_length, Some(96));
+        assert_eq!(read.facts.recorded_filter.as_deref(), Some("tcp port 80"));
+        assert_eq!(read.facts.link_types.len(), 3);
+        assert_eq!(read.loss, Default::default());
+    }
+
+    #[test]
+    fn simple_and_obsolete_packets() {
+        let mut file = samples::pcapng(Little, 1);
+        let mut simple = w32(Little, 3).to_vec();
+        simple.extend(b"abc");
+        file.extend(block(Little, 3, &simple));
+        let mut old = w16(Little, 0).to_vec();
+        old.extend(w16(Little, 2));
+        old.extend([0; 4]);
+        old.extend(w32(Little, 9));
+        old.extend(w32(Little, 2));
+        old.extend(w32(Little, 64));
+        old.extend(b"de");
+        file.extend(block(Little, 2, &old));
+        let read = read(&file);
+        assert_eq!(read.frames[1].data, b"abc");
+        assert_eq!(read.frames[1].nanos, read.frames[0].nanos);
+        assert_eq!((read.frames[2].nanos, read.frames[2].original), (9000, 64));
+        assert_eq!(read.loss.get("frames_without_time"), 1);
+        assert_eq!(read.loss.get("kernel_drops"), 2);
+    }
+
+    #[test]
+    fn drops_are_totals_and_counted_once() {
+        let mut file = samples::pcapng(Little, 1);
+        for total in [5_u64, 8] {
+            let mut body = vec![0; 12];
+            add_options(
+                Little,
+                &mut body,
+                &[(5, &total.to_le_bytes()), (7, &1_u64.to_le_bytes())],
+            );
+            file.extend(block(Little, 5, &body));
+        }
+        let read = read(&file);
+        assert_eq!(read.loss.get("interface_drops"), 8);
+        assert_eq!(read.loss.get("kernel_drops"), 1);
+    }
+
+    #[test]
+    fn custom_blocks_take_a_number_and_others_do_not() {
+        let mut file = samples::pcapng(Little, 1);
+        file.extend(block(Little, 0xbad, &[1, 2, 3, 4, 5]));
+        file.extend(block(Little, 10, b"secrets....."));
+        file.extend(block(Little, 0x1234, &[]));
+        file.extend(samples::sample_packet(Little, 1));
+        let read = read(&file);
+        let numbers: Vec<_> = read.frames.iter().map(|frame| frame.number).collect();
+        assert_eq!(numbers, [1, 3]);
+    }
+
+    #[test]
+    fn a_damaged_block_is_passed_over_and_said() {
+        for damage_at in [4, 40] {
+            let mut file = samples::pcapng(Big, 10);
+            let frames = read(&file).frames;
+            let (broken, next) = (frames[4].offset as usize, frames[5].offset as usize);
+            // The first length, or the last.
+            let at = if damage_at == 4 { broken + 4 } else { next - 4 };
+            file[at..at + 4].copy_from_slice(&[0xff, 0xff, 0xff, 0xf0]);
+            let read = read(&file);
+            assert_eq!(read.frames.len(), 9);
+            assert_eq!(read.frames[4].data, payload(5));
+            assert_eq!(read.loss.damage()[0].offset, broken as u64);
+            assert_eq!(
+                read.loss.get("damaged_bytes_skipped"),
+                (next - broken) as u64
+            );
+        }
+    }
+
+    #[test]
+    fn noise_and_a_cut_end_give_the_same_for_any_batch_size() {
+        let mut file = samples::pcapng(Little, 400);
+        let at = read(&file).frames[200].offset as usize;
+        file.splice(at..at, std::iter::repeat_n(6, 30_001));
+        file.truncate(file.len() - 5);
+        let whole = read(&file);
+        assert_eq!(whole.frames.len(), 399);
+        assert_eq!(whole.loss.get("damaged_bytes_skipped"), 30_001);
+        assert_eq!(whole.loss.truncations().len(), 1);
+        for bytes_max in [4096, 5000, 65_536] {
+            assert_eq!(read_with(&file, bytes_max, false, None), whole);
+        }
+    }
+
+    #[test]
+    fn a_packet_of_an_interface_that_was_not_described_is_damage() {
+        let mut file = samples::pcapng(Little, 2);
+        file.extend(packet(Little, 7, u64::from(START), b"abc", 3));
+        let read = read(&file);
+        assert_eq!(read.frames.len(), 2);
+        assert_eq!(read.loss.damage().len(), 1);
+    }
 }
