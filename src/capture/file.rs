@@ -178,7 +178,10 @@ impl<R: Read + Send> Source for FileSource<R> {
         batch.bytes.append(&mut self.carry);
         // Each turn either indexes something, or raises `needed` towards the largest record, or ends.
         loop {
-            let target = bytes_max.max(FILL_BYTES_MIN).max(self.needed);
+            // Twice what is needed, lest a search that goes on byte by byte copy its window at each of them.
+            let target = bytes_max
+                .max(FILL_BYTES_MIN)
+                .max(self.needed.saturating_mul(2));
             self.read(&mut batch.bytes, target)?;
             let have = batch.bytes.len();
             match self.scan(&batch.bytes, &mut batch.records)? {

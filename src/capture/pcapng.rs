@@ -3,44 +3,17 @@
 //! The rule: blocks are believed when both of their lengths agree; otherwise reading goes on where two blocks in a row
 //! do. Blocks without packets are passed over by their length. Left out: secrets, names and comments.
 
+use crate::capture::block::{
+    self, BLOCK_MAX, BLOCK_MIN, BYTE_ORDER_MAGIC, CUSTOM, CUSTOM_NO_COPY, ENHANCED_PACKET,
+    INTERFACE, JOURNAL_EXPORT, Length, PACKET, SECTION_HEADER, SIMPLE_PACKET, STATISTICS, SYSDIG,
+    SYSDIG_2, SYSDIG_2_LARGE, section_order,
+};
 use crate::capture::error::CaptureError;
 use crate::capture::interface_block::{Interface, Statistics};
 use crate::capture::ledger::{Found, INTERFACE_DROPS, KERNEL_DROPS, Ledger};
-use crate::capture::pcap::{CAPTURED_HEADER_MAX, CAPTURED_MAX, Refusal};
+use crate::capture::pcap::Refusal;
 use crate::capture::window::{Lost, Order, Scan, Search, Window};
 use crate::frame::Record;
-
-/// Block types (section 11.1 of the draft, and Wireshark's wiretap for those that it shows as frames).
-const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-const INTERFACE: u32 = 1;
-const PACKET: u32 = 2;
-const SIMPLE_PACKET: u32 = 3;
-const NAME_RESOLUTION: u32 = 4;
-const STATISTICS: u32 = 5;
-const ENHANCED_PACKET: u32 = 6;
-const JOURNAL_EXPORT: u32 = 9;
-const DECRYPTION_SECRETS: u32 = 10;
-const SYSDIG: u32 = 0x204;
-const SYSDIG_2: u32 = 0x216;
-const SYSDIG_2_LARGE: u32 = 0x221;
-const CUSTOM: u32 = 0x0000_0bad;
-const CUSTOM_NO_COPY: u32 = 0x4000_0bad;
-
-/// What a section header says in its own byte order.
-const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
-
-/// Bytes of the smallest block: type and both lengths.
-const BLOCK_MIN: usize = 12;
-
-/// Bytes of the largest block: a frame of the largest size with its options. Secrets and names are split by writers
-/// long before.
-const BLOCK_MAX: usize = CAPTURED_HEADER_MAX as usize + 64 * 1024;
-
-/// Bytes of the largest block that is believed after damage: a frame of the usual largest size with options.
-const BLOCK_AFTER_DAMAGE_MAX: usize = CAPTURED_MAX as usize + 64 * 1024;
-
-/// Blocks in a row whose two lengths must agree before reading goes on there.
-const CHAIN_MIN: usize = 2;
 
 /// Most interfaces of a section: a machine with ten thousand containers has a pair of them each.
 const INTERFACES_MAX: usize = 65_536;
@@ -95,7 +68,7 @@ impl Pcapng {
         let mut at = 0;
         loop {
             if self.lost.is_some() {
-                match self.search(window, at) {
+                match block::search(self.order, window, at) {
                     Search::At(index) => {
                         self.recovered(window.offset(index), ledger);
                         at = index;
@@ -107,10 +80,10 @@ impl Pcapng {
                     }
                 }
             }
-            let Some((kind, order)) = self.kind(window, at) else {
+            let Some((kind, order)) = block::kind_at(self.order, window, at) else {
                 return Ok(cut(window, at, BLOCK_MIN, ledger));
             };
-            let length = match block_length(window, at, order, BLOCK_MAX) {
+            let length = match block::block_length(window, at, order, BLOCK_MAX) {
                 Length::Bytes(length) => length,
                 Length::Impossible(claimed) => {
                     self.lose(window.offset(at), format!("a block claims {claimed} bytes"));
@@ -143,16 +116,6 @@ impl Pcapng {
             self.block(&block, window, records, ledger)?;
             at = end;
         }
-    }
-
-    /// Type of the block at `at` and the byte order to read it with: a section header brings its own.
-    fn kind(&self, window: Window<'_>, at: usize) -> Option<(u32, Order)> {
-        let kind = self.order.u32(*window.chunk::<4>(at)?);
-        if kind != SECTION_HEADER {
-            return Some((kind, self.order));
-        }
-        window.chunk::<BLOCK_MIN>(at)?;
-        Some((kind, section_order(window.bytes, at).unwrap_or(self.order)))
     }
 
     fn block(
@@ -265,62 +228,6 @@ impl Pcapng {
         Some(())
     }
 
-    /// The next index from which blocks in a row have two lengths that agree.
-    fn search(&self, window: Window<'_>, from: usize) -> Search {
-        for start in from..window.bytes.len() {
-            match self.chain(window, start) {
-                Chain::Real => return Search::At(start),
-                Chain::Broken => {}
-                Chain::Needs(needed) => {
-                    return Search::More {
-                        from: start,
-                        needed,
-                    };
-                }
-            }
-        }
-        if window.at_end {
-            Search::Nothing
-        } else {
-            Search::More {
-                from: window.bytes.len(),
-                needed: BLOCK_MIN,
-            }
-        }
-    }
-
-    fn chain(&self, window: Window<'_>, start: usize) -> Chain {
-        let mut at = start;
-        for links in 0..CHAIN_MIN {
-            // Where the input ends, one block is enough: the next is not there, or cut.
-            let needs = |length: usize| match (window.at_end, links) {
-                (true, 0) => Chain::Broken,
-                (true, _) => Chain::Real,
-                (false, _) => Chain::Needs(at.saturating_sub(start).saturating_add(length)),
-            };
-            let Some((kind, order)) = self.kind(window, at) else {
-                return needs(BLOCK_MIN);
-            };
-            if !is_known(kind) {
-                return Chain::Broken;
-            }
-            let length = match block_length(window, at, order, BLOCK_AFTER_DAMAGE_MAX) {
-                Length::Bytes(length) => length,
-                Length::Impossible(_) => return Chain::Broken,
-                Length::NotHere => return needs(BLOCK_MIN),
-            };
-            let end = at.saturating_add(length);
-            if end > window.bytes.len() {
-                return needs(length);
-            }
-            if order.u32_at(window.bytes, end.saturating_sub(4)) != u32::try_from(length).ok() {
-                return Chain::Broken;
-            }
-            at = end;
-        }
-        Chain::Real
-    }
-
     fn lose(&mut self, since: u64, what: String) {
         self.lost = Some(Lost { since, what });
     }
@@ -330,63 +237,6 @@ impl Pcapng {
             ledger.damaged(lost.since, offset.saturating_sub(lost.since), &lost.what);
         }
     }
-}
-
-/// Whether blocks from a place look real.
-enum Chain {
-    Real,
-    Broken,
-    /// So many bytes from the start are needed to tell.
-    Needs(usize),
-}
-
-/// The first length of a block.
-enum Length {
-    Bytes(usize),
-    Impossible(u32),
-    NotHere,
-}
-
-fn block_length(window: Window<'_>, at: usize, order: Order, max: usize) -> Length {
-    let Some(claimed) = order.u32_at(window.bytes, at.saturating_add(4)) else {
-        return Length::NotHere;
-    };
-    let length = claimed as usize;
-    if (BLOCK_MIN..=max).contains(&length) && length.is_multiple_of(4) {
-        Length::Bytes(length)
-    } else {
-        Length::Impossible(claimed)
-    }
-}
-
-/// Byte order of the section whose header block starts at `at`, by its magic; `None` when that is wrong.
-fn section_order(bytes: &[u8], at: usize) -> Option<Order> {
-    let [a, b, c, d, _, _, _, _, magic @ ..] = *bytes.get(at..)?.first_chunk::<BLOCK_MIN>()?;
-    // The block type reads the same in either order.
-    if u32::from_be_bytes([a, b, c, d]) != SECTION_HEADER {
-        return None;
-    }
-    [Order::Little, Order::Big]
-        .into_iter()
-        .find(|order| order.u32(magic) == BYTE_ORDER_MAGIC)
-}
-
-/// Block types that are believed after damage.
-fn is_known(kind: u32) -> bool {
-    matches!(
-        kind,
-        SECTION_HEADER
-            | INTERFACE
-            | PACKET
-            | SIMPLE_PACKET
-            | NAME_RESOLUTION
-            | STATISTICS
-            | ENHANCED_PACKET
-            | JOURNAL_EXPORT
-            | DECRYPTION_SECRETS
-            | CUSTOM
-            | CUSTOM_NO_COPY
-    )
 }
 
 /// The window ends inside the block at `at`, which has `needed` bytes as far as is known.
@@ -540,6 +390,16 @@ mod tests {
         for bytes_max in [4096, 5000, 65_536] {
             assert_eq!(read_with(&file, bytes_max, false, None), whole);
         }
+    }
+
+    #[test]
+    fn a_section_of_the_other_order_is_found_after_damage() {
+        let mut file = samples::pcapng(Little, 3);
+        file.extend([0xff; 100]);
+        file.extend(samples::pcapng(Big, 3));
+        let read = read(&file);
+        assert_eq!(read.frames.len(), 6);
+        assert_eq!(read.loss.get("damaged_bytes_skipped"), 100);
     }
 
     #[test]
