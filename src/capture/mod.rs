@@ -3,6 +3,7 @@
 //! The rule: this is the only room that opens files and interfaces. Frames are numbered as Wireshark numbers them, and
 //! damage is counted, never fatal. Left out: compressed input, merging of inputs by time.
 
+mod block;
 mod error;
 mod file;
 mod filter;
@@ -11,6 +12,8 @@ mod ledger;
 mod live;
 mod pcap;
 mod pcapng;
+#[cfg(test)]
+mod samples;
 mod source;
 mod window;
 
