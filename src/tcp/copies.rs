@@ -89,3 +89,59 @@ const fn mix(word: u64) -> u64 {
     let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ (word >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::segment::TcpFlags;
+    use crate::frame::Mark;
+    use crate::tcp::playbook::endpoint;
+
+    fn segment(ip_id: Option<u16>, flags: u8) -> Segment<'static> {
+        Segment {
+            source: endpoint(1, 1),
+            destination: endpoint(2, 2),
+            overlay: Default::default(),
+            vantage: Default::default(),
+            sequence: 0,
+            acknowledgement: 0,
+            flags: TcpFlags(flags),
+            window: 0,
+            window_scale: None,
+            timestamps: None,
+            ip_id,
+            ttl: 64,
+            payload: b"",
+            payload_len: 0,
+            mark: Mark::default(),
+        }
+    }
+
+    #[test]
+    fn a_routed_copy_has_another_time_to_live() {
+        let mut recent = Recent::default();
+        let mut one = segment(Some(9), 0x10);
+        assert!(!recent.is_copy(&one));
+        one.ttl = 63;
+        assert!(recent.is_copy(&one));
+    }
+
+    #[test]
+    fn repeated_acknowledgements_of_ipv6_are_no_copies() {
+        let mut recent = Recent::default();
+        assert!(!recent.is_copy(&segment(None, 0x10)));
+        assert!(!recent.is_copy(&segment(None, 0x10)));
+        assert!(!recent.is_copy(&segment(None, 0x11)));
+        assert!(recent.is_copy(&segment(None, 0x11)));
+    }
+
+    #[test]
+    fn only_the_latest_segments_are_remembered() {
+        let mut recent = Recent::default();
+        for id in 1..=RECENT_MAX as u16 + 1 {
+            assert!(!recent.is_copy(&segment(Some(id), 0x10)));
+        }
+        assert!(!recent.is_copy(&segment(Some(1), 0x10)));
+        assert!(recent.is_copy(&segment(Some(9), 0x10)));
+    }
+}

@@ -74,9 +74,14 @@ where
 
     /// The facts of what travels in `direction`.
     pub(super) fn half(&mut self, direction: Direction) -> &mut HalfFacts {
-        match direction {
-            Direction::ToServer => &mut self.facts.from_client,
-            Direction::ToClient => &mut self.facts.from_server,
-        }
+        half_mut(self.facts, direction)
+    }
+}
+
+/// The facts of what travels in `direction`.
+pub(super) fn half_mut(facts: &mut Connection, direction: Direction) -> &mut HalfFacts {
+    match direction {
+        Direction::ToServer => &mut facts.from_client,
+        Direction::ToClient => &mut facts.from_server,
     }
 }

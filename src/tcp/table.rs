@@ -11,8 +11,9 @@ use crate::decode::segment::Segment;
 use crate::flow::{Endpoint, FlowKey};
 use crate::frame::Mark;
 use crate::loss::Loss;
-use crate::tcp::connection::{Entry, Leaving};
+use crate::tcp::connection::Entry;
 use crate::tcp::event::{Connection, ConnectionId, StreamEvent};
+use crate::tcp::life::Leaving;
 use crate::tcp::outlet::Shared;
 
 /// Most connections of one table. With 64 tables a million, at about two kilobytes each. When it is
