@@ -16,9 +16,10 @@ use crate::tcp::event::{Connection, ConnectionId, StreamEvent};
 use crate::tcp::life::Leaving;
 use crate::tcp::outlet::Shared;
 
-/// Most connections of one table. With 64 tables a million, at about two kilobytes each. When it is
-/// reached, the oldest unfinished handshake leaves, or else the connection that would expire first.
-pub const CONNECTIONS_MAX: usize = 16_384;
+/// Most connections of one table. With 64 tables half a million, at less than two kilobytes each beside
+/// what the next room keeps. When it is reached, the oldest unfinished handshake leaves, or else the
+/// connection that would expire first: closed ones before silent ones.
+pub const CONNECTIONS_MAX: usize = 8_192;
 
 /// Most unfinished handshakes of one table; a flood of SYNs must not use up the room of the others. With 64
 /// tables 131,072: as many as a dead upstream collects in 130 s at 1,000 attempts a second.
