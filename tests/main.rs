@@ -1,0 +1,3 @@
+//! The tests of gwcap, in modules that mirror the rooms.
+mod captures;
+mod support;
