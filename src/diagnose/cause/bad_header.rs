@@ -6,7 +6,9 @@
 
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
+use crate::protocol::observation::Rule;
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -38,7 +40,110 @@ pub const CAUSE: Cause = Cause {
     examine: Examine::Attempt(examine),
 };
 
+/// Which products refuse a head that breaks a rule (causes.md A.10); bare line feeds are taken by all.
+const REFUSED_BY: &[(Rule, &str, &[&str])] = &[
+    (
+        Rule::Nul,
+        "nul",
+        &["nginx", "Envoy", "Apache httpd", "Varnish", "Squid"],
+    ),
+    (
+        Rule::ControlCharacter,
+        "control-char",
+        &["Envoy", "Varnish", "Apache httpd"],
+    ),
+    (
+        Rule::SpaceInName,
+        "space-in-name",
+        &[
+            "nginx",
+            "HAProxy",
+            "Envoy",
+            "Varnish",
+            "Squid",
+            "Apache httpd",
+        ],
+    ),
+    (
+        Rule::SpaceBeforeColon,
+        "space-before-colon",
+        &["nginx", "HAProxy", "Envoy", "Varnish", "Apache httpd"],
+    ),
+    (
+        Rule::NoColon,
+        "no-colon",
+        &[
+            "HAProxy",
+            "Envoy",
+            "Apache httpd",
+            "Caddy",
+            "Varnish",
+            "Squid",
+        ],
+    ),
+    (
+        Rule::EmptyName,
+        "empty-name",
+        &["nginx", "HAProxy", "Envoy", "Apache httpd", "Varnish"],
+    ),
+    (
+        Rule::NameCharacter,
+        "non-ascii-name",
+        &["HAProxy", "Envoy", "Apache httpd", "Varnish"],
+    ),
+    (Rule::ObsFold, "obs-fold", &["nginx"]),
+    (Rule::BareCr, "bare-cr", &["HAProxy", "Envoy", "Varnish"]),
+];
+
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let exchange = attempt.exchange?;
+    let head = exchange
+        .response
+        .as_ref()
+        .filter(|head| attempt.rejected && head.at.time <= attempt.until)?;
+    let product = attempt.product.map(|product| product.name);
+    let refused = |rule: Rule| {
+        REFUSED_BY
+            .iter()
+            .find(|row| row.0 == rule)
+            .map(|row| (row.1, row.2))
+    };
+    let named = head
+        .oddities
+        .iter()
+        .filter_map(|fault| refused(fault.rule).map(|(name, by)| (fault, name, by)));
+    let (fault, name, by) = named
+        .clone()
+        .find(|(_, _, by)| product.is_some_and(|product| by.contains(&product)))
+        .or_else(|| named.clone().next())?;
+    let shown: String = fault
+        .excerpt
+        .iter()
+        .take(40)
+        .map(|byte| byte.escape_ascii().to_string())
+        .collect();
+    let server = attempt.connection.facts.server;
+    let verdict = attempt
+        .asked(Verdict::seen(head.at))
+        .detail(name)
+        .proof(
+            head.at,
+            format!(
+                "{server} answers {} with a head that breaks a rule at byte {}: `{shown}`",
+                head.status, fault.offset
+            ),
+        )
+        .not("malformed-status-line", "the status line is well-formed");
+    Some(match product {
+        Some(product) if by.contains(&product) => verdict,
+        Some(product) => verdict.at_most(
+            Confidence::Possible,
+            format!("{product} is known to accept such a head"),
+        ),
+        None => verdict.at_most(
+            Confidence::Likely,
+            "which product judged the head is not known",
+        ),
+    })
 }

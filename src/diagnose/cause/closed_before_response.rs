@@ -46,6 +46,29 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let exchange = attempt.exchange?;
+    let close = attempt.closed_by_upstream().filter(|close| !close.reset)?;
+    if attempt.response_start().is_some() {
+        return None;
+    }
+    let server = attempt.connection.facts.server;
+    let after = attempt.waited(exchange.request_at, close.closing.mark);
+    Some(
+        attempt
+            .asked(Verdict::seen(close.closing.mark.max(exchange.request_at)))
+            .proof(
+                close.closing.mark,
+                format!("{server} closes with FIN after {after}, without a byte of an answer"),
+            )
+            .not(
+                "reset-before-response",
+                "the first sign of the end is a FIN, not a RST",
+            )
+            .not("stale-keepalive-reuse", attempt.why_not_stale())
+            .not(
+                "response-timeout",
+                "the upstream closed first, not the gateway",
+            ),
+    )
 }

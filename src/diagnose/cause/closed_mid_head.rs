@@ -39,6 +39,23 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let begun = attempt.head_begun()?;
+    let close = attempt
+        .closed_by_upstream()
+        .filter(|close| close.reset == false)?;
+    let server = attempt.connection.facts.server;
+    Some(
+        attempt
+            .asked(Verdict::seen(close.closing.mark))
+            .proof(begun, format!("{server} begins its answer"))
+            .proof(
+                close.closing.mark,
+                format!(
+                    "{server} ends the connection with FIN before the blank line that ends the head"
+                ),
+            )
+            .not("closed-before-response", "part of the head had come")
+            .not("reset-mid-head", "the first sign of the end is a FIN"),
+    )
 }

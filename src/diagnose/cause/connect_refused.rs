@@ -5,6 +5,7 @@
 
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
 
 /// The manual of this cause.
@@ -45,6 +46,30 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let facts = &attempt.connection.facts;
+    let reset = attempt.by_now(facts.from_server.reset)?;
+    let nothing_said = facts.from_client.sent == 0 && facts.from_server.sent == 0;
+    if !facts.from_server.syns.is_empty() || !nothing_said || !reset.with_ack {
+        return None;
+    }
+    let verdict = attempt
+        .syns(Verdict::seen(reset.mark))
+        .proof(
+            reset.mark,
+            format!(
+                "{} answers the SYN with RST+ACK: nobody listens there",
+                facts.server
+            ),
+        )
+        .not("connect-timeout", "the SYN was answered")
+        .not(
+            "connect-reset-after-accept",
+            "no SYN-ACK came before the RST",
+        );
+    Some(if facts.from_client.syns.is_empty() {
+        verdict.at_most(Confidence::Likely, "the SYN itself is not in the capture")
+    } else {
+        verdict
+    })
 }

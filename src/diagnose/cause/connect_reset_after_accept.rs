@@ -40,7 +40,36 @@ pub const CAUSE: Cause = Cause {
     examine: Examine::Attempt(examine),
 };
 
+/// A close later than this after the handshake is an idle connection that was taken back, nanoseconds.
+const PROMPT_MAX_NANOS: i64 = 1_000_000_000;
+
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let facts = &attempt.connection.facts;
+    let accepted = facts.from_server.syns.first().copied()?;
+    let close = attempt.closed_by_upstream()?.closing;
+    let before_request = close.peer_sent == 0 && close.acknowledges.unwrap_or(0) == 0;
+    let silent = facts.from_server.sent == 0;
+    let prompt = close.mark.time.nanos_since(accepted.time) <= PROMPT_MAX_NANOS;
+    if !before_request || !silent || !prompt || attempt.prior_responses() > 0 {
+        return None;
+    }
+    let flag = attempt.close_words();
+    Some(
+        attempt
+            .syns(Verdict::seen(close.mark))
+            .proof(accepted, format!("{} accepts with SYN-ACK", facts.server))
+            .proof(
+                close.mark,
+                format!(
+                    "{} sends {flag} before the gateway had sent a byte",
+                    facts.server
+                ),
+            )
+            .not("connect-refused", "the handshake was answered by a SYN-ACK")
+            .not(
+                "reset-before-response",
+                "the gateway had not sent anything yet",
+            ),
+    )
 }

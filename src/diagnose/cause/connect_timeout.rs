@@ -44,7 +44,38 @@ pub const CAUSE: Cause = Cause {
     examine: Examine::Attempt(examine),
 };
 
+/// A SYN that was sent less than this before the end is merely on its way, nanoseconds: round trips around
+/// the world take 300 ms.
+const UNANSWERED_MIN_NANOS: i64 = 300_000_000;
+
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let facts = &attempt.connection.facts;
+    let syns = &facts.from_client.syns;
+    let (first, last) = (syns.first()?, syns.last()?);
+    let waited = attempt.until.nanos_since(first.time);
+    if attempt.connected()
+        || attempt.by_now(facts.from_server.reset).is_some()
+        || attempt.by_now(facts.from_server.fin).is_some()
+        || !attempt.connection.icmp.is_empty()
+        || waited < UNANSWERED_MIN_NANOS
+    {
+        return None;
+    }
+    let mut verdict = Verdict::absent().proof(
+        *first,
+        format!("SYN to {}: no answer ever comes", facts.server),
+    );
+    if last != first {
+        let times = syns.len().saturating_sub(1);
+        verdict = verdict.proof(
+            *last,
+            format!("the SYN is sent again ({times} more), still no SYN-ACK, RST or ICMP"),
+        );
+    }
+    Some(
+        verdict
+            .not("connect-refused", "no RST came back")
+            .not("icmp-host-unreachable", "no ICMP error quotes the SYN"),
+    )
 }

@@ -4,6 +4,7 @@
 
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
 
 /// The manual of this cause.
@@ -34,7 +35,48 @@ pub const CAUSE: Cause = Cause {
     examine: Examine::Attempt(examine),
 };
 
+/// Less than this is no patience but a decision, nanoseconds.
+const WAITED_MIN_NANOS: i64 = 200_000_000;
+
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let begun = attempt.head_begun()?;
+    if attempt.closed_by_upstream().is_some() {
+        return None;
+    }
+    let last = attempt
+        .connection
+        .facts
+        .from_server
+        .last_data
+        .unwrap_or(begun);
+    let gave_up = attempt.closed_by_gateway();
+    let until = gave_up.map_or(attempt.until, |close| close.closing.mark.time);
+    if until.nanos_since(last.time) < WAITED_MIN_NANOS {
+        return None;
+    }
+    let server = attempt.connection.facts.server;
+    let proven = |verdict: Verdict| {
+        attempt
+            .asked(verdict)
+            .proof(
+                last,
+                format!("{server} sends part of a head, then nothing more"),
+            )
+            .not("closed-mid-head", "the upstream did not end the connection")
+            .not("response-timeout", "part of the head had come")
+    };
+    Some(match gave_up {
+        Some(close) => proven(Verdict::seen(close.closing.mark)).proof(
+            close.closing.mark,
+            format!(
+                "the gateway gives up {} later",
+                attempt.waited(last, close.closing.mark)
+            ),
+        ),
+        None => proven(Verdict::absent()).at_most(
+            Confidence::Likely,
+            "the gateway's own close of the connection was not seen",
+        ),
+    })
 }

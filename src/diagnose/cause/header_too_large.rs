@@ -6,6 +6,7 @@
 
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
 
 /// The manual of this cause.
@@ -39,7 +40,64 @@ pub const CAUSE: Cause = Cause {
     examine: Examine::Attempt(examine),
 };
 
+/// The smallest limit of a product: one page, nginx's default buffer for a head, bytes.
+const SMALLEST_LIMIT: u64 = 4_096;
+/// A gateway that runs out of buffer closes at once, not after a wait, nanoseconds.
+const AT_ONCE_NANOS: i64 = 150_000_000;
+
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let exchange = attempt.exchange?;
+    let begun = attempt.response_start()?;
+    let server = attempt.connection.facts.server;
+    let (size, line, at) = match &exchange.response {
+        Some(head) if attempt.rejected => (
+            u64::from(head.head_len),
+            u64::from(head.longest_line),
+            head.at,
+        ),
+        Some(_) => return None,
+        None => {
+            attempt.head_begun()?;
+            let close = attempt.closed_by_gateway()?.closing;
+            let last = attempt.connection.facts.from_server.last_data?;
+            if close.mark.time.nanos_since(last.time) > AT_ONCE_NANOS {
+                return None;
+            }
+            (attempt.head_bytes(), 0, last.min(close.mark))
+        }
+    };
+    let limit = attempt
+        .product
+        .and_then(|product| product.response_head_max)
+        .map(u64::from);
+    let line_limit = attempt
+        .product
+        .and_then(|product| product.response_line_max)
+        .map(u64::from);
+    let over =
+        size > limit.unwrap_or(SMALLEST_LIMIT) || line_limit.is_some_and(|limit| line > limit);
+    let near = size >= SMALLEST_LIMIT;
+    if !over && !(near && exchange.response.is_none()) {
+        return None;
+    }
+    let verdict = attempt
+        .asked(Verdict::seen(at))
+        .proof(begun, format!("{server} begins its answer"))
+        .proof(
+            at,
+            format!("{size} bytes of head have come when the gateway stops reading"),
+        )
+        .not(
+            "closed-mid-head",
+            "the gateway ended the connection, not the upstream",
+        )
+        .not("head-timeout", "the gateway did not wait before it closed");
+    Some(match limit.or(line_limit) {
+        Some(_) if over => verdict,
+        _ => verdict.at_most(
+            Confidence::Likely,
+            "the limit that this gateway is configured with is not known",
+        ),
+    })
 }

@@ -4,6 +4,7 @@
 
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
 
 /// The manual of this cause.
@@ -39,6 +40,41 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    /// A TLS alert record begins with these bytes (RFC 8446, section 5.1).
+    const ALERT_RECORD: [u8; 2] = [0x15, 0x03];
+    let exchange = attempt.exchange?;
+    exchange.request.as_ref()?;
+    let server = attempt.connection.facts.server;
+    if let Some((_, at, prefix)) = &exchange.fault
+        && prefix.starts_with(&ALERT_RECORD)
+        && at.time <= attempt.until
+    {
+        return Some(
+            attempt
+                .asked(Verdict::seen(*at))
+                .proof(
+                    *at,
+                    format!("{server} answers the plain HTTP request with a TLS alert"),
+                )
+                .not("malformed-status-line", "the bytes are a TLS alert record"),
+        );
+    }
+    let close = attempt.closed_by_upstream()?;
+    (attempt.server_speaks_tls && exchange.response_at.is_none() && attempt.prior_responses() == 0)
+        .then(|| {
+            attempt
+                .asked(Verdict::seen(close.closing.mark))
+                .proof(
+                    close.closing.mark,
+                    format!(
+                        "{server} sends {} instead of an answer",
+                        attempt.close_words()
+                    ),
+                )
+                .at_most(
+                    Confidence::Likely,
+                    "other connections to the same port complete TLS handshakes",
+                )
+        })
 }

@@ -3,6 +3,7 @@
 //!
 //! The rule: the quoted packet decides which attempt is meant, never the outer addresses.
 
+use crate::decode::segment::IcmpReason;
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::gateway::product::Family;
@@ -40,6 +41,6 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    attempt.icmp(IcmpReason::Net, "network unreachable")
 }

@@ -6,6 +6,7 @@
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::gateway::product::Family;
+use crate::protocol::observation::Rule;
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -38,6 +39,28 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let exchange = attempt.exchange?;
+    let (fault, at, prefix) = exchange.fault.as_ref()?;
+    if fault.rule != Rule::StatusLine || at.time > attempt.until || exchange.response.is_some() {
+        return None;
+    }
+    let shown: String = prefix
+        .iter()
+        .take(24)
+        .map(|byte| byte.escape_ascii().to_string())
+        .collect();
+    let server = attempt.connection.facts.server;
+    Some(
+        attempt
+            .asked(Verdict::seen(*at))
+            .proof(
+                *at,
+                format!(
+                    "{server} answers with `{shown}`, which is no HTTP status line (byte {})",
+                    fault.offset
+                ),
+            )
+            .not("closed-before-response", "bytes of an answer came"),
+    )
 }

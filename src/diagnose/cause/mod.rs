@@ -44,7 +44,9 @@ mod truncated_body;
 mod upstream_leg_not_captured;
 mod upstream_returned_5xx;
 
-use model::Cause;
+use model::{Cause, Examine};
+
+use crate::diagnose::attempt::{Attempt, Verdict};
 
 /// All causes. The order of those that examine an attempt is precedence: the first that explains it wins,
 /// so the more specific stands above the more general. Those that judge the whole follow.
@@ -104,6 +106,15 @@ pub fn manual_page(cause: &Cause) -> String {
 #[must_use]
 pub fn index() -> String {
     manual::index(CAUSES)
+}
+
+/// The first cause that explains an attempt, in the order of precedence.
+#[must_use]
+pub fn examine(attempt: &Attempt<'_>) -> Option<(&'static Cause, Verdict)> {
+    CAUSES.iter().find_map(|cause| match cause.examine {
+        Examine::Attempt(examine) => examine(attempt).map(|verdict| (*cause, verdict)),
+        Examine::Whole => None,
+    })
 }
 
 #[cfg(test)]

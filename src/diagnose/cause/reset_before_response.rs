@@ -43,6 +43,35 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let exchange = attempt.exchange?;
+    let close = attempt.closed_by_upstream().filter(|close| close.reset)?;
+    if attempt.response_start().is_some() || close.closing.mark < exchange.request_at {
+        return None;
+    }
+    let server = attempt.connection.facts.server;
+    let kind = if close.closing.with_ack {
+        "a live socket was aborted"
+    } else {
+        "the host has no such socket any more"
+    };
+    let verdict = attempt
+        .asked(Verdict::seen(close.closing.mark))
+        .proof(
+            close.closing.mark,
+            format!(
+                "{server} sends {} without a byte of an answer: {kind}",
+                attempt.close_words()
+            ),
+        )
+        .not(
+            "closed-before-response",
+            "the first sign of the end is a RST, not a FIN",
+        )
+        .not("stale-keepalive-reuse", attempt.why_not_stale())
+        .not(
+            "response-timeout",
+            "the upstream ended the connection, not the gateway",
+        );
+    Some(attempt.in_sequence(verdict, close))
 }

@@ -38,6 +38,23 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let begun = attempt.head_begun()?;
+    let close = attempt
+        .closed_by_upstream()
+        .filter(|close| close.reset == true)?;
+    let server = attempt.connection.facts.server;
+    Some(
+        attempt
+            .asked(Verdict::seen(close.closing.mark))
+            .proof(begun, format!("{server} begins its answer"))
+            .proof(
+                close.closing.mark,
+                format!(
+                    "{server} ends the connection with RST before the blank line that ends the head"
+                ),
+            )
+            .not("reset-before-response", "part of the head had come")
+            .not("closed-mid-head", "the first sign of the end is a RST"),
+    )
 }

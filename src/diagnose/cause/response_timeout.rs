@@ -5,6 +5,7 @@
 
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
 
 /// The manual of this cause.
@@ -43,7 +44,80 @@ pub const CAUSE: Cause = Cause {
     examine: Examine::Attempt(examine),
 };
 
+/// Less than this is no patience but a client that left or a decision, nanoseconds.
+const WAITED_MIN_NANOS: i64 = 100_000_000;
+
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let exchange = attempt.exchange?;
+    let facts = &attempt.connection.facts;
+    if attempt.response_start().is_some() || attempt.closed_by_upstream().is_some() {
+        return None;
+    }
+    let asked = exchange
+        .request_end
+        .filter(|end| end.how.is_complete())
+        .map_or(exchange.asked_at(), |end| end.at);
+    let gave_up = attempt.closed_by_gateway().map(|close| close.closing);
+    let until = gave_up.map_or(attempt.until, |close| close.mark.time);
+    if until.nanos_since(asked.time) < WAITED_MIN_NANOS {
+        return None;
+    }
+    let server = facts.server;
+    let mut verdict = match gave_up {
+        Some(close) => {
+            let waited = attempt.waited(asked, close.mark);
+            attempt.asked(Verdict::seen(close.mark)).proof(
+                close.mark,
+                format!(
+                    "the gateway gives up after {waited}{}; {server} had not sent a byte",
+                    attempt.equal_timers(asked, close.mark)
+                ),
+            )
+        }
+        None => attempt.asked(Verdict::absent()).at_most(
+            Confidence::Likely,
+            "the gateway's own close of the upstream connection was not seen",
+        ),
+    };
+    if let Some(late) = exchange.response_at {
+        verdict = verdict.proof(
+            late,
+            format!(
+                "{server} answers {} after the request: too late",
+                attempt.waited(asked, late)
+            ),
+        );
+    }
+    if gave_up
+        .and_then(|close| close.acknowledges)
+        .is_some_and(|acknowledged| acknowledged > facts.from_server.sent)
+    {
+        verdict = verdict.at_most(
+            Confidence::Possible,
+            "the gateway acknowledges something of the upstream that the capture does not hold",
+        );
+    }
+    if facts
+        .from_client
+        .acknowledged
+        .is_none_or(|acknowledged| acknowledged < attempt.request_end_offset())
+    {
+        verdict = verdict.at_most(
+            Confidence::Likely,
+            "the upstream's host had not acknowledged the whole request",
+        );
+        verdict.contributing.push("loss-stall");
+    }
+    Some(
+        verdict
+            .not(
+                "closed-before-response",
+                "the upstream did not close the connection before the gateway did",
+            )
+            .not(
+                "connect-timeout",
+                "the connection was established and the request sent",
+            ),
+    )
 }

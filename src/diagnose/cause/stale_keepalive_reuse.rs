@@ -4,8 +4,9 @@
 //! The rule: a response was complete on this connection before, and the close does not answer the
 //! request.
 
-use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::attempt::{Attempt, Verdict, millis};
 use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
 
 /// The manual of this cause.
@@ -42,7 +43,63 @@ pub const CAUSE: Cause = Cause {
     examine: Examine::Attempt(examine),
 };
 
+/// A close that was sent within this of the request crossed it: one round trip and some scheduling,
+/// nanoseconds (causes.md A.9).
+const CROSSED_MAX_NANOS: i64 = 50_000_000;
+
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let exchange = attempt.exchange?;
+    let facts = &attempt.connection.facts;
+    let close = attempt.closed_by_upstream()?;
+    let reused = exchange.prior_responses > 0 || !facts.roles_known;
+    if !reused || attempt.response_start().is_some() {
+        return None;
+    }
+    let after_request = close
+        .closing
+        .mark
+        .time
+        .nanos_since(exchange.request_at.time);
+    let unread = close
+        .closing
+        .acknowledges
+        .is_some_and(|acknowledged| acknowledged <= exchange.request_offset);
+    let gone = close.reset && !close.closing.with_ack;
+    if !(unread && after_request <= CROSSED_MAX_NANOS || gone) {
+        return None;
+    }
+    let server = facts.server;
+    let mut verdict = attempt.asked(Verdict::seen(close.closing.mark.max(exchange.request_at)));
+    let crossing = if gone {
+        format!("{server} answers with a bare RST: it has no such connection any more")
+    } else {
+        format!(
+            "{server} closes with {}, which does not acknowledge the request: the two crossed",
+            attempt.close_words()
+        )
+    };
+    verdict = verdict.proof(close.closing.mark, crossing);
+    if let Some(idle) = exchange.idle_since {
+        let gap = exchange.request_at.time.nanos_since(idle.time);
+        let words = format!(
+            "end of the previous answer; the connection was then idle for {}",
+            millis(gap)
+        );
+        verdict = verdict.proof(idle, words);
+    }
+    if exchange.prior_responses == 0 {
+        verdict = verdict.at_most(
+            Confidence::Likely,
+            "the connection began before the capture; its earlier use was not seen",
+        );
+    }
+    Some(
+        verdict
+            .not(
+                "closed-before-response",
+                "the close does not acknowledge the request",
+            )
+            .not("connect-refused", "the connection had been open and in use"),
+    )
 }

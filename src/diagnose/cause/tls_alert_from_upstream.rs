@@ -3,9 +3,11 @@
 //!
 //! The rule: only a fatal alert of the upstream counts; close_notify and warnings do not.
 
-use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::attempt::{Attempt, Verdict, alert_name};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::gateway::product::Family;
+use crate::flow::Direction;
+use crate::protocol::observation::TlsStep;
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -43,6 +45,36 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    /// The alert level that ends a connection (RFC 8446, section 6).
+    const FATAL: u8 = 2;
+    let server = attempt.connection.facts.server;
+    let hello = attempt.client_hello()?;
+    attempt
+        .connection
+        .tls
+        .iter()
+        .find_map(|(step, at)| match step {
+            TlsStep::Alert {
+                direction: Direction::ToClient,
+                level: FATAL,
+                description,
+            } if at.time <= attempt.until => {
+                let name = alert_name(*description);
+                Some(
+                    Verdict::seen(*at)
+                        .detail(name)
+                        .proof(
+                            hello,
+                            format!("the gateway sends a TLS ClientHello to {server}"),
+                        )
+                        .proof(
+                            *at,
+                            format!("{server} answers with the fatal alert {description} ({name})"),
+                        )
+                        .not("tls-handshake-closed", "an alert came before the close"),
+                )
+            }
+            _ => None,
+        })
 }

@@ -5,6 +5,7 @@
 
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
 
 /// The manual of this cause.
@@ -39,6 +40,37 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let server = attempt.connection.facts.server;
+    let hello = attempt.client_hello()?;
+    let close = attempt
+        .closed_by_upstream()
+        .filter(|close| close.reset == false)?;
+    if attempt.handshake_done() {
+        return None;
+    }
+    let mut verdict = Verdict::seen(close.closing.mark)
+        .proof(
+            hello,
+            format!("the gateway sends a TLS ClientHello to {server}"),
+        )
+        .proof(
+            close.closing.mark,
+            format!("{server} ends the connection with FIN before the handshake is complete"),
+        )
+        .not(
+            "tls-alert-from-upstream",
+            "no alert in clear came before the FIN",
+        )
+        .not(
+            "tls-handshake-timeout",
+            "the upstream ended it, not the gateway",
+        );
+    if attempt.alert_of_gateway().is_some() {
+        verdict = verdict.at_most(
+            Confidence::Possible,
+            "the gateway itself had sent an alert before",
+        );
+    }
+    Some(verdict.not("tls-handshake-reset", "the first sign of the end is a FIN"))
 }

@@ -5,6 +5,7 @@
 
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
 
 /// The manual of this cause.
@@ -40,7 +41,51 @@ pub const CAUSE: Cause = Cause {
     examine: Examine::Attempt(examine),
 };
 
+/// Less than this is no patience but a decision, nanoseconds.
+const WAITED_MIN_NANOS: i64 = 200_000_000;
+
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let facts = &attempt.connection.facts;
+    let hello = attempt.client_hello()?;
+    if attempt.handshake_done()
+        || attempt.closed_by_upstream().is_some()
+        || attempt.alert_of_gateway().is_some()
+    {
+        return None;
+    }
+    let gave_up = attempt.closed_by_gateway();
+    let last = facts
+        .from_server
+        .last_data
+        .filter(|at| *at > hello)
+        .unwrap_or(hello);
+    let until = gave_up.map_or(attempt.until, |close| close.closing.mark.time);
+    if until.nanos_since(last.time) < WAITED_MIN_NANOS {
+        return None;
+    }
+    let proven = |verdict: Verdict| {
+        verdict
+            .proof(
+                hello,
+                format!("the gateway sends a TLS ClientHello to {}", facts.server),
+            )
+            .not(
+                "tls-handshake-closed",
+                "the upstream did not end the connection",
+            )
+    };
+    Some(match gave_up {
+        Some(close) => proven(Verdict::seen(close.closing.mark)).proof(
+            close.closing.mark,
+            format!(
+                "the gateway gives up after {} without a complete handshake",
+                attempt.waited(hello, close.closing.mark)
+            ),
+        ),
+        None => proven(Verdict::absent()).at_most(
+            Confidence::Likely,
+            "the gateway's own close of the connection was not seen",
+        ),
+    })
 }

@@ -7,6 +7,7 @@
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::gateway::product::Family;
+use crate::protocol::observation::TlsStep;
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -39,6 +40,28 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let server = attempt.connection.facts.server;
+    let hello = attempt.client_hello()?;
+    attempt.connection.tls.iter().find_map(|(step, at)| {
+        let TlsStep::NotTls { prefix } = step else {
+            return None;
+        };
+        let printable = prefix
+            .iter()
+            .take(8)
+            .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+        (printable && !prefix.is_empty() && at.time <= attempt.until).then(|| {
+            Verdict::seen(*at)
+                .proof(
+                    hello,
+                    format!("the gateway sends a TLS ClientHello to {server}"),
+                )
+                .proof(
+                    *at,
+                    format!("{server} answers in plain text: it does not speak TLS on this port"),
+                )
+                .not("tls-handshake-closed", "the answer is text, not TLS")
+        })
+    })
 }

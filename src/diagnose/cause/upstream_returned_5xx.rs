@@ -39,6 +39,21 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// Looks for the signature in one attempt.
-fn examine(_attempt: &Attempt<'_>) -> Option<Verdict> {
-    None
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    /// Server errors begin here (RFC 9110, section 15.6).
+    const SERVER_ERROR: u16 = 500;
+    let exchange = attempt.exchange?;
+    let head = exchange
+        .response
+        .as_ref()
+        .filter(|head| head.status >= SERVER_ERROR && head.at.time <= attempt.until)?;
+    let at = exchange.response_at.unwrap_or(head.at);
+    let server = attempt.connection.facts.server;
+    Some(
+        attempt
+            .asked(Verdict::seen(at))
+            .detail(head.status.to_string())
+            .proof(at, format!("{server} itself answers {}", head.status))
+            .not("closed-before-response", "the upstream answered"),
+    )
 }
