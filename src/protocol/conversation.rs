@@ -1,15 +1,14 @@
 //! One connection from its first event to its last. In: stream events. Out: observations.
 //!
-//! The rule: until a protocol is known its bytes wait, at most [`PROBE_MAX`] of a direction; then one
+//! The rule: until a protocol is known its bytes wait, a few of each side; then one
 //! parser reads all that follows. A stream joined in the middle waits for a place where a message starts.
 
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::loss::Loss;
 use crate::protocol::observation::{ConnectionEvent, Observation, PREFIX_MAX, Protocol, Seen};
-use crate::protocol::parser::{
-    After, Beginning, Data, Hole, Output, PROBE_MAX, Parser, Row, Stop, Verdict,
-};
+use crate::protocol::parser::{After, Beginning, Data, Hole, Output, Parser, Row, Stop};
+use crate::protocol::probing::{Held, Probing};
 use crate::protocol::turns::Turns;
 use crate::tcp::event::{Connection, Ending, GapReason, StreamEvent};
 
@@ -43,41 +42,6 @@ enum Stage {
         speaker: Option<Direction>,
     },
     Reading(Box<dyn Parser>),
-}
-
-/// The first bytes of both sides, and the order in which they came.
-#[derive(Default)]
-struct Probing {
-    held: Vec<Held>,
-    /// The server spoke first, and was told as unsolicited.
-    banner: bool,
-}
-
-struct Held {
-    direction: Direction,
-    offset: u64,
-    bytes: Vec<u8>,
-    carried: Mark,
-}
-
-impl Held {
-    fn of(data: Data<'_>) -> Self {
-        Self {
-            direction: data.direction,
-            offset: data.offset,
-            bytes: data.bytes.to_vec(),
-            carried: data.carried,
-        }
-    }
-
-    fn data(&self) -> Data<'_> {
-        Data {
-            direction: self.direction,
-            offset: self.offset,
-            bytes: &self.bytes,
-            carried: self.carried,
-        }
-    }
 }
 
 impl Conversation {
@@ -334,49 +298,6 @@ impl Conversation {
         } else {
             out.loss.add("gaps_not_told_one_by_one", 1);
         }
-    }
-}
-
-impl Probing {
-    /// Asks every protocol. Gives the one that claims the stream, or whether one may still do so.
-    fn judge(&self, parsers: &'static [Row], data: &Data<'_>) -> (Option<&'static Row>, bool) {
-        let mut room = ([0; PROBE_MAX], [0; PROBE_MAX]);
-        let client = self.first_bytes(Direction::ToServer, data, &mut room.0);
-        let server = self.first_bytes(Direction::ToClient, data, &mut room.1);
-        let mut open = false;
-        for row in parsers {
-            match (row.probe)(client, server) {
-                Verdict::Yes => return (Some(row), true),
-                Verdict::More => open = true,
-                Verdict::No => {}
-            }
-        }
-        let full = client.len() >= PROBE_MAX || server.len() >= PROBE_MAX;
-        (None, open && !full)
-    }
-
-    fn first_bytes<'a>(
-        &self,
-        direction: Direction,
-        data: &Data<'a>,
-        room: &'a mut [u8; PROBE_MAX],
-    ) -> &'a [u8] {
-        let held = self.held.iter().filter(|held| held.direction == direction);
-        let new = if data.direction == direction {
-            data.bytes
-        } else {
-            &[]
-        };
-        if held.clone().next().is_none() {
-            return new.get(..PROBE_MAX).unwrap_or(new);
-        }
-        let bytes = held.flat_map(|held| held.bytes.iter()).chain(new);
-        let mut len = 0;
-        for (place, byte) in room.iter_mut().zip(bytes) {
-            *place = *byte;
-            len += 1;
-        }
-        room.get(..len).unwrap_or_default()
     }
 }
 

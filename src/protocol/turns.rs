@@ -16,21 +16,42 @@ use crate::protocol::tally::Tally;
 pub struct Piece<'a> {
     /// Stream offset of the first.
     pub offset: u64,
-    /// How many.
+    /// Stream offset after the last.
+    pub end: u64,
+    /// How many, framing not counted.
     pub len: u64,
     /// The bytes where they can be read, else empty: encrypted or not captured.
     pub bytes: &'a [u8],
-    /// Their frame.
-    pub at: Mark,
+    /// The frame of the first.
+    pub first: Mark,
+    /// The frame of the last.
+    pub last: Mark,
 }
 
 impl<'a> From<Data<'a>> for Piece<'a> {
     fn from(data: Data<'a>) -> Self {
         Self {
             offset: data.offset,
+            end: data.offset.saturating_add(data.bytes.len() as u64),
             len: data.bytes.len() as u64,
             bytes: data.bytes,
-            at: data.carried,
+            first: data.carried,
+            last: data.carried,
+        }
+    }
+}
+
+impl Piece<'static> {
+    /// Bytes that were not captured; `seen` is the frame that showed so.
+    #[must_use]
+    pub fn missing(hole: Hole, seen: Mark) -> Self {
+        Self {
+            offset: hole.offset,
+            end: hole.offset.saturating_add(hole.len),
+            len: hole.len,
+            bytes: &[],
+            first: seen,
+            last: seen,
         }
     }
 }
@@ -48,6 +69,7 @@ pub struct Turns {
 #[derive(Debug)]
 struct Turn {
     index: u32,
+    start: u64,
     request: Part,
     request_open: bool,
     response: Option<Part>,
@@ -64,8 +86,8 @@ impl Part {
     fn new(tally: Tally, piece: &Piece<'_>) -> Self {
         let mut part = Self {
             tally,
-            end: piece.offset,
-            last: piece.at,
+            end: piece.end,
+            last: piece.last,
         };
         part.take(piece);
         part
@@ -77,8 +99,8 @@ impl Part {
         } else {
             self.tally.take(piece.bytes);
         }
-        self.end = piece.offset.saturating_add(piece.len);
-        self.last = piece.at;
+        self.end = piece.end;
+        self.last = piece.last;
     }
 
     fn ending(&self, how: Completion) -> MessageEnd {
@@ -101,17 +123,15 @@ impl Turns {
             ..Self::default()
         };
         if let Some(early) = early {
-            let mut piece = Piece {
+            let piece = Piece {
                 offset: early.offset,
+                end: early.offset.saturating_add(early.len),
                 len: early.len,
                 bytes: &[],
-                at: early.first,
+                first: early.first,
+                last: early.last,
             };
             turns.client(&piece, out);
-            if let Some(turn) = &mut turns.open {
-                piece.at = early.last;
-                turn.request.last = piece.at;
-            }
         }
         turns
     }
@@ -125,10 +145,10 @@ impl Turns {
         }
     }
 
-    /// Whether the client has spoken and the server has not answered yet.
+    /// Stream offset of the first byte of the open turn; 0 without one.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        self.open.as_ref().is_some_and(|turn| turn.request_open)
+    pub fn request_offset(&self) -> u64 {
+        self.open.as_ref().map_or(0, |turn| turn.start)
     }
 
     /// The client speaks.
@@ -141,9 +161,10 @@ impl Turns {
             _ => self.end_response(Completion::Complete, out),
         }
         let index = out.new_exchange();
-        out.request_start(index, piece.offset, piece.at);
+        out.request_start(index, piece.offset, piece.first);
         self.open = Some(Turn {
             index,
+            start: piece.offset,
             request: Part::new(Tally::default(), piece),
             request_open: true,
             response: None,
@@ -156,7 +177,7 @@ impl Turns {
 
     /// The server speaks.
     pub fn server(&mut self, piece: &Piece<'_>, out: &mut Output<'_>) {
-        self.server_at = piece.offset.saturating_add(piece.len);
+        self.server_at = piece.end;
         self.end_request(Completion::Complete, out);
         match &mut self.open {
             Some(Turn {
@@ -164,12 +185,12 @@ impl Turns {
                 ..
             }) => response.take(piece),
             Some(turn) => {
-                out.response_start(turn.index, piece.at);
+                out.response_start(turn.index, piece.first);
                 turn.response = Some(Part::new(Tally::with_prefix(), piece));
             }
             None => {
                 if !self.stray_told && !piece.bytes.is_empty() {
-                    out.unsolicited(piece.bytes, piece.at);
+                    out.unsolicited(piece.bytes, piece.first);
                 }
                 self.stray_told = true;
             }
@@ -257,12 +278,7 @@ impl Parser for Turns {
     }
 
     fn on_gap(&mut self, hole: Hole, out: &mut Output<'_>) {
-        let piece = Piece {
-            offset: hole.offset,
-            len: hole.len,
-            bytes: &[],
-            at: out.seen,
-        };
+        let piece = Piece::missing(hole, out.seen);
         self.piece(hole.direction, &piece, out);
     }
 
