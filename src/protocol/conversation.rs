@@ -180,12 +180,8 @@ impl Conversation {
             probing.held = held;
             probing.held.push(Held::of(data));
         } else if client_spoke {
-            let turns = if probing.banner {
-                Turns::after_banner()
-            } else {
-                Turns::default()
-            };
-            self.start(Protocol::Unknown, Box::new(turns), &held, Some(data), out);
+            let turns = Box::new(probing.turns());
+            self.start(Protocol::Unknown, turns, &held, Some(data), out);
         } else {
             // A banner: tell it now, and let the client's first words tell the protocol.
             if !probing.banner {
@@ -255,13 +251,8 @@ impl Conversation {
             && !probing.held.is_empty()
         {
             let held = std::mem::take(&mut probing.held);
-            self.start(
-                Protocol::Unknown,
-                Box::new(Turns::default()),
-                &held,
-                None,
-                out,
-            );
+            let turns = Box::new(probing.turns());
+            self.start(Protocol::Unknown, turns, &held, None, out);
         }
     }
 
@@ -319,5 +310,83 @@ fn stop_of(ending: Ending, connection: &Connection) -> Stop {
                 Stop::Unseen
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::playbook::Play;
+    use Direction::{ToClient, ToServer};
+
+    fn connection_events(play: &Play) -> Vec<ConnectionEvent> {
+        play.told
+            .iter()
+            .filter_map(|told| match told.what {
+                Seen::Connection { event, .. } => Some(event),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_happens_to_a_connection_is_told_with_its_end_last() {
+        let mut play = Play::new();
+        play.event(StreamEvent::Opened).event(StreamEvent::Syn);
+        play.event(StreamEvent::Established);
+        play.client("GET / HTTP/1.1\r\n\r\n").reset(ToClient);
+        play.ends(Ending::Reset(ToClient));
+        assert_eq!(
+            connection_events(&play),
+            [
+                ConnectionEvent::Opened,
+                ConnectionEvent::Syn,
+                ConnectionEvent::Established,
+                ConnectionEvent::Reset(ToClient),
+                ConnectionEvent::Ended(Ending::Reset(ToClient)),
+            ]
+        );
+        assert!(matches!(
+            play.told.last().unwrap().what,
+            Seen::Connection { .. }
+        ));
+    }
+
+    #[test]
+    fn gaps_are_told_up_to_a_limit() {
+        let mut play = Play::new();
+        play.client("GET / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n");
+        for _ in 0..100 {
+            play.gap(ToServer, 10);
+        }
+        assert_eq!(connection_events(&play).len(), GAPS_TOLD_MAX as usize);
+        assert_eq!(play.loss.get("gaps_not_told_one_by_one"), 84);
+    }
+
+    #[test]
+    fn bytes_that_never_told_their_protocol_are_a_turn() {
+        let mut play = Play::new();
+        play.client("GE").fin(ToServer).fin(ToClient);
+        play.tells(
+            "Unknown
+            0 request at 0
+            0 request Complete 2 to 2
+            0 response Nothing 0 to 0",
+        );
+    }
+
+    #[test]
+    fn a_lost_beginning_is_waited_for_and_then_given_up() {
+        let mut play = Play::new();
+        play.gap(ToServer, 100).client("tail").server("x");
+        assert!(play.lines().is_empty());
+        play.client("GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(play.lines()[..2], ["Http1", "0 request at 104"]);
+        let mut play = Play::joined();
+        for _ in 0..8 {
+            play.client("?").server("!");
+        }
+        assert_eq!(play.lines()[0], "Unknown");
+        assert!(play.loss.get("bytes_before_first_message") > 0);
     }
 }

@@ -5,6 +5,7 @@
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::protocol::parser::{Data, PROBE_MAX, Row, Verdict};
+use crate::protocol::turns::Turns;
 
 /// The first bytes of both sides, and the order in which they came.
 #[derive(Debug, Default)]
@@ -52,6 +53,16 @@ impl Held {
 }
 
 impl Probing {
+    /// A reader for a stream that no row claims.
+    #[must_use]
+    pub fn turns(&self) -> Turns {
+        if self.banner {
+            Turns::after_banner()
+        } else {
+            Turns::default()
+        }
+    }
+
     /// Asks every protocol. Gives the one that claims the stream, or whether one may still do so.
     pub fn judge(&self, parsers: &'static [Row], data: &Data<'_>) -> (Option<&'static Row>, bool) {
         let mut room = ([0; PROBE_MAX], [0; PROBE_MAX]);

@@ -169,10 +169,6 @@ impl Turns {
             request_open: true,
             response: None,
         });
-        if self.server_closed {
-            self.end_request(Completion::Complete, out);
-            self.end_response(Completion::Nothing, out);
-        }
     }
 
     /// The server speaks.
@@ -201,7 +197,12 @@ impl Turns {
     pub fn finished(&mut self, direction: Direction, out: &mut Output<'_>) {
         self.end_request(Completion::Complete, out);
         match direction {
-            Direction::ToServer => self.client_closed = true,
+            Direction::ToServer => {
+                self.client_closed = true;
+                if self.server_closed {
+                    self.end_response(Completion::Nothing, out);
+                }
+            }
             Direction::ToClient => {
                 self.server_closed = true;
                 self.end_response(Completion::CompleteByClose, out);
@@ -313,4 +314,108 @@ pub fn probe_http2(client: &[u8], server: &[u8]) -> Verdict {
 #[must_use]
 pub fn never_joins(_direction: Direction, _segment: &[u8]) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::playbook::{Play, both};
+    use crate::tcp::event::Ending;
+    use Direction::{ToClient, ToServer};
+
+    /// A FastCGI BEGIN_REQUEST record.
+    const BEGIN: &[u8] = &[1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn turns_of_an_unknown_protocol() {
+        both(
+            |play| {
+                play.client(BEGIN)
+                    .server("one")
+                    .client(BEGIN)
+                    .client("x")
+                    .server("two");
+                play.fin(ToClient)
+                    .fin(ToServer)
+                    .ends(Ending::Closed(ToClient));
+            },
+            "Unknown
+            0 request at 0
+            0 request Complete 16 to 16
+            0 response
+            0 response Complete 3 to 3 one
+            1 request at 16
+            1 request Complete 17 to 33
+            1 response
+            1 response CompleteByClose 3 to 6 two",
+        );
+    }
+
+    #[test]
+    fn a_server_that_never_answers() {
+        for (end, last) in [
+            (Ending::Closed(ToClient), "0 response Nothing 0 to 0"),
+            (Ending::Reset(ToClient), "0 response Nothing 0 to 0"),
+            (Ending::Open, "0 response CaptureEnded 0 to 0"),
+        ] {
+            let mut play = Play::new();
+            play.client(BEGIN).ends(end);
+            assert_eq!(play.lines().last().unwrap(), last);
+        }
+        let mut play = Play::new();
+        play.client(BEGIN).fin(ToServer).ends(Ending::Idle);
+        play.tells(
+            "Unknown
+            0 request at 0
+            0 request Complete 16 to 16
+            0 response Nothing 0 to 0",
+        );
+    }
+
+    #[test]
+    fn a_client_that_speaks_to_a_closed_server_makes_one_turn() {
+        let mut play = Play::new();
+        play.client(BEGIN).server("x").fin(ToClient);
+        play.client(BEGIN).client(BEGIN).reset(ToClient);
+        assert_eq!(
+            play.lines()[5..],
+            [
+                "1 request at 16",
+                "1 request Complete 32 to 48",
+                "1 response Nothing 0 to 1"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_banner_is_unsolicited() {
+        let mut play = Play::new();
+        play.server("\x4a\0\0\0\n8.0.36\0")
+            .server("more")
+            .client("\x20\0\0\x01")
+            .server("\x07");
+        play.tells(
+            "unsolicited J\\0\\0\\0\\n8.0.36\\0
+            Unknown
+            0 request at 0
+            0 request Complete 4 to 4
+            0 response",
+        );
+    }
+
+    #[test]
+    fn http2_with_prior_knowledge() {
+        both(
+            |play| {
+                play.client("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+                    .server("HTTP/1.1 400 Bad\r\n\r\n");
+                play.fin(ToClient);
+            },
+            "Http2
+            0 request at 0
+            0 request Complete 24 to 24
+            0 response
+            0 response CompleteByClose 20 to 20 HTTP/1.1 400 Bad\\r\\n\\r\\n",
+        );
+    }
 }
