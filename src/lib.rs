@@ -11,5 +11,6 @@ pub mod flow;
 pub mod frame;
 pub mod loss;
 pub mod protocol;
+pub mod report;
 pub mod tcp;
 pub mod time;
