@@ -1,1 +1,50 @@
 //! From a file, a pipe or an interface to batches of frames.
+//!
+//! The rule: this is the only room that opens files and interfaces. Frames are numbered as Wireshark numbers them, and
+//! damage is counted, never fatal. Left out: compressed input, merging of inputs by time.
+
+mod error;
+mod file;
+mod filter;
+mod interface_block;
+mod ledger;
+mod live;
+mod pcap;
+mod pcapng;
+mod source;
+mod window;
+
+use std::path::Path;
+
+pub use error::CaptureError;
+pub use live::{Interface, LiveOptions, SNAP_LENGTH, StopHandle, interfaces};
+pub use source::{FILL_BYTES_MIN, Fill, InputFacts, LINK_TYPES_LISTED_MAX, Source};
+
+/// Opens a capture file, or standard input when `path` is `-`. `input` is the index of the input on the command line,
+/// `filter` a BPF expression.
+///
+/// # Errors
+/// When it cannot be opened, is no capture file, or the filter does not compile.
+pub fn open_file(
+    path: &Path,
+    input: u16,
+    filter: Option<&str>,
+) -> Result<Box<dyn Source + Send>, CaptureError> {
+    Ok(Box::new(file::FileSource::open(path, input, filter)?))
+}
+
+/// Opens an interface. `filter` is a BPF expression that the kernel applies; `input` is the index of the input on the
+/// command line.
+///
+/// # Errors
+/// Without the capability, for a name that no interface has, for a filter that does not compile, and when libpcap refuses.
+pub fn open_live(
+    interface: &str,
+    options: &LiveOptions,
+    filter: Option<&str>,
+    input: u16,
+) -> Result<Box<dyn Source + Send>, CaptureError> {
+    Ok(Box::new(live::LiveSource::open(
+        interface, options, filter, input,
+    )?))
+}

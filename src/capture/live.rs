@@ -1,0 +1,318 @@
+//! Live interfaces. In: a name and options. Out: batches of what arrived in a tick, and the kernel's drops.
+//!
+//! The rule: the kernel's ring is large and never in immediate mode, which costs the captured machine half of its
+//! throughput. Nobody blocks for ever: a silent interface still ticks, so that a stop and a timeout are noticed.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pcap::{Active, Capture, Device, Linktype, PacketHeader, Precision};
+
+use crate::capture::error::CaptureError;
+use crate::capture::filter::{link_type_of, pcap_message};
+use crate::capture::ledger::{Found, INTERFACE_DROPS, KERNEL_DROPS, Ledger};
+use crate::capture::source::{FILL_BYTES_MIN, Fill, InputFacts, Source};
+use crate::frame::{Batch, LinkType};
+use crate::loss::Loss;
+use crate::time::{NANOS_PER_SECOND, Timestamp};
+
+/// Most bytes that are kept of a frame where the user says nothing: what tcpdump keeps.
+pub const SNAP_LENGTH: u32 = 256 * 1024;
+
+/// Bytes of the kernel's ring: nothing was dropped with it where 2 MiB, libpcap's choice, lost frames.
+const RING_BYTES: i32 = 16 * 1024 * 1024;
+
+/// Milliseconds after which the kernel hands over what it has.
+const TIMEOUT_MS: i32 = 100;
+
+/// A tick is as long as the timeout, in naps short enough for Ctrl-C. The kernel's own timeout starts with the first
+/// frame only, so a blocking read of a silent interface would never return.
+const NAP: Duration = Duration::from_millis(20);
+const NAPS_PER_TICK: u32 = 5;
+
+/// The device that stands for all interfaces on Linux.
+const ANY: &str = "any";
+
+/// How to capture on an interface.
+#[derive(Clone, Debug)]
+pub struct LiveOptions {
+    /// Most bytes that are kept of a frame; 0 stands for [`SNAP_LENGTH`].
+    pub snap_length: u32,
+    /// Whether frames for other machines are wanted.
+    pub promiscuous: bool,
+    /// Ends the capture from elsewhere.
+    pub stop: StopHandle,
+}
+
+impl Default for LiveOptions {
+    fn default() -> Self {
+        Self {
+            snap_length: SNAP_LENGTH,
+            promiscuous: true,
+            stop: StopHandle::default(),
+        }
+    }
+}
+
+/// Ends live captures from a signal handler or another thread. All clones are one handle.
+///
+/// It is a flag and not `pcap_breakloop`, which needs a lock-free capture that is known to be alive; the capture
+/// looks at it after each frame and each nap.
+#[derive(Clone, Debug, Default)]
+pub struct StopHandle(Arc<AtomicBool>);
+
+impl StopHandle {
+    /// Asks for the end: frames that the kernel holds are still handed over, then comes [`Fill::End`].
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the end was asked for.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself, for `signal_hook::flag::register`.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+/// A capture on an interface.
+pub struct LiveSource {
+    capture: Capture<Active>,
+    link: LinkType,
+    ledger: Ledger,
+    stop: StopHandle,
+    dropped: u32,
+    interface_dropped: u32,
+    finished: bool,
+}
+
+impl LiveSource {
+    /// Opens `interface`.
+    ///
+    /// # Errors
+    /// Without the capability, for a name that no interface has, for a filter that does not compile, and when
+    /// libpcap refuses.
+    pub(super) fn open(
+        interface: &str,
+        options: &LiveOptions,
+        filter: Option<&str>,
+        input: u16,
+    ) -> Result<Self, CaptureError> {
+        check_permission(interface)?;
+        check_name(interface)?;
+        let snap_length = match options.snap_length {
+            0 => SNAP_LENGTH,
+            length => length,
+        };
+        // Promiscuous mode does not exist for `any`: libpcap warns, and the crate takes warnings for errors.
+        let promiscuous = options.promiscuous && interface != ANY;
+        let mut capture = match activate(interface, snap_length, promiscuous) {
+            Err(_) if promiscuous => activate(interface, snap_length, false),
+            outcome => outcome,
+        }
+        .map_err(|error| refused(interface, &error))?;
+        if interface == ANY {
+            // Version 2 of the cooked header names the interface; where it is not offered, version 1 stays.
+            let _ = capture.set_datalink(Linktype(LinkType::LINUX_SLL2.0.cast_signed()));
+        }
+        let link = link_type_of(capture.get_datalink());
+        // After the link type is chosen, because the compiled program depends on it.
+        if let Some(expression) = filter {
+            capture
+                .filter(expression, true)
+                .map_err(|error| CaptureError::Filter {
+                    expression: expression.to_owned(),
+                    link,
+                    message: pcap_message(&error),
+                })?;
+        }
+        let capture = capture
+            .setnonblock()
+            .map_err(|error| refused(interface, &error))?;
+        let mut ledger = Ledger::new(input, interface.to_owned(), None);
+        ledger.facts.format = "live";
+        ledger.facts.filter = filter.map(str::to_owned);
+        ledger.facts.note_link(link);
+        ledger.facts.note_snap_length(snap_length);
+        Ok(Self {
+            capture,
+            link,
+            ledger,
+            stop: options.stop.clone(),
+            dropped: 0,
+            interface_dropped: 0,
+            finished: false,
+        })
+    }
+
+    /// Copies frames that the kernel holds, until it has none or the batch is full.
+    fn drain(&mut self, batch: &mut Batch, bytes_max: usize) -> Result<(), CaptureError> {
+        while batch.bytes.len() < bytes_max.max(FILL_BYTES_MIN) {
+            let packet = match self.capture.next_packet() {
+                Ok(packet) => packet,
+                Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => return Ok(()),
+                Err(error) => return Err(refused(&self.ledger.facts.path, &error)),
+            };
+            let found = Found {
+                start: batch.bytes.len(),
+                captured_len: u32::try_from(packet.data.len()).unwrap_or(u32::MAX),
+                original_len: packet.header.len,
+                time: Some(time(packet.header)),
+                link: self.link,
+                offset: self.ledger.facts.bytes,
+            };
+            batch.bytes.extend_from_slice(packet.data);
+            let read = u64::from(found.captured_len);
+            self.ledger.facts.bytes = self.ledger.facts.bytes.saturating_add(read);
+            self.ledger.frame(&batch.bytes, &mut batch.records, found)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what the kernel dropped since the last call. Its counters are 32 bits wide and turn over.
+    fn count_drops(&mut self) {
+        let Ok(now) = self.capture.stats() else {
+            return;
+        };
+        let dropped = now.dropped.wrapping_sub(self.dropped);
+        let interface_dropped = now.if_dropped.wrapping_sub(self.interface_dropped);
+        self.ledger.loss.add(KERNEL_DROPS, u64::from(dropped));
+        self.ledger
+            .loss
+            .add(INTERFACE_DROPS, u64::from(interface_dropped));
+        self.dropped = now.dropped;
+        self.interface_dropped = now.if_dropped;
+    }
+}
+
+impl Source for LiveSource {
+    fn fill(&mut self, batch: &mut Batch, bytes_max: usize) -> Result<Fill, CaptureError> {
+        batch.clear();
+        if self.finished {
+            return Ok(Fill::End);
+        }
+        for _ in 0..NAPS_PER_TICK {
+            if self.stop.is_stopped() {
+                // The kernel hands over a block that is not full only after its timeout.
+                std::thread::sleep(NAP.saturating_mul(NAPS_PER_TICK.saturating_add(1)));
+                self.finished = true;
+                self.drain(batch, bytes_max)?;
+                return Ok(Fill::End);
+            }
+            self.drain(batch, bytes_max)?;
+            if !batch.records.is_empty() {
+                return Ok(Fill::More);
+            }
+            std::thread::sleep(NAP);
+        }
+        Ok(Fill::Quiet)
+    }
+
+    fn describe(&self) -> InputFacts {
+        self.ledger.facts.clone()
+    }
+
+    fn loss(&mut self) -> Loss {
+        self.count_drops();
+        std::mem::take(&mut self.ledger.loss)
+    }
+}
+
+fn activate(
+    interface: &str,
+    snap_length: u32,
+    promiscuous: bool,
+) -> Result<Capture<Active>, pcap::Error> {
+    Capture::from_device(interface)?
+        .snaplen(i32::try_from(snap_length).unwrap_or(i32::MAX))
+        .promisc(promiscuous)
+        .timeout(TIMEOUT_MS)
+        .buffer_size(RING_BYTES)
+        .precision(Precision::Nano)
+        .open()
+}
+
+fn refused(interface: &str, error: &pcap::Error) -> CaptureError {
+    CaptureError::Live {
+        interface: interface.to_owned(),
+        message: pcap_message(error),
+    }
+}
+
+/// libpcap tells a missing permission in words that differ by version; the capability itself is certain.
+fn check_permission(interface: &str) -> Result<(), CaptureError> {
+    match caps::has_cap(None, caps::CapSet::Effective, caps::Capability::CAP_NET_RAW) {
+        Ok(false) => Err(CaptureError::NoPermission {
+            interface: interface.to_owned(),
+        }),
+        // Where it cannot be asked for, libpcap may try.
+        Ok(true) | Err(_) => Ok(()),
+    }
+}
+
+fn check_name(interface: &str) -> Result<(), CaptureError> {
+    let Ok(devices) = Device::list() else {
+        return Ok(());
+    };
+    if devices.iter().any(|device| device.name == interface) {
+        return Ok(());
+    }
+    Err(CaptureError::NoSuchInterface {
+        interface: interface.to_owned(),
+        available: devices.into_iter().map(|device| device.name).collect(),
+    })
+}
+
+/// The ring is asked for nanoseconds; on Linux libpcap always grants them.
+fn time(header: &PacketHeader) -> Timestamp {
+    #[allow(
+        clippy::useless_conversion,
+        reason = "the width of timeval differs between platforms"
+    )]
+    let (seconds, fraction) = (i64::from(header.ts.tv_sec), i64::from(header.ts.tv_usec));
+    Timestamp(seconds.saturating_mul(NANOS_PER_SECOND)).plus_nanos(fraction)
+}
+
+/// An interface that can be captured on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// The name for `-i`.
+    pub name: String,
+    /// libpcap's description, where it has one.
+    pub description: Option<String>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Whether it is up.
+    pub up: bool,
+    /// Whether it is a loopback interface.
+    pub loopback: bool,
+}
+
+/// The interfaces of this machine, in libpcap's order: the likely ones first.
+///
+/// # Errors
+/// When libpcap cannot list them.
+pub fn interfaces() -> Result<Vec<Interface>, CaptureError> {
+    let devices = Device::list().map_err(|error| CaptureError::Interfaces {
+        message: pcap_message(&error),
+    })?;
+    let interfaces = devices.into_iter().map(|device| Interface {
+        up: device.flags.is_up(),
+        loopback: device.flags.is_loopback(),
+        name: device.name,
+        description: device.desc,
+        addresses: device
+            .addresses
+            .iter()
+            .map(|address| address.addr)
+            .collect(),
+    });
+    Ok(interfaces.collect())
+}

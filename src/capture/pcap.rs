@@ -1,0 +1,279 @@
+//! The classic pcap format (draft-ietf-opsawg-pcap). In: a window of the file. Out: records in the ledger.
+//!
+//! The rule: a record is taken when its length is possible; otherwise reading goes on at the next place where a chain
+//! of records looks real, and the bytes between are counted. Left out: the swapped lengths of versions before 2.3.
+
+use crate::capture::error::CaptureError;
+use crate::capture::ledger::{Found, Ledger};
+use crate::capture::window::{Lost, Order, Scan, Search, Window};
+use crate::frame::{LinkType, Record};
+use crate::time::{NANOS_PER_SECOND, Timestamp};
+
+/// Bytes of the file's header.
+pub(super) const FILE_HEADER: usize = 24;
+
+/// Bytes of a record's header, and of one with the fields that Kuznetzov's patch adds.
+const RECORD_HEADER: usize = 16;
+const RECORD_HEADER_MODIFIED: usize = 24;
+
+/// Most captured bytes of a frame where the file's header names no larger snap length: MAXIMUM_SNAPLEN of libpcap.
+pub(super) const CAPTURED_MAX: u32 = 256 * 1024;
+
+/// Most captured bytes of a frame whatever the file's header says, because that number is the memory of a hostile
+/// file to spend.
+pub(super) const CAPTURED_HEADER_MAX: u32 = 16 * 1024 * 1024;
+
+/// Records in a row that must look real before reading goes on there. Three chance hits in a row are out of reach.
+const CHAIN_MIN: usize = 3;
+
+/// Farthest that the time of a record may lie from the one before, after damage: a capture may sleep, not jump years.
+const TIME_STEP_MAX_S: u32 = 90 * 24 * 3600;
+
+/// Longest frame on the wire that is believed after damage: Linux builds no larger one, even with BIG TCP.
+const ORIGINAL_MAX: u32 = 1024 * 1024;
+
+/// A reader of one classic pcap file.
+pub(super) struct Pcap {
+    order: Order,
+    nanos_per_fraction: u32,
+    header_len: usize,
+    link: LinkType,
+    snap_length: u32,
+    captured_max: u32,
+    /// Seconds of the last sound record: damage is measured against it.
+    last_seconds: Option<u32>,
+    lost: Option<Lost>,
+}
+
+/// The header of a record.
+#[derive(Clone, Copy)]
+struct Header {
+    seconds: u32,
+    fraction: u32,
+    captured: u32,
+    original: u32,
+}
+
+/// Why first bytes are not the start of a pcap file.
+pub(super) enum Refusal {
+    /// Another format, or a header that is cut.
+    Other,
+    /// This format, in a version that is not supported.
+    Version(u16, u16),
+}
+
+impl Pcap {
+    /// Reads the file's header.
+    pub(super) fn open(first: &[u8]) -> Result<Self, Refusal> {
+        let header: &[u8; FILE_HEADER] = first.first_chunk().ok_or(Refusal::Other)?;
+        let [a, b, c, d, ..] = *header;
+        let (order, nanos_per_fraction, header_len) = match [a, b, c, d] {
+            [0xd4, 0xc3, 0xb2, 0xa1] => (Order::Little, 1000, RECORD_HEADER),
+            [0xa1, 0xb2, 0xc3, 0xd4] => (Order::Big, 1000, RECORD_HEADER),
+            [0x4d, 0x3c, 0xb2, 0xa1] => (Order::Little, 1, RECORD_HEADER),
+            [0xa1, 0xb2, 0x3c, 0x4d] => (Order::Big, 1, RECORD_HEADER),
+            [0x34, 0xcd, 0xb2, 0xa1] => (Order::Little, 1000, RECORD_HEADER_MODIFIED),
+            [0xa1, 0xb2, 0xcd, 0x34] => (Order::Big, 1000, RECORD_HEADER_MODIFIED),
+            _ => return Err(Refusal::Other),
+        };
+        let major = order.u16_at(header, 4).unwrap_or(0);
+        let minor = order.u16_at(header, 6).unwrap_or(0);
+        // Before 2.3 the two lengths of a record are swapped; after 2.4 nothing was ever defined.
+        if major != 2 || !(3..=4).contains(&minor) {
+            return Err(Refusal::Version(major, minor));
+        }
+        let snap_length = order.u32_at(header, 16).unwrap_or(0);
+        // The upper half tells whether frames end in a check sequence; the IP length cuts that off.
+        let link = order.u32_at(header, 20).unwrap_or(0) & 0xffff;
+        Ok(Self {
+            order,
+            nanos_per_fraction,
+            header_len,
+            link: LinkType(link),
+            snap_length,
+            captured_max: snap_length.clamp(CAPTURED_MAX, CAPTURED_HEADER_MAX),
+            last_seconds: None,
+            lost: None,
+        })
+    }
+
+    /// Tells the ledger what the header says.
+    pub(super) fn declare(&self, ledger: &mut Ledger) -> Result<(), CaptureError> {
+        ledger.facts.format = "pcap";
+        ledger.facts.note_snap_length(self.snap_length);
+        ledger.declare_link(self.link)
+    }
+
+    /// Indexes the records of the window from its first byte.
+    pub(super) fn scan(
+        &mut self,
+        window: Window<'_>,
+        records: &mut Vec<Record>,
+        ledger: &mut Ledger,
+    ) -> Result<Scan, CaptureError> {
+        let mut at = 0;
+        loop {
+            if self.lost.is_some() {
+                match self.search(window, at) {
+                    Search::At(index) => {
+                        self.recovered(window.offset(index), ledger);
+                        at = index;
+                    }
+                    Search::More { from, needed } => return Ok(Scan::More { from, needed }),
+                    Search::Nothing => {
+                        self.recovered(window.offset(window.bytes.len()), ledger);
+                        return Ok(Scan::End);
+                    }
+                }
+            }
+            let Some(header) = self.header(window, at) else {
+                return Ok(self.cut(window, at, self.header_len, ledger));
+            };
+            if !self.possible(header) {
+                self.lost = Some(self.describe_damage(window.offset(at), header, ledger));
+                at = at.saturating_add(1);
+                continue;
+            }
+            let start = at.saturating_add(self.header_len);
+            let end = start.saturating_add(header.captured as usize);
+            if end > window.bytes.len() {
+                return Ok(self.cut(window, at, end.saturating_sub(at), ledger));
+            }
+            self.last_seconds = Some(header.seconds);
+            let found = Found {
+                start,
+                captured_len: header.captured,
+                original_len: header.original,
+                time: Some(self.time(header)),
+                link: self.link,
+                offset: window.offset(at),
+            };
+            ledger.frame(window.bytes, records, found)?;
+            at = end;
+        }
+    }
+
+    fn header(&self, window: Window<'_>, at: usize) -> Option<Header> {
+        if window.rest(at) < self.header_len {
+            return None;
+        }
+        let ([seconds, fraction, captured, original], _) =
+            window.chunk::<RECORD_HEADER>(at)?.as_chunks::<4>()
+        else {
+            return None;
+        };
+        Some(Header {
+            seconds: self.order.u32(*seconds),
+            fraction: self.order.u32(*fraction),
+            captured: self.order.u32(*captured),
+            original: self.order.u32(*original),
+        })
+    }
+
+    /// Whether a record may have this header, at a place where a record is due.
+    fn possible(&self, header: Header) -> bool {
+        let empty = header.seconds == 0 && header.captured == 0 && header.original == 0;
+        header.captured <= self.captured_max && header.fraction < NANOS_PER_SECOND as u32 && !empty
+    }
+
+    /// Whether bytes at a guessed place look like a header: stricter, since chance is to be kept out.
+    fn plausible(&self, header: Header, near: Option<u32>) -> bool {
+        let fractions = NANOS_PER_SECOND as u32 / self.nanos_per_fraction;
+        header.captured > 0
+            && header.captured <= CAPTURED_MAX
+            && header.captured <= header.original
+            && header.original <= ORIGINAL_MAX
+            && header.fraction < fractions
+            && near.is_none_or(|near| header.seconds.abs_diff(near) <= TIME_STEP_MAX_S)
+    }
+
+    /// The next index from which a chain of records looks real.
+    fn search(&self, window: Window<'_>, from: usize) -> Search {
+        for start in from..window.bytes.len() {
+            let mut at = start;
+            let mut near = self.last_seconds;
+            for links in 0..CHAIN_MIN {
+                let Some(header) = self.header(window, at) else {
+                    if !window.at_end {
+                        let needed = at.saturating_sub(start).saturating_add(self.header_len);
+                        return Search::More {
+                            from: start,
+                            needed,
+                        };
+                    }
+                    // The input ends here: exactly after a record, or in one after at least two.
+                    if (window.rest(at) == 0 && links > 0) || links > 1 {
+                        return Search::At(start);
+                    }
+                    break;
+                };
+                if !self.plausible(header, near) {
+                    break;
+                }
+                if links.saturating_add(1) == CHAIN_MIN {
+                    return Search::At(start);
+                }
+                near = Some(header.seconds);
+                at = at
+                    .saturating_add(self.header_len)
+                    .saturating_add(header.captured as usize);
+            }
+        }
+        if window.at_end {
+            Search::Nothing
+        } else {
+            Search::More {
+                from: window.bytes.len(),
+                needed: self.header_len,
+            }
+        }
+    }
+
+    fn describe_damage(&self, offset: u64, header: Header, ledger: &Ledger) -> Lost {
+        let frame = ledger.facts.frames.saturating_add(1);
+        let what = if header.captured > self.captured_max {
+            format!(
+                "the record of frame {frame} claims {} captured bytes",
+                header.captured
+            )
+        } else if header.fraction >= NANOS_PER_SECOND as u32 {
+            format!("the record of frame {frame} has an impossible capture time")
+        } else {
+            format!("zeros stand where the record of frame {frame} should be")
+        };
+        Lost {
+            since: offset,
+            what,
+        }
+    }
+
+    fn recovered(&mut self, offset: u64, ledger: &mut Ledger) {
+        if let Some(lost) = self.lost.take() {
+            ledger.damaged(lost.since, offset.saturating_sub(lost.since), &lost.what);
+        }
+    }
+
+    /// The window ends inside the record at `at`, which has `needed` bytes as far as is known.
+    fn cut(&self, window: Window<'_>, at: usize, needed: usize, ledger: &mut Ledger) -> Scan {
+        if !window.at_end {
+            return Scan::More { from: at, needed };
+        }
+        let rest = window.rest(at);
+        if rest > 0 {
+            let frame = ledger.facts.frames.saturating_add(1);
+            let what = format!(
+                "the file ends inside the record of frame {frame}: {rest} of at least {needed} bytes are there"
+            );
+            ledger.truncated(window.offset(at), what);
+        }
+        Scan::End
+    }
+
+    /// Seconds since 1970 as an unsigned 32-bit number fit the line of nanoseconds; so does any fraction.
+    fn time(&self, header: Header) -> Timestamp {
+        let fraction =
+            i64::from(header.fraction).saturating_mul(i64::from(self.nanos_per_fraction));
+        let seconds = i64::from(header.seconds).saturating_mul(NANOS_PER_SECOND);
+        Timestamp(seconds).plus_nanos(fraction)
+    }
+}
