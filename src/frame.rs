@@ -46,6 +46,20 @@ pub struct Mark {
     pub frame: FrameId,
 }
 
+impl Mark {
+    /// The least mark at a time `seconds` earlier: a lower bound for looking back.
+    #[must_use]
+    pub const fn back_seconds(self, seconds: i64) -> Self {
+        Self {
+            time: self.time.plus_millis(-seconds * 1_000),
+            frame: FrameId {
+                input: 0,
+                number: 0,
+            },
+        }
+    }
+}
+
 /// The index entry of one frame in a [`Batch`].
 #[derive(Clone, Copy, Debug)]
 pub struct Record {

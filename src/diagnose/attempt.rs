@@ -3,11 +3,14 @@
 //!
 //! The rule: order and direction decide blame. What a gateway does after it gave up is a consequence.
 
+use crate::decode::segment::IcmpReason;
 use crate::diagnose::finding::{Confidence, Evidence, Leg, RuledOut};
+use crate::diagnose::gateway::product::{Product, Wait};
+use crate::diagnose::gateway::timer_that_equals;
 use crate::diagnose::timeline::{ConnectionRecord, ExchangeRecord};
 use crate::flow::Direction;
 use crate::frame::Mark;
-use crate::protocol::observation::Completion;
+use crate::protocol::observation::{Completion, Protocol, TlsStep};
 use crate::tcp::event::Closing;
 use crate::time::Timestamp;
 
@@ -122,12 +125,11 @@ pub struct Attempt<'a> {
     pub until: Timestamp,
     /// Whether other connections to the same upstream endpoint spoke TLS.
     pub server_speaks_tls: bool,
-    /// Largest whole response head that the gateway's product takes, where the product is known, bytes.
-    pub head_max: Option<u32>,
-    /// Longest response header line that it takes.
-    pub line_max: Option<u32>,
-    /// Name of the gateway's product, where known.
-    pub product: Option<&'static str>,
+    /// Whether the gateway answered with an error although this attempt's answer is whole: then causes that
+    /// a strict gateway sees in a readable answer are asked too.
+    pub rejected: bool,
+    /// The gateway's product, where known.
+    pub product: Option<&'static Product>,
 }
 
 impl Attempt<'_> {
@@ -216,5 +218,236 @@ impl Attempt<'_> {
         self.exchange
             .and_then(|exchange| exchange.request_end)
             .map_or(sent, |end| end.end_offset)
+    }
+
+    /// A FIN or RST, when it was seen by `until`.
+    #[must_use]
+    pub fn by_now(&self, closing: Option<Closing>) -> Option<Closing> {
+        closing.filter(|closing| closing.mark.time <= self.until)
+    }
+
+    /// Adds the SYN as proof.
+    #[must_use]
+    pub fn syns(&self, verdict: Verdict) -> Verdict {
+        let facts = &self.connection.facts;
+        match facts.from_client.syns.first() {
+            Some(syn) => {
+                verdict.proof(*syn, format!("the gateway sends a SYN to {}", facts.server))
+            }
+            None => verdict,
+        }
+    }
+
+    /// Adds the request as proof, with the age of the connection it is sent on.
+    #[must_use]
+    pub fn asked(&self, verdict: Verdict) -> Verdict {
+        let Some(exchange) = self.exchange else {
+            return verdict;
+        };
+        let facts = &self.connection.facts;
+        let connection = match exchange.prior_responses {
+            0 if facts.roles_known => "a new connection".to_owned(),
+            0 => "a connection that began before the capture".to_owned(),
+            1 => "a connection that had served 1 request before".to_owned(),
+            count => format!("a connection that had served {count} requests before"),
+        };
+        let what = exchange
+            .request
+            .as_ref()
+            .map_or("its request", |head| head.method.as_ref());
+        verdict.proof(
+            exchange.request_at,
+            format!(
+                "the gateway sends {what} to {} on {connection}",
+                facts.server
+            ),
+        )
+    }
+
+    /// The first close in words: `FIN`, `RST+ACK` or `a bare RST`.
+    #[must_use]
+    pub fn close_words(&self) -> &'static str {
+        match self.first_close() {
+            Some(FirstClose { reset: false, .. }) | None => "FIN",
+            Some(FirstClose { closing, .. }) if closing.with_ack => "RST+ACK",
+            Some(_) => "a bare RST",
+        }
+    }
+
+    /// Why it is not an idle connection that was taken back.
+    #[must_use]
+    pub fn why_not_stale(&self) -> &'static str {
+        match self.prior_responses() {
+            0 => "the connection was new",
+            _ => "the close acknowledges the request: the upstream's host had received it",
+        }
+    }
+
+    /// Takes a step off when a RST's sequence number is not what the gateway expects (RFC 5961).
+    #[must_use]
+    pub fn in_sequence(&self, verdict: Verdict, close: FirstClose) -> Verdict {
+        if close.closing.in_sequence {
+            verdict
+        } else {
+            verdict.at_most(
+                Confidence::Likely,
+                "the sequence number of the RST is not the expected one",
+            )
+        }
+    }
+
+    /// The verdict of an ICMP error of that kind that quotes the SYN.
+    #[must_use]
+    pub fn icmp(&self, reason: IcmpReason, words: &str) -> Option<Verdict> {
+        let error = self
+            .connection
+            .icmp
+            .iter()
+            .find(|error| error.mark.time <= self.until)?;
+        if error.reason != reason || self.connected() {
+            return None;
+        }
+        let server = self.connection.facts.server;
+        let by = if error.reporter == server.addr {
+            "the upstream's own host".to_owned()
+        } else {
+            error.reporter.to_string()
+        };
+        let verdict = self
+            .syns(Verdict::seen(error.mark))
+            .proof_on(
+                Leg::Icmp,
+                error.mark,
+                format!(
+                    "{by} answers with ICMP: {words} (type {}, code {})",
+                    error.type_code.0, error.type_code.1
+                ),
+            )
+            .not("connect-refused", "the answer is an ICMP error, not a RST")
+            .not("connect-timeout", "the SYN was answered by an ICMP error");
+        Some(verdict)
+    }
+
+    /// The ClientHello, on a connection that speaks TLS or tries to.
+    #[must_use]
+    pub fn client_hello(&self) -> Option<Mark> {
+        self.connection
+            .tls
+            .iter()
+            .find(|(step, _)| matches!(step, TlsStep::ClientHello { .. }))
+            .map(|(_, at)| *at)
+    }
+
+    /// Whether the handshake was complete by `until`, as far as can be seen.
+    #[must_use]
+    pub fn handshake_done(&self) -> bool {
+        self.connection.tls.iter().any(|(step, at)| {
+            matches!(step, TlsStep::Finished | TlsStep::ApplicationData { .. })
+                && at.time <= self.until
+        })
+    }
+
+    /// A fatal alert that the gateway sent in clear.
+    #[must_use]
+    pub fn alert_of_gateway(&self) -> Option<u8> {
+        self.connection.tls.iter().find_map(|(step, _)| match step {
+            TlsStep::Alert {
+                direction: Direction::ToServer,
+                level: 2,
+                description,
+            } => Some(*description),
+            _ => None,
+        })
+    }
+
+    /// First byte of an HTTP/1 head that never became complete.
+    #[must_use]
+    pub fn head_begun(&self) -> Option<Mark> {
+        let exchange = self.exchange?;
+        let readable =
+            self.connection.protocol == Some(Protocol::Http1) && exchange.fault.is_none();
+        let complete = exchange
+            .response
+            .as_ref()
+            .is_some_and(|head| head.at.time <= self.until);
+        self.response_start().filter(|_| readable && !complete)
+    }
+
+    /// Bytes that the upstream sent for this response, head and all, as far as seen.
+    #[must_use]
+    pub fn head_bytes(&self) -> u64 {
+        let sent = self.connection.facts.from_server.sent;
+        let before = self.exchange.and_then(|exchange| {
+            let previous = self
+                .connection
+                .exchange(exchange.id.index.checked_sub(1)?)?;
+            previous.response_end.map(|end| end.end_offset)
+        });
+        sent.saturating_sub(before.unwrap_or(0))
+    }
+
+    /// A time between two frames, in words.
+    #[must_use]
+    pub fn waited(&self, from: Mark, until: Mark) -> String {
+        millis(until.time.nanos_since(from.time))
+    }
+
+    /// Names the defaults that a wait equals: evidence, never proof (causes.md, principle 7).
+    #[must_use]
+    pub fn equal_timers(&self, from: Mark, until: Mark) -> String {
+        let waited = until.time.millis_since(from.time);
+        let equal = timer_that_equals(self.product, Wait::Response, waited);
+        match equal.first() {
+            Some((product, timer)) => {
+                format!(" (equals the default of {}'s {})", product.name, timer.name)
+            }
+            None => String::new(),
+        }
+    }
+}
+
+/// A duration in words.
+#[must_use]
+pub fn millis(nanos: i64) -> String {
+    let millis = nanos as f64 / 1e6;
+    match millis.abs() {
+        small if small < 10.0 => format!("{millis:.2} ms"),
+        medium if medium < 1_000.0 => format!("{millis:.1} ms"),
+        _ => format!("{:.3} s", millis / 1e3),
+    }
+}
+
+/// The name of a TLS alert (RFC 8446, section 6.2, and the registry of TLS alerts).
+#[must_use]
+pub const fn alert_name(description: u8) -> &'static str {
+    match description {
+        0 => "close_notify",
+        10 => "unexpected_message",
+        20 => "bad_record_mac",
+        22 => "record_overflow",
+        40 => "handshake_failure",
+        42 => "bad_certificate",
+        43 => "unsupported_certificate",
+        44 => "certificate_revoked",
+        45 => "certificate_expired",
+        46 => "certificate_unknown",
+        47 => "illegal_parameter",
+        48 => "unknown_ca",
+        49 => "access_denied",
+        50 => "decode_error",
+        51 => "decrypt_error",
+        70 => "protocol_version",
+        71 => "insufficient_security",
+        80 => "internal_error",
+        86 => "inappropriate_fallback",
+        90 => "user_canceled",
+        109 => "missing_extension",
+        110 => "unsupported_extension",
+        112 => "unrecognized_name",
+        113 => "bad_certificate_status_response",
+        115 => "unknown_psk_identity",
+        116 => "certificate_required",
+        120 => "no_application_protocol",
+        _ => "unknown_alert",
     }
 }

@@ -1,7 +1,264 @@
 //! From observations to findings: what happened upstream of each gateway error.
+//!
+//! In: observations in order, and the ticks between them. Out: a [`Diagnosis`](finding::Diagnosis). The rule:
+//! an error is judged when what follows it has been seen; later facts may only revise what was missing.
 
+pub mod assign;
 pub mod attempt;
+pub mod candidate;
 pub mod cause;
+pub mod events;
 pub mod finding;
 pub mod gateway;
+pub mod group;
+pub mod identity;
+pub mod incident;
+pub mod lookup;
+pub mod nothing;
+pub mod role;
+pub mod suspect;
 pub mod timeline;
+pub mod verdict;
+pub mod warnings;
+
+use std::collections::BTreeMap;
+
+use crate::diagnose::finding::{Diagnosis, Finding};
+use crate::diagnose::group::Member;
+use crate::diagnose::role::{Role, Told, role};
+use crate::diagnose::suspect::{Outcome, Suspect, outcome};
+use crate::diagnose::timeline::Timeline;
+use crate::flow::{Endpoint, Vantage};
+use crate::loss::Loss;
+use crate::protocol::observation::{ConnectionEvent, ExchangeId, Observation, Seen};
+use crate::tcp::event::ConnectionId;
+use crate::time::Timestamp;
+
+/// How long after an error it is judged: a gateway closes its upstream connection within milliseconds, and
+/// frames of two interfaces may be written out of order by as much. Nanoseconds.
+const SETTLE_NANOS: i64 = 2_000_000_000;
+/// Most errors that wait for a sign that their host is a gateway; further ones are judged without.
+const WAITING_MAX: usize = 100_000;
+/// Most findings that are kept with their evidence, about 3 KB each; further ones are counted.
+pub const FINDINGS_MAX: usize = 200_000;
+
+/// The diagnosis of one capture, as it walks by.
+#[derive(Debug, Default)]
+pub struct Diagnose {
+    told: Told,
+    timeline: Timeline,
+    /// Errors that are not judged yet, in order of time.
+    due: Vec<Suspect>,
+    /// Errors of hosts that have shown no sign of a gateway so far.
+    waiting: Vec<Suspect>,
+    /// Findings that say that nothing upstream was seen: looked at again at the end.
+    bare: Vec<Suspect>,
+    events: events::Events,
+    out: Diagnosis,
+    seen: warnings::SeenProtocols,
+}
+
+impl Diagnose {
+    /// A diagnosis that knows what the user told.
+    #[must_use]
+    pub fn new(told: Told) -> Self {
+        Self {
+            told,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the next observation.
+    pub fn observe(&mut self, observation: &Observation) {
+        self.timeline.observe(observation);
+        self.seen.note(&observation.what);
+        if let Seen::ResponseEnd { exchange, .. } = &observation.what {
+            self.count_exchange(*exchange);
+        }
+        match &observation.what {
+            // A close that the messages knew before its facts: look at them again.
+            Seen::Connection {
+                event: ConnectionEvent::Fin(_) | ConnectionEvent::Reset(_),
+                ..
+            } => {}
+            what => match outcome(&self.timeline, what, &self.told.statuses) {
+                Outcome::Fine => {}
+                Outcome::Failed(suspect) => self.due.push(suspect),
+                Outcome::ClientLeft => self.events.client_left(&self.timeline, what),
+            },
+        }
+        self.events.note(&self.timeline, &observation.what);
+    }
+
+    /// Time passes: judges what has settled, forgets what is old.
+    pub fn tick(&mut self, now: Timestamp) {
+        let settled = now.plus_nanos(-SETTLE_NANOS);
+        self.judge_until(settled);
+        self.events
+            .settle(&mut self.timeline, settled, &mut self.out);
+        self.timeline.tick(now);
+    }
+
+    /// The capture is over: judges all that is open.
+    #[must_use]
+    pub fn finish(mut self) -> (Diagnosis, Loss) {
+        let end = Timestamp(i64::MAX);
+        self.judge_until(end);
+        let waiting = std::mem::take(&mut self.waiting);
+        self.judge_last(waiting);
+        self.revise();
+        self.events.settle(&mut self.timeline, end, &mut self.out);
+        self.events.count(&self.timeline, &self.told, &mut self.out);
+        let out = &mut self.out;
+        out.findings
+            .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        out.incidents = incident::fold(&mut out.findings);
+        out.health.connections = self.timeline.opened;
+        out.health.retransmissions = self.timeline.retransmissions;
+        warnings::add(&self.seen, out);
+        (self.out, self.timeline.loss)
+    }
+
+    fn count_exchange(&mut self, id: ExchangeId) {
+        let served_by_upstream = self
+            .timeline
+            .connection(id.connection)
+            .is_some_and(|record| {
+                record.facts.client.addr != record.facts.server.addr
+                    && self
+                        .timeline
+                        .host(record.facts.vantage, record.facts.client.addr)
+                        .is_some_and(|host| !host.ports.is_empty())
+            });
+        if !served_by_upstream {
+            self.out.health.exchanges += 1;
+        }
+    }
+
+    fn judge_until(&mut self, settled: Timestamp) {
+        let (ready, later) = std::mem::take(&mut self.due)
+            .into_iter()
+            .partition(|suspect| suspect.at.time <= settled);
+        self.due = later;
+        let mut groups: BTreeMap<(Vantage, Endpoint), Vec<Member>> = BTreeMap::new();
+        let ready: Vec<Suspect> = ready;
+        for suspect in dedup(ready) {
+            match role(&self.timeline, &self.told, &suspect) {
+                Some(Role::Gateway(identified)) => {
+                    let key = (identified.gateway.vantage, identified.gateway.endpoint);
+                    groups.entry(key).or_default().push(Member {
+                        suspect,
+                        identified: *identified,
+                    });
+                }
+                Some(Role::UpstreamOfGateway) | None => {}
+                Some(Role::Application) => self.wait(suspect),
+            }
+        }
+        for (_, members) in groups {
+            self.judge_group(&members);
+        }
+    }
+
+    fn wait(&mut self, suspect: Suspect) {
+        if self.waiting.len() < WAITING_MAX {
+            self.waiting.push(suspect);
+        } else {
+            self.events.application_error(&suspect);
+        }
+    }
+
+    /// Errors whose host never showed a sign of a gateway.
+    fn judge_last(&mut self, waiting: Vec<Suspect>) {
+        let mut groups: BTreeMap<(Vantage, Endpoint), Vec<Member>> = BTreeMap::new();
+        for suspect in waiting {
+            match role(&self.timeline, &self.told, &suspect) {
+                Some(Role::Gateway(identified)) => {
+                    let key = (identified.gateway.vantage, identified.gateway.endpoint);
+                    groups.entry(key).or_default().push(Member {
+                        suspect,
+                        identified: *identified,
+                    });
+                }
+                Some(Role::Application) => match role::unnamed(&self.timeline, &suspect) {
+                    Some(identified) => {
+                        let key = (identified.gateway.vantage, identified.gateway.endpoint);
+                        groups.entry(key).or_default().push(Member {
+                            suspect,
+                            identified,
+                        });
+                    }
+                    None => self.events.application_error(&suspect),
+                },
+                Some(Role::UpstreamOfGateway) | None => {}
+            }
+        }
+        for (_, members) in groups {
+            self.judge_group(&members);
+        }
+    }
+
+    fn judge_group(&mut self, members: &[Member]) {
+        for finding in group::judge(&mut self.timeline, members) {
+            if self.out.findings.len() >= FINDINGS_MAX {
+                self.timeline.loss.add("findings_not_kept", 1);
+                continue;
+            }
+            if finding.code == "upstream-leg-not-captured" || finding.code == "no-upstream-attempt"
+            {
+                self.bare.extend(
+                    members
+                        .iter()
+                        .map(|m| m.suspect)
+                        .filter(|s| same(&finding, s)),
+                );
+            }
+            self.out.findings.push(finding);
+        }
+    }
+
+    /// Looks again at findings that said that the upstream leg was not captured: later it may have been seen.
+    fn revise(&mut self) {
+        for suspect in std::mem::take(&mut self.bare) {
+            let Some(Role::Gateway(identified)) = role(&self.timeline, &self.told, &suspect) else {
+                continue;
+            };
+            let member = Member {
+                suspect,
+                identified: *identified,
+            };
+            let again = group::judge(&mut self.timeline, std::slice::from_ref(&member));
+            for finding in again {
+                if let Some(old) = self
+                    .out
+                    .findings
+                    .iter_mut()
+                    .find(|old| old.id == finding.id)
+                {
+                    *old = finding;
+                }
+            }
+        }
+    }
+}
+
+fn same(finding: &Finding, suspect: &Suspect) -> bool {
+    finding.id == verdict::finding_id(suspect.at, suspect.exchange)
+}
+
+/// One suspect an exchange: an error status that is also cut short is told once, by its status.
+fn dedup(mut suspects: Vec<Suspect>) -> Vec<Suspect> {
+    suspects.sort_by_key(|suspect| (suspect.exchange, suspect.at));
+    suspects.dedup_by_key(|suspect| suspect.exchange);
+    suspects.sort_by_key(|suspect| (suspect.at, suspect.exchange));
+    suspects
+}
+
+/// A connection's id is a frame; nothing smaller exists, so ranges may start here.
+impl ConnectionId {
+    /// The least id.
+    pub const FIRST: Self = Self(crate::frame::FrameId {
+        input: 0,
+        number: 0,
+    });
+}

@@ -3,15 +3,39 @@
 //!
 //! The rule: bounded by number and by time; what is dropped before it was needed is counted.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
 
 use crate::decode::segment::IcmpError;
-use crate::flow::Direction;
+use crate::diagnose::lookup::LookupRecord;
+use crate::flow::{Direction, Endpoint, Vantage};
 use crate::frame::Mark;
+use crate::loss::Loss;
 use crate::protocol::observation::{
-    ExchangeId, Fault, MessageEnd, Protocol, RequestHead, ResponseHead, TlsStep,
+    Completion, ConnectionEvent, ExchangeId, Fault, MessageEnd, Observation, Protocol, RequestHead,
+    ResponseHead, Seen, TlsStep,
 };
-use crate::tcp::event::{Connection, Ending};
+use crate::tcp::event::{Connection, ConnectionId, Ending};
+use crate::time::Timestamp;
+
+/// Most connections that are remembered. About 1 KB each; the oldest is forgotten first.
+pub const CONNECTIONS_MAX: usize = 200_000;
+/// Most hosts that are remembered; more than a gateway has clients in a window.
+pub const HOSTS_MAX: usize = 100_000;
+/// Most exchanges that are remembered of one connection.
+pub const EXCHANGES_PER_CONNECTION_MAX: usize = 4_096;
+/// Most TLS steps, ICMP errors and interim responses that are kept of one connection or exchange.
+pub const DETAILS_MAX: usize = 16;
+/// Most lookups that are remembered of one host.
+pub const LOOKUPS_PER_HOST_MAX: usize = 4_096;
+/// How long something that ended well is remembered: a gateway relays within milliseconds, and a retry
+/// follows its failure within about a second. Nanoseconds.
+pub const SETTLED_KEPT_NANOS: i64 = 6_000_000_000;
+/// How long something that failed is remembered: the longest usual timer of a gateway is 100 s (Cloudflare),
+/// and Linux gives a SYN up after 127 s. Nanoseconds.
+pub const FAILED_KEPT_NANOS: i64 = 150_000_000_000;
 
 /// One connection as diagnosis remembers it.
 #[derive(Clone, Debug)]
@@ -34,6 +58,10 @@ pub struct ConnectionRecord {
     pub ended: Option<Ending>,
     /// Complete responses so far.
     pub responses: u32,
+    /// End of the latest complete response.
+    pub idle_since: Option<Mark>,
+    /// Whether its opening (the attempt without a request) has been given to an exchange.
+    pub claimed: bool,
 }
 
 /// One exchange on a connection (or one turn of an unknown protocol).
@@ -65,6 +93,64 @@ pub struct ExchangeRecord {
     pub response_end: Option<MessageEnd>,
     /// First bytes of the body, or of what came instead of a head.
     pub body_prefix: Box<[u8]>,
+    /// Whether it has been given, as an attempt, to an exchange of a client.
+    pub claimed: bool,
+}
+
+impl ExchangeRecord {
+    fn new(
+        id: ExchangeId,
+        request_offset: u64,
+        request_at: Mark,
+        record: &ConnectionRecord,
+    ) -> Self {
+        Self {
+            id,
+            request_offset,
+            request_at,
+            prior_responses: record.responses,
+            idle_since: record.idle_since,
+            request: None,
+            request_end: None,
+            interim: Vec::new(),
+            response_at: None,
+            response: None,
+            fault: None,
+            response_end: None,
+            body_prefix: Box::default(),
+            claimed: false,
+        }
+    }
+
+    /// Whether the response is whole, well-formed and no server error: nothing to explain here.
+    #[must_use]
+    pub fn went_well(&self) -> bool {
+        self.fault.is_none()
+            && self.response_end.is_some_and(|end| end.how.is_complete())
+            && self.response.as_ref().is_none_or(|head| head.status < 500)
+    }
+
+    /// The status of the response, where it has a head.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.response.as_ref().map(|head| head.status)
+    }
+
+    /// The request's last byte, or the first where the end was not seen.
+    #[must_use]
+    pub fn asked_at(&self) -> Mark {
+        self.request
+            .as_ref()
+            .map_or(self.request_at, |head| head.at)
+    }
+
+    /// The latest thing that was seen of it.
+    fn last_at(&self) -> Mark {
+        self.response_end
+            .map(|end| end.at)
+            .or(self.response_at)
+            .unwrap_or(self.request_at)
+    }
 }
 
 impl ConnectionRecord {
@@ -92,4 +178,487 @@ impl ConnectionRecord {
                 .acknowledged
                 .is_some_and(|acknowledged| acknowledged > half.sent.saturating_add(1))
     }
+
+    /// The exchange of that number, if it is still remembered.
+    #[must_use]
+    pub fn exchange(&self, index: u32) -> Option<&ExchangeRecord> {
+        self.exchanges
+            .iter()
+            .rev()
+            .find(|exchange| exchange.id.index == index)
+    }
+
+    fn exchange_mut(&mut self, index: u32) -> Option<&mut ExchangeRecord> {
+        self.exchanges
+            .iter_mut()
+            .rev()
+            .find(|exchange| exchange.id.index == index)
+    }
+
+    /// Whether nothing on it is unexplained, so that it may be forgotten soon.
+    fn settled(&self) -> bool {
+        self.icmp.is_empty()
+            && !self.exchanges.is_empty()
+            && self.exchanges.iter().all(ExchangeRecord::went_well)
+    }
+
+    fn last_at(&self) -> Mark {
+        let facts = &self.facts;
+        let seen = facts.from_client.last_seen.max(facts.from_server.last_seen);
+        seen.unwrap_or(facts.opened).max(facts.opened)
+    }
+}
+
+/// An attempt's name: a connection and, where it carried one, the number of the exchange on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId {
+    /// The upstream connection.
+    pub connection: ConnectionId,
+    /// The exchange; `None` while (or when) the connection carried no request.
+    pub index: Option<u32>,
+}
+
+/// What is remembered of one address.
+#[derive(Debug, Default)]
+pub struct Host {
+    /// Connections that it opened, whole capture.
+    pub opened: u64,
+    /// When it first and last opened one or sent a request.
+    pub last_use: Option<Timestamp>,
+    /// Its recent uses as a client, by their beginning: the candidates for attempts.
+    pub uses: BTreeSet<(Mark, AttemptId)>,
+    /// Recent exchanges that it served, by the request's first byte.
+    pub served: BTreeSet<(Mark, ExchangeId)>,
+    /// Ports on which it was asked.
+    pub ports: BTreeSet<u16>,
+    /// Its recent DNS lookups.
+    pub lookups: VecDeque<LookupRecord>,
+}
+
+/// What is remembered of one server endpoint.
+#[derive(Debug, Default)]
+pub struct Service {
+    /// TLS handshakes that a server completed here.
+    pub tls_handshakes: u64,
+    /// Plain HTTP responses.
+    pub http_responses: u64,
+    /// Its latest Server header.
+    pub server_header: Option<Box<str>>,
+    /// Whether an exchange here enclosed one that its host made itself, with the same method and target.
+    pub relays: bool,
+}
+
+/// The memory of diagnosis.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    connections: HashMap<ConnectionId, Box<ConnectionRecord>>,
+    hosts: HashMap<(Vantage, IpAddr), Host>,
+    services: HashMap<(Vantage, Endpoint), Service>,
+    /// Connections in order of the second in which they are to be looked at again.
+    due: BTreeSet<(i64, ConnectionId)>,
+    streams_by_input: HashMap<u16, u32>,
+    /// What had to be forgotten too early.
+    pub loss: Loss,
+    /// Retransmissions of connections that are over.
+    pub retransmissions: u64,
+    /// All connections.
+    pub opened: u64,
+}
+
+impl Timeline {
+    /// The record of a connection.
+    #[must_use]
+    pub fn connection(&self, id: ConnectionId) -> Option<&ConnectionRecord> {
+        self.connections.get(&id).map(Box::as_ref)
+    }
+
+    /// The record of an exchange and of its connection.
+    #[must_use]
+    pub fn exchange(&self, id: ExchangeId) -> Option<(&ConnectionRecord, &ExchangeRecord)> {
+        let record = self.connection(id.connection)?;
+        Some((record, record.exchange(id.index)?))
+    }
+
+    /// What is known of an address.
+    #[must_use]
+    pub fn host(&self, vantage: Vantage, addr: IpAddr) -> Option<&Host> {
+        self.hosts.get(&(vantage, addr))
+    }
+
+    /// Hosts that opened connections, in no order.
+    pub fn askers(&self) -> impl Iterator<Item = (&(Vantage, IpAddr), &Host)> {
+        self.hosts.iter().filter(|(_, host)| host.opened > 0)
+    }
+
+    /// What is known of a server endpoint.
+    #[must_use]
+    pub fn service(&self, vantage: Vantage, endpoint: Endpoint) -> Option<&Service> {
+        self.services.get(&(vantage, endpoint))
+    }
+
+    /// Marks an attempt as given to an exchange.
+    pub fn claim(&mut self, id: AttemptId) {
+        if let Some(record) = self.connections.get_mut(&id.connection) {
+            match id.index {
+                None => record.claimed = true,
+                Some(index) => {
+                    if let Some(exchange) = record.exchange_mut(index) {
+                        exchange.claimed = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes that an exchange at `endpoint` was seen to enclose one that its host made.
+    pub fn note_relay(&mut self, vantage: Vantage, endpoint: Endpoint) {
+        if let Some(service) = service_entry(&mut self.services, vantage, endpoint) {
+            service.relays = true;
+        }
+    }
+
+    /// Takes one observation.
+    pub fn observe(&mut self, observation: &Observation) {
+        match &observation.what {
+            Seen::Connection { event, facts } => self.on_connection(*event, facts),
+            Seen::Query(query) => {
+                if let Some(host) = self.host_entry(query.vantage, query.client.addr) {
+                    LookupRecord::asked(&mut host.lookups, query);
+                }
+            }
+            Seen::Answer(answer) => {
+                if let Some(host) = self.host_entry(answer.vantage, answer.client.addr) {
+                    LookupRecord::answered(&mut host.lookups, answer);
+                }
+            }
+            Seen::Icmp { connection, error } => self.on_icmp(*connection, error),
+            Seen::Protocol {
+                connection,
+                protocol,
+            } => {
+                if let Some(record) = self.connections.get_mut(connection) {
+                    record.protocol = Some(*protocol);
+                }
+            }
+            Seen::Unsolicited {
+                connection,
+                prefix,
+                at,
+            } => {
+                if let Some(record) = self.connections.get_mut(connection) {
+                    record
+                        .unsolicited
+                        .get_or_insert_with(|| (*at, prefix.clone()));
+                }
+            }
+            Seen::Tls {
+                connection,
+                step,
+                at,
+            } => self.on_tls(*connection, step, *at),
+            Seen::RequestStart {
+                exchange,
+                offset,
+                at,
+            } => self.on_request_start(*exchange, *offset, *at),
+            _ => self.on_message(&observation.what),
+        }
+    }
+
+    /// Forgets what is older than it may matter, as of `now`.
+    pub fn tick(&mut self, now: Timestamp) {
+        while let Some(&(second, id)) = self.due.first() {
+            if second > now.second() {
+                break;
+            }
+            self.due.pop_first();
+            self.look_again(id, now);
+        }
+        while self.connections.len() > CONNECTIONS_MAX {
+            let Some((_, id)) = self.due.pop_first() else {
+                break;
+            };
+            self.forget(id);
+            self.loss.add("connections_forgotten_early", 1);
+        }
+    }
+
+    fn look_again(&mut self, id: ConnectionId, now: Timestamp) {
+        let Some(record) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let kept = |well: bool| {
+            if well {
+                SETTLED_KEPT_NANOS
+            } else {
+                FAILED_KEPT_NANOS
+            }
+        };
+        let mut gone = Vec::new();
+        while let Some(front) = record.exchanges.front() {
+            let over = front.response_end.is_some()
+                && now.nanos_since(front.last_at().time) > kept(front.went_well());
+            if !over && record.exchanges.len() <= EXCHANGES_PER_CONNECTION_MAX {
+                break;
+            }
+            gone.push((front.request_at, front.id));
+            record.exchanges.pop_front();
+        }
+        let over = record.ended.is_some()
+            && now.nanos_since(record.last_at().time) > kept(record.settled());
+        let ends = (
+            record.facts.vantage,
+            record.facts.client.addr,
+            record.facts.server.addr,
+        );
+        if over {
+            self.forget(id);
+        } else {
+            self.due.insert((now.second() + 2, id));
+        }
+        for (at, exchange) in gone {
+            self.drop_exchange(ends, at, exchange);
+        }
+    }
+
+    fn drop_exchange(&mut self, facts: (Vantage, IpAddr, IpAddr), at: Mark, id: ExchangeId) {
+        let (vantage, client, server) = facts;
+        if let Some(host) = self.hosts.get_mut(&(vantage, client)) {
+            host.uses.remove(&(
+                at,
+                AttemptId {
+                    connection: id.connection,
+                    index: Some(id.index),
+                },
+            ));
+        }
+        if let Some(host) = self.hosts.get_mut(&(vantage, server)) {
+            host.served.remove(&(at, id));
+        }
+    }
+
+    fn forget(&mut self, id: ConnectionId) {
+        if let Some(record) = self.connections.remove(&id) {
+            let ends = (
+                record.facts.vantage,
+                record.facts.client.addr,
+                record.facts.server.addr,
+            );
+            if let Some(host) = self.hosts.get_mut(&(ends.0, ends.1)) {
+                host.uses.remove(&(
+                    record.facts.opened,
+                    AttemptId {
+                        connection: id,
+                        index: None,
+                    },
+                ));
+            }
+            for exchange in &record.exchanges {
+                self.drop_exchange(ends, exchange.request_at, exchange.id);
+            }
+        }
+    }
+
+    fn host_entry(&mut self, vantage: Vantage, addr: IpAddr) -> Option<&mut Host> {
+        if self.hosts.len() >= HOSTS_MAX && !self.hosts.contains_key(&(vantage, addr)) {
+            self.loss.add("hosts_not_remembered", 1);
+            return None;
+        }
+        Some(self.hosts.entry((vantage, addr)).or_default())
+    }
+
+    fn on_connection(&mut self, event: ConnectionEvent, facts: &Connection) {
+        if event == ConnectionEvent::Opened {
+            self.open(facts);
+        }
+        let Some(record) = self.connections.get_mut(&facts.id) else {
+            return;
+        };
+        let tls_before = record.ended.is_none();
+        record.facts.clone_from(facts);
+        if let ConnectionEvent::Ended(ending) = event {
+            record.ended = Some(ending);
+            if tls_before {
+                self.retransmissions +=
+                    facts.from_client.retransmissions + facts.from_server.retransmissions;
+            }
+        }
+    }
+
+    fn open(&mut self, facts: &Connection) {
+        let number = self.streams_by_input.entry(facts.id.0.input).or_default();
+        let stream_number = *number;
+        *number = number.saturating_add(1);
+        self.opened += 1;
+        self.due.insert((facts.opened.time.second() + 2, facts.id));
+        let record = ConnectionRecord {
+            facts: facts.clone(),
+            stream_number,
+            protocol: None,
+            exchanges: VecDeque::new(),
+            tls: Vec::new(),
+            icmp: Vec::new(),
+            unsolicited: None,
+            ended: None,
+            responses: 0,
+            idle_since: None,
+            claimed: false,
+        };
+        self.connections.insert(facts.id, Box::new(record));
+        let id = AttemptId {
+            connection: facts.id,
+            index: None,
+        };
+        if let Some(host) = self.host_entry(facts.vantage, facts.client.addr) {
+            host.opened += 1;
+            host.last_use = Some(facts.opened.time);
+            host.uses.insert((facts.opened, id));
+        }
+        if let Some(host) = self.host_entry(facts.vantage, facts.server.addr) {
+            host.ports.insert(facts.server.port);
+        }
+    }
+
+    fn on_icmp(&mut self, connection: Option<ConnectionId>, error: &IcmpError) {
+        match connection.and_then(|id| self.connections.get_mut(&id)) {
+            Some(record) => {
+                if record.icmp.len() < DETAILS_MAX {
+                    record.icmp.push(*error);
+                }
+            }
+            None => {
+                if let Some(host) = self.host_entry(error.vantage, error.quoted_source.addr) {
+                    LookupRecord::unreachable(&mut host.lookups, error);
+                }
+            }
+        }
+    }
+
+    fn on_tls(&mut self, id: ConnectionId, step: &TlsStep, at: Mark) {
+        let Some(record) = self.connections.get_mut(&id) else {
+            return;
+        };
+        if record.tls.len() < DETAILS_MAX {
+            record.tls.push((step.clone(), at));
+        }
+        let (vantage, server) = (record.facts.vantage, record.facts.server);
+        if matches!(step, TlsStep::ServerHello { .. })
+            && let Some(service) = service_entry(&mut self.services, vantage, server)
+        {
+            service.tls_handshakes += 1;
+        }
+    }
+
+    fn on_request_start(&mut self, id: ExchangeId, offset: u64, at: Mark) {
+        let Some(record) = self.connections.get_mut(&id.connection) else {
+            return;
+        };
+        let exchange = ExchangeRecord::new(id, offset, at, record);
+        record.exchanges.push_back(exchange);
+        let (vantage, client, server) = (
+            record.facts.vantage,
+            record.facts.client.addr,
+            record.facts.server.addr,
+        );
+        if let Some(host) = self.host_entry(vantage, client) {
+            host.last_use = Some(at.time);
+            host.uses.insert((
+                at,
+                AttemptId {
+                    connection: id.connection,
+                    index: Some(id.index),
+                },
+            ));
+        }
+        if let Some(host) = self.host_entry(vantage, server) {
+            host.served.insert((at, id));
+        }
+    }
+
+    fn on_message(&mut self, what: &Seen) {
+        let Some(id) = exchange_of(what) else { return };
+        let Some(record) = self.connections.get_mut(&id.connection) else {
+            return;
+        };
+        if let Seen::ResponseEnd { end, .. } = what
+            && end.how.is_complete()
+        {
+            record.responses = record.responses.saturating_add(1);
+            record.idle_since = Some(end.at);
+        }
+        let (vantage, server) = (record.facts.vantage, record.facts.server);
+        let Some(exchange) = record.exchange_mut(id.index) else {
+            return;
+        };
+        match what {
+            Seen::RequestHead { head, .. } => exchange.request = Some(head.clone()),
+            Seen::RequestEnd { end, .. } => exchange.request_end = Some(*end),
+            Seen::ResponseStart { at, .. } => exchange.response_at = Some(*at),
+            Seen::Interim { status, at, .. } => {
+                if exchange.interim.len() < DETAILS_MAX {
+                    exchange.interim.push((*status, *at));
+                }
+            }
+            Seen::ResponseHead { head, .. } => {
+                exchange.response = Some(head.clone());
+                if let Some(service) = service_entry(&mut self.services, vantage, server) {
+                    service.http_responses += 1;
+                    let name = head.kept.iter().find(|header| header.name == "server");
+                    service.server_header =
+                        name.map(|header| String::from_utf8_lossy(&header.value).into());
+                }
+            }
+            Seen::ResponseFault {
+                fault, at, prefix, ..
+            } => {
+                exchange
+                    .fault
+                    .get_or_insert_with(|| (fault.clone(), *at, prefix.clone()));
+            }
+            Seen::ResponseEnd { end, prefix, .. } => {
+                exchange.response_end = Some(*end);
+                exchange.body_prefix.clone_from(prefix);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn service_entry(
+    services: &mut HashMap<(Vantage, Endpoint), Service>,
+    vantage: Vantage,
+    endpoint: Endpoint,
+) -> Option<&mut Service> {
+    if services.len() >= HOSTS_MAX && !services.contains_key(&(vantage, endpoint)) {
+        return None;
+    }
+    Some(services.entry((vantage, endpoint)).or_default())
+}
+
+/// The exchange that an observation of a message speaks of.
+#[must_use]
+pub fn exchange_of(what: &Seen) -> Option<ExchangeId> {
+    match what {
+        Seen::RequestStart { exchange, .. }
+        | Seen::RequestHead { exchange, .. }
+        | Seen::RequestEnd { exchange, .. }
+        | Seen::ResponseStart { exchange, .. }
+        | Seen::Interim { exchange, .. }
+        | Seen::ResponseHead { exchange, .. }
+        | Seen::ResponseFault { exchange, .. }
+        | Seen::ResponseEnd { exchange, .. } => Some(*exchange),
+        _ => None,
+    }
+}
+
+/// Whether a response that ended so was cut short.
+#[must_use]
+pub const fn cut_short(how: Completion) -> bool {
+    matches!(
+        how,
+        Completion::HeadClosed
+            | Completion::HeadReset
+            | Completion::BodyClosed
+            | Completion::BodyReset
+    )
 }

@@ -1,2 +1,231 @@
-//! The causes. Growth: a file `cause/x.rs` and a row in `CAUSES`.
+//! The causes. In: an attempt of a gateway, or a code. Out: the row that explains it, and the manual that
+//! `gwcap --explain` prints.
+//!
+//! Growth: a file `cause/x.rs` and a row in `CAUSES`.
+
+pub mod manual;
 pub mod model;
+
+mod ambiguous;
+mod attempt_succeeded_but_error;
+mod bad_header;
+mod capture_gap;
+mod closed_before_response;
+mod closed_mid_head;
+mod connect_refused;
+mod connect_reset_after_accept;
+mod connect_timeout;
+mod dns_nodata;
+mod dns_nxdomain;
+mod dns_refused;
+mod dns_servfail;
+mod dns_timeout;
+mod encrypted_inconclusive;
+mod head_timeout;
+mod header_too_large;
+mod http_on_tls_port;
+mod icmp_admin_prohibited;
+mod icmp_host_unreachable;
+mod icmp_net_unreachable;
+mod icmp_port_unreachable;
+mod malformed_status_line;
+mod no_upstream_attempt;
+mod reset_before_response;
+mod reset_mid_head;
+mod reset_mid_response;
+mod response_timeout;
+mod stale_keepalive_reuse;
+mod tls_alert_from_upstream;
+mod tls_handshake_closed;
+mod tls_handshake_reset;
+mod tls_handshake_timeout;
+mod tls_on_http_port;
+mod truncated_body;
+mod upstream_leg_not_captured;
+mod upstream_returned_5xx;
+
+use model::{Cause, Examine};
+
+use crate::diagnose::attempt::{Attempt, Verdict};
+
+/// All causes. The order of those that examine an attempt is precedence: the first that explains it wins,
+/// so the more specific stands above the more general. Those that judge the whole follow.
+pub const CAUSES: &[&Cause] = &[
+    &connect_refused::CAUSE,
+    &icmp_port_unreachable::CAUSE,
+    &icmp_host_unreachable::CAUSE,
+    &icmp_net_unreachable::CAUSE,
+    &icmp_admin_prohibited::CAUSE,
+    &connect_timeout::CAUSE,
+    &connect_reset_after_accept::CAUSE,
+    &tls_on_http_port::CAUSE,
+    &tls_alert_from_upstream::CAUSE,
+    &tls_handshake_reset::CAUSE,
+    &tls_handshake_closed::CAUSE,
+    &tls_handshake_timeout::CAUSE,
+    &http_on_tls_port::CAUSE,
+    &malformed_status_line::CAUSE,
+    &stale_keepalive_reuse::CAUSE,
+    &reset_before_response::CAUSE,
+    &closed_before_response::CAUSE,
+    &reset_mid_head::CAUSE,
+    &closed_mid_head::CAUSE,
+    &header_too_large::CAUSE,
+    &head_timeout::CAUSE,
+    &response_timeout::CAUSE,
+    &reset_mid_response::CAUSE,
+    &truncated_body::CAUSE,
+    &upstream_returned_5xx::CAUSE,
+    &bad_header::CAUSE,
+    &dns_nxdomain::CAUSE,
+    &dns_nodata::CAUSE,
+    &dns_servfail::CAUSE,
+    &dns_refused::CAUSE,
+    &dns_timeout::CAUSE,
+    &no_upstream_attempt::CAUSE,
+    &attempt_succeeded_but_error::CAUSE,
+    &upstream_leg_not_captured::CAUSE,
+    &capture_gap::CAUSE,
+    &encrypted_inconclusive::CAUSE,
+    &ambiguous::CAUSE,
+];
+
+/// The cause with this code.
+#[must_use]
+pub fn by_code(code: &str) -> Option<&'static Cause> {
+    CAUSES.iter().copied().find(|cause| cause.code == code)
+}
+
+/// The page that `gwcap --explain CODE` prints: plain text in 80 columns, ending with a line feed.
+#[must_use]
+pub fn manual_page(cause: &Cause) -> String {
+    manual::page(cause)
+}
+
+/// The table of contents of the manual: one line a code, by family.
+#[must_use]
+pub fn index() -> String {
+    manual::index(CAUSES)
+}
+
+/// The first cause that explains an attempt, in the order of precedence.
+#[must_use]
+pub fn examine(attempt: &Attempt<'_>) -> Option<(&'static Cause, Verdict)> {
+    CAUSES.iter().find_map(|cause| match cause.examine {
+        Examine::Attempt(examine) => examine(attempt).map(|verdict| (*cause, verdict)),
+        Examine::Whole => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::cause::model::Examine;
+    use crate::diagnose::gateway::GATEWAYS;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique_and_found() {
+        let codes: HashSet<_> = CAUSES.iter().map(|cause| cause.code).collect();
+        assert_eq!(codes.len(), CAUSES.len());
+        assert_eq!(
+            by_code("connect-refused").unwrap().title,
+            "The upstream refused the connection"
+        );
+        assert!(by_code("connect_refused").is_none());
+    }
+
+    #[test]
+    fn codes_that_judge_the_whole_follow_those_of_an_attempt() {
+        let first_whole = CAUSES
+            .iter()
+            .position(|cause| matches!(cause.examine, Examine::Whole))
+            .unwrap();
+        assert!(
+            CAUSES[first_whole..]
+                .iter()
+                .all(|cause| matches!(cause.examine, Examine::Whole))
+        );
+    }
+
+    #[test]
+    fn every_text_is_there_and_clean() {
+        for cause in CAUSES {
+            let lists = [
+                (cause.is_not, 2..=5),
+                (cause.root_causes, 3..=6),
+                (cause.next_steps, 2..=5),
+            ];
+            for (list, size) in &lists {
+                assert!(size.contains(&list.len()), "{}: {list:?}", cause.code);
+            }
+            let texts = [cause.title, cause.explanation, cause.signature]
+                .into_iter()
+                .chain(lists.iter().flat_map(|(list, _)| list.iter().copied()));
+            for text in texts {
+                assert!(text.len() > 15, "{}: {text:?}", cause.code);
+                assert!(!text.contains("  "), "{}: {text:?}", cause.code);
+                assert!(text.is_ascii(), "{}: {text:?}", cause.code);
+                assert_eq!(text.matches('`').count() % 2, 0, "{text:?}");
+            }
+            assert!(!cause.title.ends_with('.'), "{}", cause.title);
+            assert!(cause.explanation.ends_with('.'), "{}", cause.code);
+        }
+    }
+
+    /// A neighbour is named by its code, so that the reader can ask for its page.
+    #[test]
+    fn neighbours_are_known_codes() {
+        for cause in CAUSES {
+            for text in cause.is_not {
+                let Some((names, _)) = text.split_once(": ") else {
+                    continue;
+                };
+                for word in names.split_whitespace().filter(|word| {
+                    word.contains('-') && word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+                }) {
+                    assert!(by_code(word).is_some(), "{}: {word}", cause.code);
+                    assert_ne!(word, cause.code);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gateways_speak_of_known_causes_only() {
+        for product in GATEWAYS {
+            for row in product.rows {
+                assert!(
+                    by_code(row.code).is_some(),
+                    "{}: {}",
+                    product.name,
+                    row.code
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn pages_wrap_at_80_columns() {
+        for cause in CAUSES {
+            let page = manual_page(cause);
+            assert!(page.starts_with(cause.code));
+            assert!(page.contains(cause.family.title()));
+            for line in page.lines().chain(index().lines()) {
+                assert!(line.chars().count() <= 80, "{}: {line:?}", cause.code);
+                assert_eq!(line.trim_end(), line, "{}", cause.code);
+            }
+        }
+    }
+
+    #[test]
+    fn the_index_has_one_line_for_each_code() {
+        let index = index();
+        for cause in CAUSES {
+            let lines = index
+                .lines()
+                .filter(|line| line.trim_start().starts_with(&format!("{} ", cause.code)));
+            assert_eq!(lines.count(), 1, "{}", cause.code);
+        }
+    }
+}

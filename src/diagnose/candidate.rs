@@ -1,0 +1,184 @@
+//! Attempts that may be an exchange's. In: the timeline and a window. Out: judged candidates.
+//!
+//! The rule: an attempt is judged by its own leg alone; to whom it belongs is decided in `assign.rs`.
+
+use std::net::IpAddr;
+
+use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::cause;
+use crate::diagnose::gateway::product::Product;
+use crate::diagnose::timeline::{AttemptId, ConnectionRecord, ExchangeRecord, Timeline};
+use crate::flow::{Endpoint, Vantage};
+use crate::frame::Mark;
+use crate::time::Timestamp;
+
+/// Most attempts that are weighed for one exchange. More than a gateway starts in the window of one
+/// exchange unless the window is a long time-out on a busy host; those beyond are counted.
+pub const CANDIDATES_MAX: usize = 4_096;
+
+/// How much later than the gateway's answer its own clean-up upstream may be seen, milliseconds
+/// (causes.md B.1).
+pub const CLEAN_UP_MILLIS: i64 = 20;
+
+/// The gateway as far as candidates need it.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// The machine that saw it.
+    pub vantage: Vantage,
+    /// The endpoint that its client used.
+    pub endpoint: Endpoint,
+    /// Its addresses towards upstreams.
+    pub addrs: Vec<IpAddr>,
+    /// Its product's row, where known.
+    pub product: Option<&'static Product>,
+}
+
+impl PartialEq for Product {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl std::fmt::Debug for Product {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// How an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It failed; the cause is known.
+    Failed,
+    /// Its answer was whole and well-formed.
+    Well,
+    /// Its answer cannot be read: encrypted, or a protocol without a parser.
+    Opaque,
+    /// Neither an answer nor a failure was seen.
+    Open,
+}
+
+/// An attempt that may be an exchange's.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Its name.
+    pub id: AttemptId,
+    /// The upstream.
+    pub upstream: Endpoint,
+    /// When it began.
+    pub start: Mark,
+    /// Its first byte of payload, where the start is a SYN.
+    pub request_at: Option<Mark>,
+    /// The event that ended it: the cause's, or the end of the answer.
+    pub end: Option<Mark>,
+    /// How it stands.
+    pub standing: Standing,
+    /// Code of its cause, when it failed.
+    pub code: Option<&'static str>,
+    /// The verdict, when it failed.
+    pub verdict: Option<Verdict>,
+    /// Status of its answer.
+    pub status: Option<u16>,
+    /// Whether it was given to another exchange already.
+    pub claimed: bool,
+}
+
+/// The attempts of `gateway` that began in `from..=until`, judged by what was seen up to `until` and the
+/// clean-up time after it. `rejected` also asks the causes that need to know that the gateway did not like
+/// an answer which is whole.
+pub fn candidates(
+    timeline: &Timeline,
+    gateway: &Gateway,
+    from: Timestamp,
+    until: Timestamp,
+    rejected: bool,
+) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    for addr in &gateway.addrs {
+        let Some(host) = timeline.host(gateway.vantage, *addr) else {
+            continue;
+        };
+        let first = (
+            Mark {
+                time: from,
+                ..Mark::default()
+            },
+            AttemptId {
+                connection: Default::default(),
+                index: None,
+            },
+        );
+        for (_, id) in host
+            .uses
+            .range(first..)
+            .take_while(|(mark, _)| mark.time <= until)
+            .take(CANDIDATES_MAX)
+        {
+            let Some(record) = timeline.connection(id.connection) else {
+                continue;
+            };
+            if record.facts.server != gateway.endpoint {
+                found.extend(judge(timeline, gateway, record, *id, until, rejected));
+            }
+        }
+    }
+    found.sort_by_key(|candidate| (candidate.start, candidate.id));
+    found
+}
+
+fn judge(
+    timeline: &Timeline,
+    gateway: &Gateway,
+    record: &ConnectionRecord,
+    id: AttemptId,
+    until: Timestamp,
+    rejected: bool,
+) -> Option<Candidate> {
+    let exchange = match id.index {
+        Some(index) => Some(record.exchange(index)?),
+        // A connection that carried a request is told by the request.
+        None if record.responses > 0 || !record.exchanges.is_empty() => return None,
+        None => None,
+    };
+    let service = timeline.service(gateway.vantage, record.facts.server);
+    let attempt = Attempt {
+        connection: record,
+        exchange,
+        until: until.plus_millis(CLEAN_UP_MILLIS),
+        server_speaks_tls: service.is_some_and(|service| service.tls_handshakes > 0),
+        rejected,
+        product: gateway.product,
+    };
+    let found = cause::examine(&attempt);
+    let standing = match (&found, exchange) {
+        (Some(_), _) => Standing::Failed,
+        (None, Some(exchange)) => standing_of(exchange, until),
+        (None, None) => Standing::Open,
+    };
+    let (code, verdict) = found.map_or((None, None), |(cause, verdict)| {
+        (Some(cause.code), Some(verdict))
+    });
+    let answered = exchange.and_then(|exchange| exchange.response_at);
+    let end = verdict.as_ref().map_or(answered, |verdict| verdict.at);
+    Some(Candidate {
+        id,
+        upstream: record.facts.server,
+        start: attempt.started(),
+        request_at: exchange.map(|exchange| exchange.request_at),
+        end,
+        standing,
+        code,
+        verdict,
+        status: exchange.and_then(ExchangeRecord::status),
+        claimed: exchange.map_or(record.claimed, |exchange| exchange.claimed),
+    })
+}
+
+fn standing_of(exchange: &ExchangeRecord, until: Timestamp) -> Standing {
+    let answered = exchange.response_at.is_some_and(|at| at.time <= until);
+    match (&exchange.response, answered) {
+        (Some(_), true) => Standing::Well,
+        (None, true) => Standing::Opaque,
+        (_, false) => Standing::Open,
+    }
+}

@@ -1,0 +1,241 @@
+//! The manual as text. In: causes and what the products say of them. Out: pages in 80 columns.
+//!
+//! The rule: nothing stands here that is not in the values; a page is only their arrangement.
+
+use std::fmt::Write as _;
+
+use crate::diagnose::cause::model::Cause;
+use crate::diagnose::gateway::GATEWAYS;
+use crate::diagnose::gateway::product::{Family, Row};
+
+/// Columns of a page: what every terminal has.
+const COLUMNS: usize = 80;
+
+/// The families in the order in which a request meets them.
+const FAMILIES: &[Family] = &[
+    Family::NameResolution,
+    Family::Connect,
+    Family::Tls,
+    Family::ProtocolMismatch,
+    Family::SendingRequest,
+    Family::WaitingForHead,
+    Family::MalformedHead,
+    Family::Body,
+    Family::NoUpstreamPackets,
+    Family::Relayed,
+    Family::CouldNotTell,
+];
+
+/// The page of one cause.
+#[must_use]
+pub fn page(cause: &Cause) -> String {
+    let mut page = String::new();
+    paragraph(&mut page, "", cause.code);
+    paragraph(&mut page, "", cause.title);
+    paragraph(&mut page, "", &format!("Family: {}", cause.family.title()));
+    section(&mut page, "What it is");
+    paragraph(&mut page, "  ", cause.explanation);
+    section(&mut page, "On the wire");
+    paragraph(&mut page, "  ", cause.signature);
+    section(&mut page, "What it is not");
+    for text in cause.is_not {
+        paragraph(&mut page, "  - ", text);
+    }
+    section(&mut page, "Why it happens (the most common first)");
+    for text in cause.root_causes {
+        paragraph(&mut page, "  - ", text);
+    }
+    section(&mut page, "What to do");
+    for (number, text) in (1_u32..).zip(cause.next_steps) {
+        paragraph(&mut page, &format!("  {number}. "), text);
+    }
+    products(&mut page, cause);
+    advice(&mut page, cause.family);
+    page
+}
+
+/// One line for each code, by family.
+#[must_use]
+pub fn index(causes: &[&Cause]) -> String {
+    let mut index = String::new();
+    let of = |family| causes.iter().filter(move |cause| cause.family == family);
+    let widest = causes.iter().map(|cause| cause.code.len()).max();
+    for family in FAMILIES.iter().filter(|family| of(**family).count() > 0) {
+        if !index.is_empty() {
+            index.push('\n');
+        }
+        let _ = writeln!(index, "{}", family.title());
+        for cause in of(*family) {
+            let line = format!("  {:width$}  ", cause.code, width = widest.unwrap_or(0));
+            let room = COLUMNS.saturating_sub(line.len());
+            let _ = writeln!(index, "{line}{}", shortened(cause.title, room));
+        }
+    }
+    index
+}
+
+/// What each product answers and logs.
+fn products(page: &mut String, cause: &Cause) {
+    let rows: Vec<_> = GATEWAYS
+        .iter()
+        .filter_map(|product| {
+            let row = product.rows.iter().find(|row| row.code == cause.code)?;
+            Some((product.name, row))
+        })
+        .collect();
+    if !rows.is_empty() {
+        section(page, "What each product answers and logs");
+    }
+    for (name, row) in rows {
+        let log = if row.log.is_empty() {
+            String::new()
+        } else {
+            format!("; log: {}", row.log)
+        };
+        paragraph(page, "  - ", &format!("{name}: {}{log}", answers(row)));
+    }
+}
+
+/// The statuses of a row in words.
+fn answers(row: &Row) -> String {
+    let words: Vec<_> = row
+        .statuses
+        .iter()
+        .map(|status| match status {
+            0 => "a close without a status".to_owned(),
+            200 => "200, or the status that was already sent".to_owned(),
+            status => status.to_string(),
+        })
+        .collect();
+    if words.is_empty() {
+        "status not known".to_owned()
+    } else {
+        words.join(" or ")
+    }
+}
+
+/// What the products' own settings offer for the family.
+fn advice(page: &mut String, family: Family) {
+    let lines: Vec<_> = GATEWAYS
+        .iter()
+        .flat_map(|product| {
+            product
+                .advice
+                .iter()
+                .filter(|(of, _)| *of == family)
+                .map(|(_, text)| format!("{}: {text}", product.name))
+        })
+        .collect();
+    if !lines.is_empty() {
+        section(page, "Where to look, by product");
+    }
+    for line in lines {
+        paragraph(page, "  - ", &line);
+    }
+}
+
+fn section(page: &mut String, title: &str) {
+    let _ = write!(page, "\n{title}\n");
+}
+
+/// Appends `text` behind `lead`, wrapped; further lines are indented to where the text began.
+fn paragraph(page: &mut String, lead: &str, text: &str) {
+    let indent = lead.len();
+    let room = COLUMNS.saturating_sub(indent);
+    page.push_str(lead);
+    let mut used = 0;
+    for atom in atoms(text, room) {
+        let len = atom.chars().count();
+        if used > 0 && used + 1 + len > room {
+            let _ = write!(page, "\n{:indent$}", "");
+            used = 0;
+        }
+        if used > 0 {
+            page.push(' ');
+            used += 1;
+        }
+        page.push_str(&atom);
+        used += len;
+    }
+    page.push('\n');
+}
+
+/// The words of `text`; a command in backticks stays together, to be copied, where it fits in `room`.
+fn atoms(text: &str, room: usize) -> Vec<String> {
+    let mut atoms: Vec<String> = Vec::new();
+    let mut open: Option<String> = None;
+    for word in text.split_whitespace() {
+        let odd = word.matches('`').count() % 2 == 1;
+        let joined = match open.take() {
+            Some(begun) => format!("{begun} {word}"),
+            None if odd => {
+                open = Some(word.to_owned());
+                continue;
+            }
+            None => {
+                atoms.push(word.to_owned());
+                continue;
+            }
+        };
+        if !odd {
+            open = Some(joined);
+        } else if joined.chars().count() <= room {
+            atoms.push(joined);
+        } else {
+            atoms.extend(joined.split_whitespace().map(str::to_owned));
+        }
+    }
+    if let Some(begun) = open {
+        atoms.extend(begun.split_whitespace().map(str::to_owned));
+    }
+    atoms
+}
+
+/// `text` in at most `room` columns; what is left out shows as three dots.
+fn shortened(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(room.saturating_sub(3)).collect();
+    format!("{}...", kept.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrapped(lead: &str, text: &str) -> String {
+        let mut page = String::new();
+        paragraph(&mut page, lead, text);
+        page
+    }
+
+    #[test]
+    fn lines_hang_under_their_text() {
+        let text = "word ".repeat(20);
+        let page = wrapped("  1. ", &text);
+        let lines: Vec<_> = page.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0], format!("  1. {}", "word ".repeat(15).trim_end()));
+        assert_eq!(lines[1], format!("     {}", "word ".repeat(5).trim_end()));
+    }
+
+    #[test]
+    fn a_command_is_not_broken() {
+        let page = wrapped("", &format!("{} `ss -ltnp sport` now", "x".repeat(70)));
+        assert_eq!(page, format!("{}\n`ss -ltnp sport` now\n", "x".repeat(70)));
+    }
+
+    #[test]
+    fn a_command_longer_than_a_line_is_broken_at_spaces() {
+        let page = wrapped("", &format!("`{}`", ["abcdefghi"; 20].join(" ")));
+        assert!(page.lines().all(|line| line.len() <= COLUMNS));
+        assert_eq!(page.lines().count(), 3);
+    }
+
+    #[test]
+    fn titles_are_cut_only_where_they_must() {
+        assert_eq!(shortened("abcdef", 6), "abcdef");
+        assert_eq!(shortened("abc defg", 7), "abc...");
+    }
+}

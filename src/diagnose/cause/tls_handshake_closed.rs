@@ -1,0 +1,76 @@
+//! `tls-handshake-closed`. In: an attempt whose handshake the upstream ended by FIN. Out: the
+//! verdict.
+//!
+//! The rule: the upstream closes first, after the ClientHello and before the handshake is done.
+
+use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::finding::Confidence;
+use crate::diagnose::gateway::product::Family;
+
+/// The manual of this cause.
+pub const CAUSE: Cause = Cause {
+    code: "tls-handshake-closed",
+    family: Family::Tls,
+    title: "The upstream closed the connection during the TLS handshake",
+    explanation: "The gateway sent a ClientHello, and the upstream closed with a FIN before the \
+     handshake was done, without an alert. Either it does not speak TLS there, or something in \
+     front of it hung up.",
+    signature: "ClientHello from the gateway; FIN from the upstream before the handshake is \
+     complete; no alert.",
+    is_not: &[
+        "tls-alert-from-upstream: there it says why.",
+        "tls-handshake-reset: the same moment, by RST.",
+        "connect-reset-after-accept: there no ClientHello had been sent.",
+        "tls-handshake-timeout: there the gateway closes first.",
+    ],
+    root_causes: &[
+        "A balancer or tunnel accepts, and has no server behind it for that name.",
+        "The server name (SNI) is missing or unknown, and the upstream hangs up on it.",
+        "The port does not speak TLS.",
+        "The upstream's worker crashed, or it has no certificate loaded.",
+    ],
+    next_steps: &[
+        "`openssl s_client -connect UPSTREAM:PORT -servername NAME -msg </dev/null` from the \
+         gateway's host.",
+        "Try with and without `-servername`: a difference means name-based routing.",
+        "Read the log of what listens there, and its list of healthy servers if it is a balancer.",
+    ],
+    examine: Examine::Attempt(examine),
+};
+
+/// Looks for the signature in one attempt.
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let server = attempt.connection.facts.server;
+    let hello = attempt.client_hello()?;
+    let close = attempt
+        .closed_by_upstream()
+        .filter(|close| close.reset == false)?;
+    if attempt.handshake_done() {
+        return None;
+    }
+    let mut verdict = Verdict::seen(close.closing.mark)
+        .proof(
+            hello,
+            format!("the gateway sends a TLS ClientHello to {server}"),
+        )
+        .proof(
+            close.closing.mark,
+            format!("{server} ends the connection with FIN before the handshake is complete"),
+        )
+        .not(
+            "tls-alert-from-upstream",
+            "no alert in clear came before the FIN",
+        )
+        .not(
+            "tls-handshake-timeout",
+            "the upstream ended it, not the gateway",
+        );
+    if attempt.alert_of_gateway().is_some() {
+        verdict = verdict.at_most(
+            Confidence::Possible,
+            "the gateway itself had sent an alert before",
+        );
+    }
+    Some(verdict.not("tls-handshake-reset", "the first sign of the end is a FIN"))
+}

@@ -1,0 +1,72 @@
+//! `truncated-body`. In: an attempt whose body ended before its declared length, by FIN. Out: the
+//! verdict.
+//!
+//! The rule: a body without a declared length cannot be shown to be cut; a hole in the capture is
+//! no cut.
+
+use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::gateway::product::Family;
+use crate::protocol::observation::Completion;
+
+/// The manual of this cause.
+pub const CAUSE: Cause = Cause {
+    code: "truncated-body",
+    family: Family::Body,
+    title: "The upstream closed the connection in the middle of the body",
+    explanation: "The head was complete and promised more than came: the upstream closed before \
+     the Content-Length was reached, or before the last chunk. The client usually sees the \
+     original status and a broken body; a gateway that buffers first may write an error instead.",
+    signature: "Complete response head; fewer body bytes than Content-Length, or no last chunk; \
+     FIN from the upstream.",
+    is_not: &[
+        "reset-mid-response: the same place, by RST.",
+        "closed-mid-head: there the head was unfinished.",
+        "A response to HEAD and a 304 have a Content-Length and no body: nothing is cut.",
+        "A close first by the gateway or by the client is not the upstream's cut.",
+    ],
+    root_causes: &[
+        "The application failed while it produced the body (exception, database gone, worker \
+         killed).",
+        "A wrong Content-Length: counted in characters, taken before compression, file changed \
+         while sent.",
+        "A deploy or restart without draining.",
+        "A write timeout of the upstream against a slow reader.",
+    ],
+    next_steps: &[
+        "Compare the declared and the received length: a constant difference means a wrong \
+         Content-Length.",
+        "`curl -v --http1.1 -o /dev/null http://UPSTREAM:PORT/PATH` from the gateway; error 18 \
+         confirms it.",
+        "Read the upstream's log at the time of the FIN; look for an exception after the first \
+         bytes.",
+    ],
+    examine: Examine::Attempt(examine),
+};
+
+/// Looks for the signature in one attempt.
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let exchange = attempt.exchange?;
+    let head = exchange.response.as_ref()?;
+    let end = exchange
+        .response_end
+        .filter(|end| matches!(end.how, Completion::BodyClosed | Completion::BodyReset))?;
+    let close = attempt
+        .closed_by_upstream()
+        .filter(|close| close.reset == false)?;
+    let server = attempt.connection.facts.server;
+    let promised = match head.content_length {
+        Some(length) => format!("{} of {length} bytes of the body", end.body_len),
+        None => format!("{} bytes of a body that had not ended", end.body_len),
+    };
+    Some(
+        attempt
+            .asked(Verdict::seen(close.closing.mark))
+            .proof(head.at, format!("{server} answers {}", head.status))
+            .proof(
+                close.closing.mark,
+                format!("{server} ends the connection with FIN after {promised}"),
+            )
+            .not("reset-mid-response", "the first sign of the end is a FIN"),
+    )
+}

@@ -1,0 +1,208 @@
+//! What is no finding: failed attempts that the client did not notice, clients that left, errors that an
+//! application wrote itself. In: the timeline. Out: events and counts.
+//!
+//! The rule (interface.md): counted and told, never mixed with findings.
+
+use std::collections::BTreeSet;
+
+use crate::diagnose::candidate::{Candidate, Gateway, Standing, candidates};
+use crate::diagnose::finding::{Diagnosis, UpstreamEvent};
+use crate::diagnose::group::recovery;
+use crate::diagnose::role::Told;
+use crate::diagnose::suspect::Suspect;
+use crate::diagnose::timeline::{AttemptId, Timeline, cut_short, exchange_of};
+use crate::diagnose::verdict::{Chain, report_attempt};
+use crate::flow::{Direction, Endpoint, Vantage};
+use crate::frame::Mark;
+use crate::protocol::observation::{Completion, ConnectionEvent, ExchangeId, Seen};
+use crate::time::Timestamp;
+
+/// Most attempts that wait to be looked at as events; further ones are not told.
+const PENDING_MAX: usize = 100_000;
+/// Most events that are listed.
+pub const EVENTS_MAX: usize = 10_000;
+
+/// Events as they gather.
+#[derive(Debug, Default)]
+pub struct Events {
+    /// Attempts that look failed, with the moment of it.
+    pending: BTreeSet<(Mark, AttemptId)>,
+    left: Vec<ExchangeId>,
+    left_counted: u64,
+    application_errors: u64,
+}
+
+impl Events {
+    /// Notes what may become an event.
+    pub fn note(&mut self, timeline: &Timeline, what: &Seen) {
+        match what {
+            Seen::Connection {
+                event: ConnectionEvent::Reset(_) | ConnectionEvent::Ended(_),
+                facts,
+            } if facts.from_server.sent == 0 => {
+                let index = timeline
+                    .connection(facts.id)
+                    .and_then(|record| record.exchanges.back())
+                    .map(|x| x.id.index);
+                self.push(
+                    facts.opened,
+                    AttemptId {
+                        connection: facts.id,
+                        index,
+                    },
+                );
+            }
+            Seen::Icmp {
+                connection: Some(id),
+                error,
+            } => self.push(
+                error.mark,
+                AttemptId {
+                    connection: *id,
+                    index: None,
+                },
+            ),
+            Seen::ResponseFault { exchange, at, .. } => self.push(*at, attempt(*exchange)),
+            Seen::ResponseHead { exchange, head } if head.status >= 500 => {
+                self.push(head.at, attempt(*exchange))
+            }
+            Seen::ResponseEnd { exchange, end, .. }
+                if end.how == Completion::Nothing || cut_short(end.how) =>
+            {
+                self.push(end.at, attempt(*exchange));
+            }
+            _ => {}
+        }
+    }
+
+    fn push(&mut self, at: Mark, id: AttemptId) {
+        if self.pending.len() < PENDING_MAX {
+            self.pending.insert((at, id));
+        }
+    }
+
+    /// A client left before its answer.
+    pub fn client_left(&mut self, timeline: &Timeline, what: &Seen) {
+        let Some(id) = exchange_of(what) else { return };
+        let Some(record) = timeline.connection(id.connection) else {
+            return;
+        };
+        let facts = &record.facts;
+        let by_gateway = facts.client.addr != facts.server.addr
+            && timeline
+                .host(facts.vantage, facts.client.addr)
+                .is_some_and(|host| !host.ports.is_empty());
+        if !by_gateway {
+            self.left_counted += 1;
+            self.left.clear();
+        }
+    }
+
+    /// An error that a plain application wrote.
+    pub fn application_error(&mut self, suspect: &Suspect) {
+        if suspect.status.is_some() {
+            self.application_errors += 1;
+        }
+    }
+
+    /// Looks at failed attempts up to `settled` that no finding has claimed: recovered ones become events.
+    pub fn settle(&mut self, timeline: &mut Timeline, settled: Timestamp, out: &mut Diagnosis) {
+        let mut ready = Vec::new();
+        while let Some(&(at, id)) = self.pending.first() {
+            if at.time > settled {
+                break;
+            }
+            self.pending.pop_first();
+            ready.push(id);
+        }
+        ready.sort_unstable();
+        ready.dedup();
+        for id in ready {
+            if let Some((event, claim)) = recovered(timeline, id)
+                && out.upstream_events.len() < EVENTS_MAX
+            {
+                timeline.claim(claim);
+                out.upstream_events.push(event);
+            }
+        }
+    }
+
+    /// Puts the counts into the numbers of the report.
+    pub fn count(&self, _timeline: &Timeline, _told: &Told, out: &mut Diagnosis) {
+        out.health.client_aborts = self.left_counted;
+        out.health.application_errors = self.application_errors;
+        out.upstream_events.sort_by(|a, b| {
+            (a.attempt.start, a.attempt.upstream).cmp(&(b.attempt.start, b.attempt.upstream))
+        });
+    }
+}
+
+fn attempt(id: ExchangeId) -> AttemptId {
+    AttemptId {
+        connection: id.connection,
+        index: Some(id.index),
+    }
+}
+
+/// The event of an attempt that failed and was followed by a good one.
+fn recovered(timeline: &Timeline, id: AttemptId) -> Option<(UpstreamEvent, AttemptId)> {
+    let record = timeline.connection(id.connection)?;
+    let facts = &record.facts;
+    let asked: bool = timeline
+        .host(facts.vantage, facts.client.addr)
+        .is_some_and(|host| !host.ports.is_empty());
+    let client_gave_up_itself = !asked && facts.client.addr != facts.server.addr;
+    if client_gave_up_itself {
+        return None;
+    }
+    let gateway = Gateway {
+        vantage: facts.vantage,
+        endpoint: nowhere(facts.vantage, facts.client),
+        addrs: vec![facts.client.addr],
+        product: None,
+    };
+    let from = facts.opened.time.min(
+        id.index
+            .and_then(|index| record.exchange(index))
+            .map_or(facts.opened.time, |x| x.request_at.time),
+    );
+    let until = record
+        .facts
+        .from_client
+        .last_seen
+        .unwrap_or(facts.opened)
+        .time
+        .plus_millis(2_000);
+    let all = candidates(timeline, &gateway, from, until, false);
+    let mine: &Candidate = all.iter().find(|candidate| {
+        candidate.id.connection == id.connection
+            && (candidate.id.index == id.index || id.index.is_none())
+            && candidate.standing == Standing::Failed
+            && !candidate.claimed
+            && candidate.code != Some("upstream-returned-5xx")
+    })?;
+    recovery(timeline, mine, &all)?;
+    let chain = Chain {
+        attempts: Vec::new(),
+        assignment: None,
+        runner_up: None,
+        unread: Vec::new(),
+        crowd: 0,
+    };
+    let event = UpstreamEvent {
+        attempt: report_attempt(timeline, mine, &chain),
+        gateway: facts.client,
+    };
+    Some((event, mine.id))
+}
+
+/// An endpoint that no upstream has, so that none is taken for the gateway's own.
+fn nowhere(_vantage: Vantage, client: Endpoint) -> Endpoint {
+    Endpoint::new(client.addr, 0)
+}
+
+/// Whether the sender of `direction` is the client.
+#[must_use]
+pub fn is_client(direction: Direction) -> bool {
+    direction == Direction::ToServer
+}

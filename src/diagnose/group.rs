@@ -1,0 +1,314 @@
+//! Failed exchanges of one gateway, judged together. In: suspects that are due. Out: findings, and failed
+//! attempts that the client did not notice.
+//!
+//! The rule: attempts are given out once, so that in a crowd each failure has its own.
+
+use crate::diagnose::assign::{Assignment, Case, assign, fit};
+use crate::diagnose::candidate::{Candidate, Standing, candidates};
+use crate::diagnose::finding::Finding;
+use crate::diagnose::role::Identified;
+use crate::diagnose::suspect::Suspect;
+use crate::diagnose::timeline::{ExchangeRecord, Timeline};
+use crate::diagnose::verdict::{self, Chain};
+use crate::frame::Mark;
+
+/// A retry follows its failure within this, unless it waits on purpose, nanoseconds.
+const RETRY_PROMPT_NANOS: i64 = 5_000_000;
+/// The longest deliberate wait before a retry: HAProxy waits 1 s after a refused connect. Nanoseconds.
+const RETRY_WAIT_NANOS: i64 = 1_300_000_000;
+/// Most attempts of one exchange that are reported.
+pub const CHAIN_MAX: usize = 16;
+
+/// A suspect whose server is a gateway.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The failed exchange.
+    pub suspect: Suspect,
+    /// Its gateway.
+    pub identified: Identified,
+}
+
+/// Judges the members of one gateway together.
+pub fn judge(timeline: &mut Timeline, members: &[Member]) -> Vec<Finding> {
+    let Some(scene) = Scene::gather(timeline, members) else {
+        return Vec::new();
+    };
+    let assignments = scene.assign(timeline);
+    let mut findings = Vec::new();
+    let mut claims = Vec::new();
+    for (index, member) in members.iter().enumerate() {
+        let Some((_, exchange)) = timeline.exchange(member.suspect.exchange) else {
+            continue;
+        };
+        let assignment = assignments.get(index).cloned().flatten();
+        let chain = scene.chain(timeline, member, exchange, assignment, &assignments);
+        claims.extend(chain.attempts.iter().map(|candidate| candidate.id));
+        findings.extend(verdict::compose(timeline, member, exchange, &chain));
+    }
+    for id in claims {
+        timeline.claim(id);
+    }
+    findings
+}
+
+/// All attempts of a gateway in the window of a group.
+struct Scene<'a> {
+    members: &'a [Member],
+    candidates: Vec<Candidate>,
+}
+
+impl<'a> Scene<'a> {
+    fn gather(timeline: &Timeline, members: &'a [Member]) -> Option<Self> {
+        let from = members
+            .iter()
+            .filter_map(|m| timeline.exchange(m.suspect.exchange))
+            .map(|(_, x)| x.request_at)
+            .min()?;
+        let until = members.iter().map(|member| member.suspect.at).max()?;
+        let gateway = &members.first()?.identified.gateway;
+        let mut found = candidates(
+            timeline,
+            gateway,
+            from.time.plus_millis(-1),
+            until.time,
+            false,
+        );
+        found.retain(|candidate| !candidate.claimed);
+        Some(Self {
+            members,
+            candidates: found,
+        })
+    }
+
+    /// Gives each member its last attempt.
+    fn assign(&self, timeline: &Timeline) -> Vec<Option<Assignment>> {
+        let recovered: Vec<bool> = self
+            .candidates
+            .iter()
+            .map(|candidate| self.recovered(timeline, candidate))
+            .collect();
+        let cases: Vec<Case<'_>> = self
+            .members
+            .iter()
+            .filter_map(|member| {
+                let (_, exchange) = timeline.exchange(member.suspect.exchange)?;
+                let fits = self
+                    .candidates
+                    .iter()
+                    .enumerate()
+                    .filter(|(index, candidate)| {
+                        candidate.standing == Standing::Failed
+                            && !recovered.get(*index).copied().unwrap_or(false)
+                    })
+                    .filter_map(|(index, candidate)| {
+                        let trigger = self.trigger(candidate, exchange);
+                        let product = member.identified.gateway.product;
+                        fit(
+                            timeline,
+                            &member.suspect,
+                            exchange,
+                            candidate,
+                            trigger,
+                            product,
+                        )
+                        .map(|fit| (index, fit))
+                    })
+                    .collect();
+                Some(Case {
+                    suspect: member.suspect,
+                    exchange,
+                    fits,
+                })
+            })
+            .collect();
+        assign(&cases, &self.candidates)
+    }
+
+    /// What set an attempt off inside an exchange: the request, or the failure of an attempt before it.
+    fn trigger(&self, candidate: &Candidate, exchange: &ExchangeRecord) -> Mark {
+        let asked = match exchange.request_end {
+            Some(end) if end.how.is_complete() && end.at <= candidate.start => end.at,
+            _ => exchange
+                .asked_at()
+                .min(candidate.start.max(exchange.request_at)),
+        };
+        self.predecessor(candidate, exchange)
+            .and_then(|before| before.end)
+            .map_or(asked, |failed| failed.max(asked))
+    }
+
+    /// The failed attempt that `candidate` may be the retry of, inside `exchange`.
+    fn predecessor(&self, candidate: &Candidate, exchange: &ExchangeRecord) -> Option<&Candidate> {
+        let asked = exchange.asked_at();
+        let since_asked = candidate.start.time.nanos_since(asked.time);
+        self.candidates
+            .iter()
+            .filter(|before| before.standing == Standing::Failed && before.id != candidate.id)
+            .filter(|before| before.start >= exchange.request_at && before.start < candidate.start)
+            .filter_map(|before| {
+                let end = before.end.unwrap_or(before.start);
+                let gap = candidate.start.time.nanos_since(end.time);
+                let prompt = gap < RETRY_PROMPT_NANOS
+                    || (gap < RETRY_WAIT_NANOS && before.upstream == candidate.upstream);
+                let silent = before.end.is_none() && before.start < candidate.start;
+                (end <= candidate.start && (prompt || silent) && gap < since_asked)
+                    .then_some((gap, before))
+            })
+            .min_by_key(|(gap, before)| (*gap, before.id))
+            .map(|(_, before)| before)
+    }
+
+    /// Whether a failed attempt was followed by a good one for the same exchange, so that it is nobody's error.
+    fn recovered(&self, timeline: &Timeline, failed: &Candidate) -> bool {
+        recovery(timeline, failed, &self.candidates).is_some()
+    }
+
+    /// The attempts of a member: its last one and the failures that led to it.
+    fn chain(
+        &self,
+        timeline: &Timeline,
+        member: &Member,
+        exchange: &ExchangeRecord,
+        assignment: Option<Assignment>,
+        all: &[Option<Assignment>],
+    ) -> Chain {
+        let mut attempts = Vec::new();
+        let last = assignment
+            .as_ref()
+            .and_then(|assignment| self.candidates.get(assignment.candidate));
+        let taken: Vec<usize> = all
+            .iter()
+            .flatten()
+            .map(|assignment| assignment.candidate)
+            .collect();
+        let mut next = last;
+        while let Some(candidate) = next {
+            attempts.push(candidate.clone());
+            if attempts.len() >= CHAIN_MAX {
+                break;
+            }
+            next = self.predecessor(candidate, exchange).filter(|before| {
+                !taken.iter().any(|index| {
+                    self.candidates
+                        .get(*index)
+                        .is_some_and(|other| other.id == before.id)
+                }) && !self.recovered(timeline, before)
+            });
+        }
+        attempts.reverse();
+        let runner_up = assignment
+            .as_ref()
+            .and_then(|assignment| assignment.runner_up)
+            .and_then(|index| self.candidates.get(index))
+            .cloned();
+        let unread = if attempts.is_empty() {
+            self.unread(timeline, member, exchange)
+        } else {
+            Vec::new()
+        };
+        Chain {
+            attempts,
+            assignment,
+            runner_up,
+            unread,
+            crowd: self.members.len(),
+        }
+    }
+
+    /// What remains inside the window of an exchange without a failed attempt: answers that were whole,
+    /// opaque or open, and that no served client explains.
+    fn unread(
+        &self,
+        timeline: &Timeline,
+        member: &Member,
+        exchange: &ExchangeRecord,
+    ) -> Vec<Candidate> {
+        let gateway = &member.identified.gateway;
+        let until = member.suspect.at.time;
+        let from = exchange.request_at.time.plus_millis(-1);
+        let mut found = candidates(timeline, gateway, from, until, true);
+        found.retain(|candidate| {
+            !candidate.claimed
+                && candidate
+                    .end
+                    .is_none_or(|end| end.time <= until.plus_millis(1))
+                && !verdict::served_someone(timeline, gateway, candidate, member.suspect.exchange)
+        });
+        found
+    }
+}
+
+/// The good attempt that followed a failed one at once, with the same request: a retry that succeeded.
+#[must_use]
+pub fn recovery<'c>(
+    timeline: &Timeline,
+    failed: &Candidate,
+    candidates: &'c [Candidate],
+) -> Option<&'c Candidate> {
+    let end = failed.end.unwrap_or(failed.start);
+    candidates
+        .iter()
+        .filter(|next| {
+            matches!(next.standing, Standing::Well | Standing::Opaque) && next.start >= end
+        })
+        .filter(|next| {
+            let gap = next.start.time.nanos_since(end.time);
+            let prompt = gap < RETRY_PROMPT_NANOS
+                || (gap < RETRY_WAIT_NANOS && next.upstream == failed.upstream);
+            (prompt || failed.end.is_none()) && same_request(timeline, failed, next)
+        })
+        .find(|next| retried_not_asked(timeline, failed, next))
+}
+
+/// Whether nothing but the failure explains the start of `next`: no client of the gateway asked between.
+fn retried_not_asked(timeline: &Timeline, failed: &Candidate, next: &Candidate) -> bool {
+    let Some(record) = timeline.connection(next.id.connection) else {
+        return false;
+    };
+    let Some(host) = timeline.host(record.facts.vantage, record.facts.client.addr) else {
+        return true;
+    };
+    let end = failed.end.unwrap_or(failed.start);
+    let from = (
+        end,
+        crate::protocol::observation::ExchangeId {
+            connection: Default::default(),
+            index: 0,
+        },
+    );
+    let asked_between = host
+        .served
+        .range(from..)
+        .take_while(|(at, _)| *at <= next.start)
+        .any(|(_, id)| id.connection != next.id.connection);
+    let open_outside = host
+        .served
+        .iter()
+        .rev()
+        .skip_while(|(at, _)| *at > failed.start)
+        .take(256)
+        .any(|(_, id)| {
+            timeline.exchange(*id).is_some_and(|(_, outer)| {
+                outer
+                    .response_at
+                    .is_some_and(|at| at >= next.end.unwrap_or(next.start))
+                    && outer.status().is_none_or(|s| s < 500)
+            })
+        });
+    !asked_between && open_outside
+}
+
+fn same_request(timeline: &Timeline, one: &Candidate, other: &Candidate) -> bool {
+    let head = |candidate: &Candidate| {
+        let record = timeline.connection(candidate.id.connection)?;
+        record
+            .exchange(candidate.id.index?)?
+            .request
+            .as_ref()
+            .map(|head| (head.method.clone(), head.target.clone()))
+    };
+    match (head(one), head(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    }
+}

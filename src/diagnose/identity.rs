@@ -1,0 +1,183 @@
+//! Whether two requests are the same one, seen on both sides of a gateway. In: two exchanges. Out: a weight
+//! with its reasons.
+//!
+//! The rule (causes.md B.3): ids decide; what gateways rewrite by design weighs little; credentials are
+//! compared by hash and never shown.
+
+use crate::diagnose::gateway::product::header;
+use crate::diagnose::timeline::{ExchangeRecord, Timeline};
+use crate::protocol::observation::RequestHead;
+
+/// Headers whose value is one request's own, when a gateway passes them on unchanged.
+const REQUEST_IDS: &[&str] = &[
+    "x-request-id",
+    "x-correlation-id",
+    "x-amzn-trace-id",
+    "x-cloud-trace-context",
+    "x-b3-traceid",
+    "idempotency-key",
+];
+
+/// How alike two requests are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Likeness {
+    /// Weight; negative speaks against.
+    pub score: f64,
+    /// One clause each.
+    pub reasons: Vec<String>,
+    /// Whether an id that belongs to one request only is equal.
+    pub decisive: bool,
+}
+
+/// Compares the request of a client with one that the gateway sent. `None` when they cannot be the same: an
+/// id that both carry differs.
+#[must_use]
+pub fn likeness(
+    timeline: &Timeline,
+    client: &ExchangeRecord,
+    upstream: &ExchangeRecord,
+) -> Option<Likeness> {
+    let mut like = Likeness {
+        score: 0.0,
+        reasons: Vec::new(),
+        decisive: false,
+    };
+    let (Some(asked), Some(sent)) = (&client.request, &upstream.request) else {
+        return Some(like);
+    };
+    compare_ids(asked, sent, &mut like)?;
+    compare_targets(asked, sent, &mut like);
+    compare_credentials(asked, sent, &mut like);
+    compare_forwarded(timeline, client, sent, &mut like);
+    compare_bodies(client, upstream, &mut like);
+    compare_agents(asked, sent, &mut like);
+    Some(like)
+}
+
+fn compare_ids(asked: &RequestHead, sent: &RequestHead, like: &mut Likeness) -> Option<()> {
+    for name in REQUEST_IDS {
+        if let (Some(one), Some(other)) = (header(&asked.kept, name), header(&sent.kept, name)) {
+            if one == other {
+                like.score += 10.0;
+                like.decisive = true;
+                like.reasons.push(format!("the same {name} on both legs"));
+            } else {
+                // A gateway that writes its own id replaces the client's: then it is another one each time.
+                like.score -= 3.0;
+            }
+        }
+    }
+    let trace = |head: &RequestHead| {
+        header(&head.kept, "traceparent").and_then(|v| v.split('-').nth(1).map(str::to_owned))
+    };
+    if let (Some(one), Some(other)) = (trace(asked), trace(sent)) {
+        if one != other {
+            return None;
+        }
+        like.score += 10.0;
+        like.decisive = true;
+        like.reasons
+            .push("the same trace id on both legs".to_owned());
+    }
+    Some(())
+}
+
+fn compare_targets(asked: &RequestHead, sent: &RequestHead, like: &mut Likeness) {
+    if asked.method != sent.method {
+        like.score -= 6.0;
+    } else if asked.target == sent.target {
+        like.score += 2.0;
+        like.reasons.push(format!(
+            "same method and target ({} {})",
+            sent.method,
+            excerpt(&sent.target)
+        ));
+    } else {
+        let query = |target: &str| target.split_once('?').map(|(_, query)| query.to_owned());
+        let tail = |target: &str| {
+            target
+                .split('?')
+                .next()
+                .and_then(|path| path.rsplit('/').next().map(str::to_owned))
+        };
+        let same_tail = tail(&asked.target) == tail(&sent.target)
+            && query(&asked.target) == query(&sent.target);
+        like.score += if same_tail { 0.5 } else { -3.0 };
+    }
+    if asked.host.is_some() && asked.host == sent.host {
+        like.score += 0.5;
+    }
+}
+
+/// The path of a target, short, for a sentence; the query may hold secrets and is left out.
+fn excerpt(target: &str) -> String {
+    target
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(60)
+        .collect()
+}
+
+fn compare_credentials(asked: &RequestHead, sent: &RequestHead, like: &mut Likeness) {
+    match (asked.credentials_hash, sent.credentials_hash) {
+        (Some(one), Some(other)) if one == other => {
+            like.score += 3.0;
+            like.reasons
+                .push("the same credentials on both legs (compared by hash)".to_owned());
+        }
+        (Some(_), Some(_)) => like.score -= 4.0,
+        _ => {}
+    }
+}
+
+fn compare_forwarded(
+    timeline: &Timeline,
+    client: &ExchangeRecord,
+    sent: &RequestHead,
+    like: &mut Likeness,
+) {
+    let Some(record) = timeline.connection(client.id.connection) else {
+        return;
+    };
+    let addr = record.facts.client.addr.to_string();
+    let Some(value) =
+        header(&sent.kept, "x-forwarded-for").or_else(|| header(&sent.kept, "x-real-ip"))
+    else {
+        return;
+    };
+    if value.split(',').any(|part| part.trim() == addr) {
+        like.score += 2.0;
+        like.reasons
+            .push("X-Forwarded-For names the client".to_owned());
+    } else {
+        like.score -= 4.0;
+    }
+}
+
+fn compare_bodies(client: &ExchangeRecord, upstream: &ExchangeRecord, like: &mut Likeness) {
+    let (Some(asked), Some(sent)) = (client.request_end, upstream.request_end) else {
+        return;
+    };
+    if !asked.how.is_complete() || asked.body_len == 0 {
+        return;
+    }
+    if asked.body_hash == sent.body_hash && sent.body_len > 0 {
+        like.score += 3.0;
+        like.reasons
+            .push(format!("the same body of {} bytes", asked.body_len));
+    } else if sent.how.is_complete() {
+        like.score -= 4.0;
+    }
+}
+
+fn compare_agents(asked: &RequestHead, sent: &RequestHead, like: &mut Likeness) {
+    let agent =
+        |head: &RequestHead| header(&head.kept, "user-agent").map(|value| value.into_owned());
+    match (agent(asked), agent(sent)) {
+        (Some(one), Some(other)) if one == other => like.score += 0.5,
+        (Some(_), Some(_)) => like.score -= 3.0,
+        _ => {}
+    }
+}

@@ -1,0 +1,213 @@
+//! DNS lookups of a host. In: queries, answers, ICMP errors. Out: one record for each name that was asked.
+//!
+//! The rule: a lookup fails only when every query for the name failed; a good A outweighs an empty AAAA.
+
+use std::collections::VecDeque;
+
+use crate::decode::segment::IcmpError;
+use crate::diagnose::attempt::Verdict;
+use crate::diagnose::finding::{Confidence, Leg};
+use crate::diagnose::timeline::LOOKUPS_PER_HOST_MAX;
+use crate::flow::Endpoint;
+use crate::frame::Mark;
+use crate::protocol::observation::{Answer, Query};
+use crate::time::Timestamp;
+
+/// One query and what became of it.
+#[derive(Clone, Debug)]
+pub struct LookupRecord {
+    /// The name, lower case.
+    pub name: Box<str>,
+    /// Query type: 1 A, 28 AAAA.
+    pub kind: u16,
+    /// Transaction id.
+    pub id: u16,
+    /// Who asked, with the port.
+    pub client: Endpoint,
+    /// Who was asked.
+    pub resolver: Endpoint,
+    /// First query frame.
+    pub asked: Mark,
+    /// Latest repetition of the query.
+    pub last_asked: Mark,
+    /// How often it was repeated.
+    pub repeats: u32,
+    /// The answer: frame, RCODE and number of addresses.
+    pub answer: Option<(Mark, u16, usize)>,
+    /// An ICMP error instead of an answer.
+    pub unreachable: Option<Mark>,
+}
+
+impl LookupRecord {
+    /// Remembers a query.
+    pub fn asked(lookups: &mut VecDeque<Self>, query: &Query) {
+        let same = |record: &&mut Self| {
+            record.id == query.id
+                && record.client == query.client
+                && record.name == query.name
+                && record.kind == query.kind
+        };
+        if query.repeated
+            && let Some(record) = lookups.iter_mut().rev().find(same)
+        {
+            record.last_asked = query.at;
+            record.repeats += 1;
+            return;
+        }
+        if lookups.len() >= LOOKUPS_PER_HOST_MAX {
+            lookups.pop_front();
+        }
+        lookups.push_back(Self {
+            name: query.name.clone(),
+            kind: query.kind,
+            id: query.id,
+            client: query.client,
+            resolver: query.resolver,
+            asked: query.at,
+            last_asked: query.at,
+            repeats: 0,
+            answer: None,
+            unreachable: None,
+        });
+    }
+
+    /// Remembers an answer.
+    pub fn answered(lookups: &mut VecDeque<Self>, answer: &Answer) {
+        let same = |record: &&mut Self| {
+            record.id == answer.id
+                && record.client == answer.client
+                && record.kind == answer.kind
+                && record.name == answer.name
+        };
+        if let Some(record) = lookups.iter_mut().rev().find(same)
+            && record.answer.is_none()
+        {
+            record.answer = Some((answer.at, answer.rcode, answer.addresses.len()));
+        }
+    }
+
+    /// Remembers that the resolver could not be reached.
+    pub fn unreachable(lookups: &mut VecDeque<Self>, error: &IcmpError) {
+        let same = |record: &&mut Self| {
+            record.client == error.quoted_source && record.resolver == error.quoted_destination
+        };
+        if let Some(record) = lookups.iter_mut().rev().find(same) {
+            record.unreachable.get_or_insert(error.mark);
+        }
+    }
+}
+
+/// The failed lookup of one name inside a window.
+#[derive(Clone, Debug)]
+pub struct FailedLookup {
+    /// The name.
+    pub name: Box<str>,
+    /// The cause's code.
+    pub code: &'static str,
+    /// First query.
+    pub started: Mark,
+    /// The last answer, where there was one.
+    pub ended: Option<Mark>,
+    /// The verdict with its proof.
+    pub verdict: Verdict,
+}
+
+/// The lookups between `from` and `until` whose every query failed, by name in order of time.
+#[must_use]
+pub fn failed_lookups(
+    lookups: &VecDeque<LookupRecord>,
+    from: Timestamp,
+    until: Timestamp,
+) -> Vec<FailedLookup> {
+    let inside: Vec<&LookupRecord> = lookups
+        .iter()
+        .filter(|record| record.last_asked.time >= from && record.asked.time <= until)
+        .collect();
+    let mut names: Vec<&str> = inside.iter().map(|record| record.name.as_ref()).collect();
+    names.dedup();
+    let mut failed: Vec<FailedLookup> = Vec::new();
+    for name in names {
+        if failed.iter().any(|known| known.name.as_ref() == name) {
+            continue;
+        }
+        let of_name: Vec<&LookupRecord> = inside
+            .iter()
+            .copied()
+            .filter(|record| record.name.as_ref() == name)
+            .collect();
+        failed.extend(judge(name, &of_name, until));
+    }
+    failed
+}
+
+fn judge(name: &str, records: &[&LookupRecord], until: Timestamp) -> Option<FailedLookup> {
+    let answer = |record: &LookupRecord| record.answer.filter(|(at, ..)| at.time <= until);
+    if records.iter().any(|record| {
+        answer(record).is_some_and(|(_, rcode, addresses)| rcode == 0 && addresses > 0)
+    }) {
+        return None;
+    }
+    let first = records.first()?;
+    let worst = records
+        .iter()
+        .filter_map(|record| answer(record))
+        .max_by_key(|(at, ..)| *at);
+    let query = format!("{} asks {} for {name}", first.client.addr, first.resolver);
+    let mut verdict = match worst {
+        Some((at, ..)) => Verdict::seen(at).proof_on(Leg::Dns, first.asked, query),
+        None => Verdict::absent().proof_on(Leg::Dns, first.asked, query),
+    };
+    let code = match worst {
+        Some((at, rcode, _)) => {
+            let (code, words) = match rcode {
+                3 => ("dns-nxdomain", "the name does not exist (NXDOMAIN)"),
+                2 => ("dns-servfail", "the resolver failed (SERVFAIL)"),
+                5 => ("dns-refused", "the resolver refuses to answer (REFUSED)"),
+                0 => (
+                    "dns-nodata",
+                    "the name exists but has no address of the type asked (NODATA)",
+                ),
+                _ => return None,
+            };
+            verdict = verdict.proof_on(Leg::Dns, at, format!("{}: {words}", first.resolver));
+            code
+        }
+        None => {
+            let last = records.iter().map(|record| record.last_asked).max()?;
+            if last != first.asked {
+                verdict = verdict.proof_on(
+                    Leg::Dns,
+                    last,
+                    format!("the query for {name} is repeated, no answer so far"),
+                );
+            }
+            if let Some(late) = records
+                .iter()
+                .filter_map(|record| record.answer)
+                .map(|(at, ..)| at)
+                .min()
+            {
+                verdict = verdict.proof_on(
+                    Leg::Dns,
+                    late,
+                    "the answer comes after the gateway had given up",
+                );
+            }
+            verdict = verdict.not("dns-nxdomain", "no answer of any kind came back");
+            "dns-timeout"
+        }
+    };
+    if records.iter().any(|record| record.unreachable.is_some()) {
+        verdict = verdict.at_most(
+            Confidence::Likely,
+            "an ICMP error says that the resolver was unreachable",
+        );
+    }
+    Some(FailedLookup {
+        name: name.into(),
+        code,
+        started: first.asked,
+        ended: worst.map(|(at, ..)| at),
+        verdict,
+    })
+}

@@ -1,0 +1,300 @@
+//! Which hosts are gateways. In: the timeline. Out: a gateway with its addresses and product, or none.
+//!
+//! The rule (causes.md B.2): a gateway is asked by clients and asks upstreams from the same address; where
+//! addresses do not tell (loopback, two networks), the page, the headers and enclosed exchanges do.
+
+use std::net::IpAddr;
+
+use crate::diagnose::candidate::Gateway;
+use crate::diagnose::finding::GatewayName;
+use crate::diagnose::gateway;
+use crate::diagnose::gateway::product::{Product, Recognised};
+use crate::diagnose::suspect::Suspect;
+use crate::diagnose::timeline::{AttemptId, ConnectionRecord, ExchangeRecord, Timeline};
+use crate::flow::{Endpoint, Vantage};
+use crate::frame::Mark;
+
+/// What the user told about hosts, where it cannot be inferred.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// Addresses that are gateways.
+    pub gateways: Vec<IpAddr>,
+    /// Addresses that are upstreams and no gateways.
+    pub upstreams: Vec<IpAddr>,
+    /// Further statuses that count as gateway errors.
+    pub statuses: Vec<u16>,
+}
+
+/// What the host that answered is.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// A gateway.
+    Gateway(Box<Identified>),
+    /// No sign of a gateway, and its client is one: the exchange is an attempt of that one.
+    UpstreamOfGateway,
+    /// No sign of a gateway, and its client is a plain one.
+    Application,
+}
+
+/// A gateway and how it was recognised.
+#[derive(Clone, Debug)]
+pub struct Identified {
+    /// For candidates.
+    pub gateway: Gateway,
+    /// For the report.
+    pub name: GatewayName,
+    /// What its error page said, when the exchange has one.
+    pub recognised: Option<Recognised>,
+    /// Whether its address towards upstreams was found by enclosed exchanges, not by being the same.
+    pub by_alias: bool,
+    /// Whether it was seen to ask anyone else in the whole capture so far.
+    pub asks: bool,
+}
+
+/// Decides what the server of a failed exchange is.
+#[must_use]
+pub fn role(timeline: &Timeline, told: &Told, suspect: &Suspect) -> Option<Role> {
+    let (connection, exchange) = timeline.exchange(suspect.exchange)?;
+    let facts = &connection.facts;
+    let (vantage, endpoint) = (facts.vantage, facts.server);
+    let page = page_of(timeline, vantage, endpoint, exchange);
+    let own_page = page
+        .as_ref()
+        .is_some_and(|(_, recognised)| recognised.own_page);
+    let same_host = facts.client.addr == endpoint.addr;
+    let asks = asks_others(timeline, vantage, endpoint.addr);
+    let is_gateway = !told.upstreams.contains(&endpoint.addr)
+        && (told.gateways.contains(&endpoint.addr)
+            || own_page
+            || if same_host {
+                encloses(timeline, connection, exchange, suspect)
+            } else {
+                asks
+            });
+    if is_gateway {
+        return Some(Role::Gateway(Box::new(identify(
+            timeline, connection, exchange, suspect, page, asks,
+        ))));
+    }
+    let client_is_gateway = told.gateways.contains(&facts.client.addr)
+        || (same_host && enclosed(timeline, connection, exchange))
+        || (!same_host && is_asked(timeline, vantage, facts.client.addr));
+    Some(match (client_is_gateway, page) {
+        (true, _) => Role::UpstreamOfGateway,
+        (false, Some(page)) => Role::Gateway(Box::new(identify(
+            timeline,
+            connection,
+            exchange,
+            suspect,
+            Some(page),
+            asks,
+        ))),
+        (false, None) => Role::Application,
+    })
+}
+
+type Page = (&'static Product, Recognised);
+
+/// The product by this answer, else by what the endpoint wrote in earlier ones.
+fn page_of(
+    timeline: &Timeline,
+    vantage: Vantage,
+    endpoint: Endpoint,
+    exchange: &ExchangeRecord,
+) -> Option<Page> {
+    let head = exchange.response.as_ref();
+    if let Some(found) = head.and_then(|head| gateway::recognise(head, &exchange.body_prefix)) {
+        return Some(found);
+    }
+    let server = timeline
+        .service(vantage, endpoint)?
+        .server_header
+        .as_ref()?;
+    gateway::recognise_server(server)
+}
+
+fn identify(
+    timeline: &Timeline,
+    connection: &ConnectionRecord,
+    exchange: &ExchangeRecord,
+    suspect: &Suspect,
+    page: Option<Page>,
+    asks: bool,
+) -> Identified {
+    let facts = &connection.facts;
+    let mut addrs = vec![facts.server.addr];
+    let mut by_alias = false;
+    if !asks && facts.client.addr != facts.server.addr {
+        let aliases = aliases(timeline, connection, exchange, suspect);
+        by_alias = !aliases.is_empty();
+        addrs.extend(aliases);
+    }
+    let (product, recognised) = page.map_or((None, None), |(product, recognised)| {
+        (Some(product), Some(recognised))
+    });
+    let name = GatewayName {
+        product: product.map(|product| product.name),
+        version: recognised
+            .as_ref()
+            .and_then(|recognised| recognised.version.clone()),
+        identified_by: recognised
+            .as_ref()
+            .map(|recognised| recognised.identified_by.clone())
+            .unwrap_or_default(),
+    };
+    let gateway = Gateway {
+        vantage: facts.vantage,
+        endpoint: facts.server,
+        addrs,
+        product,
+    };
+    Identified {
+        gateway,
+        name,
+        recognised,
+        by_alias,
+        asks: asks || by_alias,
+    }
+}
+
+/// Whether the host opened connections or sent requests to anyone.
+fn asks_others(timeline: &Timeline, vantage: Vantage, addr: IpAddr) -> bool {
+    timeline
+        .host(vantage, addr)
+        .is_some_and(|host| host.opened > 0 || !host.lookups.is_empty())
+}
+
+/// Whether anyone sent requests to the host: a client that is itself asked by others is a gateway.
+fn is_asked(timeline: &Timeline, vantage: Vantage, addr: IpAddr) -> bool {
+    timeline
+        .host(vantage, addr)
+        .is_some_and(|host| !host.ports.is_empty())
+}
+
+/// On one shared address: whether an exchange that the host itself sent, elsewhere, lies inside this one.
+fn encloses(
+    timeline: &Timeline,
+    connection: &ConnectionRecord,
+    exchange: &ExchangeRecord,
+    suspect: &Suspect,
+) -> bool {
+    let facts = &connection.facts;
+    let Some(host) = timeline.host(facts.vantage, facts.server.addr) else {
+        return false;
+    };
+    let port_known = timeline
+        .service(facts.vantage, facts.server)
+        .is_some_and(|service| service.relays);
+    port_known
+        || uses_inside(host, exchange.request_at, suspect.at).any(|id| {
+            timeline.connection(id.connection).is_some_and(|record| {
+                record.facts.id != facts.id
+                    && record.facts.server != facts.server
+                    && id
+                        .index
+                        .and_then(|index| record.exchange(index))
+                        .is_none_or(|inner| same_request(exchange, inner))
+            })
+        })
+}
+
+/// On one shared address: whether this exchange lies inside one that another port of the host served.
+fn enclosed(timeline: &Timeline, connection: &ConnectionRecord, exchange: &ExchangeRecord) -> bool {
+    let facts = &connection.facts;
+    let Some(host) = timeline.host(facts.vantage, facts.client.addr) else {
+        return false;
+    };
+    host.served
+        .iter()
+        .rev()
+        .take_while(|(at, _)| *at > exchange.request_at.back_seconds(130))
+        .any(|(at, id)| {
+            *at <= exchange.request_at
+                && id.connection != facts.id
+                && timeline.exchange(*id).is_some_and(|(record, outer)| {
+                    record.facts.server.port != facts.server.port
+                        && same_request(outer, exchange)
+                        && outer
+                            .response_at
+                            .is_none_or(|answered| answered >= exchange.request_at)
+                })
+        })
+}
+
+fn uses_inside(
+    host: &crate::diagnose::timeline::Host,
+    from: Mark,
+    until: Mark,
+) -> impl Iterator<Item = AttemptId> + '_ {
+    let first = (
+        from,
+        AttemptId {
+            connection: Default::default(),
+            index: None,
+        },
+    );
+    host.uses
+        .range(first..)
+        .take_while(move |(at, _)| *at <= until)
+        .map(|(_, id)| *id)
+}
+
+fn same_request(one: &ExchangeRecord, other: &ExchangeRecord) -> bool {
+    match (&one.request, &other.request) {
+        (Some(one), Some(other)) => one.method == other.method && one.target == other.target,
+        _ => true,
+    }
+}
+
+/// Other addresses of a gateway on several networks: those that sent the same request while it was open, and
+/// that nobody asked anything.
+fn aliases(
+    timeline: &Timeline,
+    connection: &ConnectionRecord,
+    exchange: &ExchangeRecord,
+    suspect: &Suspect,
+) -> Vec<IpAddr> {
+    let facts = &connection.facts;
+    let asked = exchange.request.as_ref();
+    let mut found: Vec<IpAddr> = timeline
+        .askers()
+        .filter(|((vantage, addr), _)| {
+            *vantage == facts.vantage && *addr != facts.client.addr && *addr != facts.server.addr
+        })
+        .filter(|(_, host)| {
+            uses_inside(host, exchange.asked_at(), suspect.at).any(|id| {
+                id.index
+                    .and_then(|index| {
+                        timeline.exchange(crate::protocol::observation::ExchangeId {
+                            connection: id.connection,
+                            index,
+                        })
+                    })
+                    .and_then(|(_, inner)| inner.request.as_ref())
+                    .zip(asked)
+                    .is_some_and(|(inner, asked)| {
+                        inner.method == asked.method && inner.target == asked.target
+                    })
+            })
+        })
+        .map(|((_, addr), _)| *addr)
+        .collect();
+    found.sort_unstable();
+    found.truncate(4);
+    found
+}
+
+/// An error status that only gateways write (502, 504, 52x), from a host that shows no other sign of one.
+#[must_use]
+pub fn unnamed(timeline: &Timeline, suspect: &Suspect) -> Option<Identified> {
+    if !matches!(
+        suspect.status,
+        Some(502 | 504 | 520..=527 | 530 | 561 | 463)
+    ) {
+        return None;
+    }
+    let (connection, exchange) = timeline.exchange(suspect.exchange)?;
+    Some(identify(
+        timeline, connection, exchange, suspect, None, false,
+    ))
+}

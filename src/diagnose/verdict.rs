@@ -1,0 +1,444 @@
+//! From attempts to a finding. In: a failed exchange with the attempts it was given. Out: a finding.
+//!
+//! The rule: never more than the packets show. Each reservation takes a step off the confidence and is told.
+
+use crate::diagnose::assign::Assignment;
+use crate::diagnose::attempt::millis;
+use crate::diagnose::candidate::{Candidate, Gateway, Standing};
+use crate::diagnose::finding::{
+    AttemptReport, Confidence, ConnectionName, Evidence, FailedExchange, Failure, Finding, Leg,
+    Origin, RuledOut,
+};
+use crate::diagnose::group::Member;
+use crate::diagnose::nothing;
+use crate::diagnose::timeline::{ConnectionRecord, ExchangeRecord, Timeline};
+use crate::flow::Direction;
+use crate::frame::Mark;
+use crate::protocol::observation::{ExchangeId, HttpVersion};
+
+/// Below this margin two pairings that tell different stories are as good as each other.
+const MARGIN_AMBIGUOUS: f64 = 0.2;
+/// Below this margin the better pairing is only likely.
+const MARGIN_LIKELY: f64 = 0.8;
+
+/// The attempts of one exchange, in order; the last one carries the cause.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// Failed attempts in order of time.
+    pub attempts: Vec<Candidate>,
+    /// How the last one was chosen.
+    pub assignment: Option<Assignment>,
+    /// The next best, when it would tell another story.
+    pub runner_up: Option<Candidate>,
+    /// With no failed attempt: what else lies in the window.
+    pub unread: Vec<Candidate>,
+    /// How many exchanges were judged together.
+    pub crowd: usize,
+}
+
+/// What is concluded, before it is put beside the exchange.
+#[derive(Clone, Debug)]
+pub struct Conclusion {
+    /// The code.
+    pub code: &'static str,
+    /// What refines it.
+    pub detail: Option<String>,
+    /// How sure.
+    pub confidence: Confidence,
+    /// Why so, or why not more.
+    pub reasons: Vec<String>,
+    /// Frames.
+    pub evidence: Vec<Evidence>,
+    /// What it is not.
+    pub ruled_out: Vec<RuledOut>,
+    /// What the capture cannot show.
+    pub not_observable: Vec<String>,
+    /// Contributing codes.
+    pub contributing: Vec<&'static str>,
+    /// Attempts for the report.
+    pub attempts: Vec<AttemptReport>,
+    /// The attempt that carries the cause.
+    pub last: Option<Candidate>,
+}
+
+impl Conclusion {
+    /// A conclusion without evidence yet.
+    #[must_use]
+    pub fn new(code: &'static str, confidence: Confidence) -> Self {
+        Self {
+            code,
+            detail: None,
+            confidence,
+            reasons: Vec::new(),
+            evidence: Vec::new(),
+            ruled_out: Vec::new(),
+            not_observable: Vec::new(),
+            contributing: Vec::new(),
+            attempts: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// Says at most `confidence`, and why.
+    pub fn at_most(&mut self, confidence: Confidence, reason: impl Into<String>) {
+        if self.confidence > confidence {
+            self.confidence = confidence;
+        }
+        self.reasons.push(reason.into());
+    }
+}
+
+/// Makes the finding of one exchange; `None` when nothing failed through the gateway's doing.
+#[must_use]
+pub fn compose(
+    timeline: &Timeline,
+    member: &Member,
+    exchange: &ExchangeRecord,
+    chain: &Chain,
+) -> Option<Finding> {
+    let client_leg = timeline.connection(member.suspect.exchange.connection)?;
+    let conclusion = match chain.attempts.last() {
+        Some(last) => from_attempt(timeline, member, chain, last),
+        None => nothing::conclude(timeline, member, exchange, chain)?,
+    };
+    Some(finding(timeline, member, client_leg, exchange, conclusion))
+}
+
+fn from_attempt(
+    timeline: &Timeline,
+    member: &Member,
+    chain: &Chain,
+    last: &Candidate,
+) -> Conclusion {
+    let Some(verdict) = &last.verdict else {
+        return Conclusion::new("ambiguous", Confidence::Unknown);
+    };
+    let code = last.code.unwrap_or("ambiguous");
+    let mut conclusion = Conclusion::new(code, verdict.confidence);
+    conclusion.detail.clone_from(&verdict.detail);
+    conclusion.reasons.clone_from(&verdict.reservations);
+    conclusion.evidence.clone_from(&verdict.evidence);
+    conclusion.ruled_out.clone_from(&verdict.ruled_out);
+    conclusion.contributing.clone_from(&verdict.contributing);
+    conclusion.attempts = chain
+        .attempts
+        .iter()
+        .map(|attempt| report_attempt(timeline, attempt, chain))
+        .collect();
+    conclusion.last = Some(last.clone());
+    for earlier in chain.attempts.iter().rev().skip(1) {
+        conclusion.evidence.extend(
+            earlier
+                .verdict
+                .iter()
+                .flat_map(|verdict| verdict.evidence.clone()),
+        );
+    }
+    if let Some(assignment) = &chain.assignment {
+        weigh_pairing(&mut conclusion, assignment, chain);
+    }
+    weigh_loss(timeline, member, last, &mut conclusion);
+    if member.identified.by_alias {
+        conclusion.at_most(
+            Confidence::Likely,
+            "the gateway's upstream address differs from the one that its client used; it was recognised by the request",
+        );
+    }
+    conclusion
+}
+
+/// Takes the doubt about the pairing off the confidence.
+fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &Chain) {
+    if assignment.fit.status_clash {
+        conclusion.at_most(
+            Confidence::Possible,
+            "this product does not usually answer this cause with this status",
+        );
+    }
+    if assignment.fit.decisive {
+        return;
+    }
+    let rival = chain
+        .runner_up
+        .as_ref()
+        .and_then(|rival| rival.code.map(|code| (code, rival.upstream)));
+    if let Some((code, upstream)) = rival {
+        let words = format!("{code} on {upstream} fits the same moment almost as well");
+        if assignment.margin < MARGIN_AMBIGUOUS {
+            conclusion.ruled_out.push(RuledOut {
+                code,
+                reason: words.clone(),
+            });
+            conclusion.at_most(Confidence::Unknown, words);
+            conclusion
+                .reasons
+                .push(format!("the best of them is {}", conclusion.code));
+            conclusion.code = "ambiguous";
+            conclusion.detail = None;
+        } else if assignment.margin < MARGIN_LIKELY {
+            conclusion.at_most(Confidence::Likely, words);
+        } else {
+            conclusion.ruled_out.push(RuledOut {
+                code,
+                reason: format!("another attempt, on {upstream}, fits less well in time"),
+            });
+        }
+    }
+    if assignment.alike {
+        conclusion.reasons.push("other attempts failed in the same way at the same upstream; which one was whose is immaterial".to_owned());
+    }
+}
+
+fn weigh_loss(timeline: &Timeline, member: &Member, last: &Candidate, conclusion: &mut Conclusion) {
+    let upstream = timeline.connection(last.id.connection);
+    if let Some(record) = upstream
+        && (record.lossy(Direction::ToClient) || record.lossy(Direction::ToServer))
+    {
+        let confidence = conclusion.confidence.weakened();
+        conclusion.at_most(
+            confidence,
+            "the capture lost frames of the upstream connection",
+        );
+    }
+    if let Some(record) = upstream
+        && !record.facts.roles_known
+    {
+        let confidence = conclusion.confidence.weakened();
+        conclusion.at_most(
+            confidence,
+            "the upstream connection began before the capture",
+        );
+    }
+    let client = timeline.connection(member.suspect.exchange.connection);
+    if client.is_some_and(|record| record.lossy(Direction::ToClient)) {
+        let confidence = conclusion.confidence.weakened();
+        conclusion.at_most(
+            confidence,
+            "the capture lost frames of the client's connection",
+        );
+    }
+}
+
+/// One attempt for the report.
+#[must_use]
+pub fn report_attempt(timeline: &Timeline, candidate: &Candidate, chain: &Chain) -> AttemptReport {
+    let matched_by = match &chain.assignment {
+        Some(assignment)
+            if chain
+                .attempts
+                .last()
+                .is_some_and(|last| last.id == candidate.id) =>
+        {
+            assignment.fit.reasons.clone()
+        }
+        _ => vec!["its failure was followed by the next attempt at once".to_owned()],
+    };
+    let mut frames = vec![candidate.start];
+    if let Some(verdict) = &candidate.verdict {
+        frames.extend(verdict.evidence.iter().map(|evidence| evidence.mark));
+    }
+    frames.sort_unstable();
+    frames.dedup();
+    AttemptReport {
+        cause: candidate.code,
+        detail: candidate
+            .verdict
+            .as_ref()
+            .and_then(|verdict| verdict.detail.clone()),
+        upstream: Some(candidate.upstream),
+        connection: timeline
+            .connection(candidate.id.connection)
+            .map(connection_name),
+        start: candidate.start.time,
+        end: candidate.end.map(|end| end.time),
+        matched_by,
+        frames,
+    }
+}
+
+/// The name of a connection for the report.
+#[must_use]
+pub fn connection_name(record: &ConnectionRecord) -> ConnectionName {
+    ConnectionName {
+        id: record.facts.id,
+        client: record.facts.client,
+        server: record.facts.server,
+        tcp_stream: Some(record.stream_number),
+    }
+}
+
+fn finding(
+    timeline: &Timeline,
+    member: &Member,
+    client_leg: &ConnectionRecord,
+    exchange: &ExchangeRecord,
+    conclusion: Conclusion,
+) -> Finding {
+    let suspect = &member.suspect;
+    let last = conclusion.last.as_ref();
+    let upstream = last.map(|candidate| candidate.upstream);
+    let mut evidence = conclusion.evidence;
+    evidence.extend(client_evidence(member, exchange));
+    evidence.sort_by(|a, b| (a.mark, a.leg, &a.summary).cmp(&(b.mark, b.leg, &b.summary)));
+    evidence.dedup();
+    let origin = match conclusion.code {
+        "upstream-returned-5xx" => Origin::Relayed,
+        "upstream-leg-not-captured" | "ambiguous" | "capture-gap" | "encrypted-inconclusive"
+            if !member
+                .identified
+                .recognised
+                .as_ref()
+                .is_some_and(|page| page.own_page) =>
+        {
+            Origin::Unknown
+        }
+        _ if suspect.failure == Failure::TruncatedRelay || suspect.failure == Failure::Raw => {
+            Origin::Relayed
+        }
+        _ => Origin::Generated,
+    };
+    Finding {
+        id: finding_id(suspect.at, suspect.exchange),
+        at: suspect.at,
+        failure: suspect.failure,
+        status: suspect.status,
+        origin,
+        exchange: failed_exchange(client_leg, exchange, suspect.at),
+        gateway: member.identified.name.clone(),
+        code: conclusion.code,
+        detail: conclusion.detail,
+        confidence: conclusion.confidence,
+        confidence_reasons: conclusion.reasons,
+        contributing: conclusion.contributing,
+        caused_by: caused_by(timeline, last),
+        upstream,
+        upstream_connection: last
+            .and_then(|candidate| timeline.connection(candidate.id.connection))
+            .map(connection_name),
+        attempts: conclusion.attempts,
+        evidence,
+        ruled_out: conclusion.ruled_out,
+        not_observable: conclusion.not_observable,
+        incident: String::new(),
+    }
+}
+
+/// A finding's id: the frame of its error, and the exchange where one frame carries several.
+#[must_use]
+pub fn finding_id(at: Mark, exchange: ExchangeId) -> String {
+    format!("f{}-{}-{}", at.frame.input, at.frame.number, exchange.index)
+}
+
+/// The inner gateway's error that was relayed, by its id.
+fn caused_by(timeline: &Timeline, last: Option<&Candidate>) -> Option<String> {
+    let candidate = last.filter(|candidate| candidate.code == Some("upstream-returned-5xx"))?;
+    let (record, inner) = timeline.exchange(ExchangeId {
+        connection: candidate.id.connection,
+        index: candidate.id.index?,
+    })?;
+    let host = timeline.host(record.facts.vantage, record.facts.server.addr)?;
+    (host.opened > 0).then(|| finding_id(inner.response_at.unwrap_or(inner.request_at), inner.id))
+}
+
+fn failed_exchange(
+    client_leg: &ConnectionRecord,
+    exchange: &ExchangeRecord,
+    response: Mark,
+) -> FailedExchange {
+    let head = exchange.request.as_ref();
+    FailedExchange {
+        connection: connection_name(client_leg),
+        method: head.map(|head| head.method.to_string()),
+        target: head.map(|head| head.target.to_string()),
+        host: head
+            .and_then(|head| head.host.as_ref())
+            .map(ToString::to_string),
+        http_version: head.map(|head| match head.version {
+            HttpVersion::Http10 => "1.0",
+            HttpVersion::Http11 => "1.1",
+        }),
+        request: exchange.request_at,
+        response,
+    }
+}
+
+fn client_evidence(member: &Member, exchange: &ExchangeRecord) -> Vec<Evidence> {
+    let suspect = &member.suspect;
+    let name = member.identified.name.product.unwrap_or("the gateway");
+    let line = exchange.request.as_ref().map_or_else(
+        || "request".to_owned(),
+        |head| format!("{} {}", head.method, head.target),
+    );
+    let took = millis(suspect.at.time.nanos_since(exchange.request_at.time));
+    let answer = match (suspect.failure, suspect.status) {
+        (Failure::Status, Some(status)) => format!("{name} answers {status} after {took}"),
+        (Failure::SilentClose, _) => {
+            format!("{name} closes the connection without a byte of an answer after {took}")
+        }
+        (Failure::Raw, _) => format!("{name} passes on bytes without an HTTP head after {took}"),
+        (Failure::TruncatedRelay, Some(status)) => {
+            format!("{name} cuts its {status} answer short after {took}")
+        }
+        _ => format!("{name} ends the exchange after {took}"),
+    };
+    vec![
+        Evidence {
+            mark: exchange.request_at,
+            leg: Leg::Client,
+            summary: format!("the client asks: {line}"),
+        },
+        Evidence {
+            mark: suspect.at,
+            leg: Leg::Client,
+            summary: answer,
+        },
+    ]
+}
+
+/// Whether a whole answer was passed on to another client of the gateway: then it is not this exchange's.
+#[must_use]
+pub fn served_someone(
+    timeline: &Timeline,
+    gateway: &Gateway,
+    candidate: &Candidate,
+    mine: ExchangeId,
+) -> bool {
+    if candidate.standing != Standing::Well {
+        return false;
+    }
+    let Some(host) = timeline.host(gateway.vantage, gateway.endpoint.addr) else {
+        return false;
+    };
+    let Some(index) = candidate.id.index else {
+        return false;
+    };
+    let id = ExchangeId {
+        connection: candidate.id.connection,
+        index,
+    };
+    let Some((_, upstream)) = timeline.exchange(id) else {
+        return false;
+    };
+    let (Some(answered), Some(upstream_end)) = (upstream.response_at, upstream.response_end) else {
+        return false;
+    };
+    host.served
+        .iter()
+        .rev()
+        .skip_while(|(at, _)| *at > candidate.start)
+        .take(1_024)
+        .any(|(_, served)| {
+            *served != mine
+                && *served != id
+                && timeline.exchange(*served).is_some_and(|(_, client)| {
+                    let same_body = client.response_end.is_some_and(|end| {
+                        end.body_len == upstream_end.body_len
+                            || end.body_hash == upstream_end.body_hash
+                    });
+                    client.response_at.is_some_and(|at| {
+                        at >= answered && at.time.nanos_since(answered.time) < 1_000_000_000
+                    }) && client.status() == upstream.status()
+                        && same_body
+                })
+        })
+}
