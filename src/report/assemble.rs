@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::capture::source::InputFacts;
+use crate::capture::InputFacts;
 use crate::diagnose::cause;
 use crate::diagnose::finding as found;
 use crate::diagnose::gateway;

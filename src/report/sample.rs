@@ -1,6 +1,6 @@
 //! A hand-made diagnosis for the tests of the formats: two refused connections behind nginx.
 
-use crate::capture::source::InputFacts;
+use crate::capture::InputFacts;
 use crate::diagnose::finding::{
     AttemptReport, Confidence, ConnectionName, Diagnosis, Evidence, FailedExchange, Failure,
     Finding, GatewayName, Health, Incident, Leg, Origin, RuledOut, UpstreamEvent, Warning,
