@@ -1,0 +1,7 @@
+//! What the binary does around the library: reading ahead, progress, hashes, outputs, exit codes.
+
+pub mod failure;
+pub mod feed;
+pub mod hash;
+pub mod output;
+pub mod progress;
