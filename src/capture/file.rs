@@ -178,7 +178,10 @@ impl<R: Read + Send> Source for FileSource<R> {
         batch.bytes.append(&mut self.carry);
         // Each turn either indexes something, or raises `needed` towards the largest record, or ends.
         loop {
-            let target = bytes_max.max(FILL_BYTES_MIN).max(self.needed);
+            // Twice what is needed, lest a search that goes on byte by byte copy its window at each of them.
+            let target = bytes_max
+                .max(FILL_BYTES_MIN)
+                .max(self.needed.saturating_mul(2));
             self.read(&mut batch.bytes, target)?;
             let have = batch.bytes.len();
             match self.scan(&batch.bytes, &mut batch.records)? {
@@ -241,4 +244,133 @@ fn recognise(first: &[u8], name: &str) -> Result<Format, CaptureError> {
             looks_like: looks_like(first),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::samples::{self, read, read_with};
+    use crate::capture::window::Order::{Big, Little};
+
+    fn refusal(bytes: &[u8]) -> String {
+        match FileSource::from_reader(bytes, "x".to_owned(), false, 0, None) {
+            Ok(_) => "opened".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_is_no_capture_is_named() {
+        assert!(refusal(&[]).contains("empty"));
+        assert!(refusal(&[0; 4096]).contains("zeros"));
+        assert!(refusal(&b"12:00:00.0 IP 10.0.0.1.80 > 10.0.0.2.1000".repeat(9)).contains("text"));
+        assert!(refusal(&[0x1f, 0x8b, 8, 0, 0, 0]).contains("gzip"));
+        assert!(refusal(&samples::pcap(Little, 1)[..20]).contains("its own header"));
+        let mut old = samples::pcap(Little, 1);
+        old[4] = 1;
+        assert!(refusal(&old).contains("version 1.4"));
+        let mut new = samples::pcapng(Big, 1);
+        new[13] = 2;
+        assert!(refusal(&new).contains("pcapng file of version 2.0"));
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_opened_is_named() {
+        let error = FileSource::open(Path::new("/no/such.pcap"), 0, None)
+            .err()
+            .unwrap();
+        assert!(error.to_string().starts_with("cannot open /no/such.pcap: "));
+        let error = FileSource::open(Path::new("/"), 0, None).err().unwrap();
+        assert!(error.to_string().contains("directory"));
+    }
+
+    #[test]
+    fn a_file_cut_at_any_byte_gives_a_prefix_of_the_frames() {
+        for file in [samples::pcap(Big, 6), samples::pcapng(Little, 6)] {
+            let whole = read(&file);
+            for end in 24..=file.len() {
+                let part = read(&file[..end]);
+                let complete = whole.frames.iter().take_while(|frame| {
+                    let next = whole.frames.get(frame.number as usize);
+                    next.map_or(file.len() as u64, |next| next.offset) <= end as u64
+                });
+                assert_eq!(
+                    part.frames.as_slice(),
+                    &whole.frames[..complete.count()],
+                    "{end}"
+                );
+                assert!(part.loss.damage().is_empty());
+                assert!(part.loss.truncations().len() <= 1);
+            }
+            assert!(whole.loss.truncations().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_cut_is_told_with_its_place() {
+        let file = samples::pcap(Little, 3);
+        let last = read(&file).frames[2].offset;
+        let part = read(&file[..file.len() - 1]);
+        let [cut] = part.loss.truncations() else {
+            panic!()
+        };
+        assert_eq!(cut.offset, last);
+        assert!(cut.what.contains("frame 3"));
+    }
+
+    #[test]
+    fn pipes_and_batch_sizes_leave_no_trace() {
+        for file in [samples::pcap(Little, 900), samples::pcapng(Big, 900)] {
+            let whole = read(&file);
+            assert_eq!(whole.frames.len(), 900);
+            assert_eq!(whole.facts.bytes, file.len() as u64);
+            for bytes_max in [0, 4096, 4097, 30_000] {
+                assert_eq!(read_with(&file, bytes_max, false, None), whole);
+                assert_eq!(read_with(&file, bytes_max, true, None), whole);
+            }
+        }
+    }
+
+    #[test]
+    fn frames_that_the_filter_drops_keep_their_numbers() {
+        let file = samples::pcap(Little, 20);
+        let kept = read_with(&file, 4096, false, Some("ether[0] = 3 or ether[0] = 9"));
+        let numbers: Vec<_> = kept.frames.iter().map(|frame| frame.number).collect();
+        assert_eq!(numbers, [3, 9]);
+        assert_eq!(kept.facts.frames, 20);
+        assert_eq!(
+            kept.facts.filter.as_deref(),
+            Some("ether[0] = 3 or ether[0] = 9")
+        );
+    }
+
+    /// A small generator with a fixed seed (xorshift64).
+    fn next(state: &mut u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state
+    }
+
+    #[test]
+    fn no_mutation_panics_hangs_or_depends_on_the_batch_size() {
+        let mut state = 0x9e37_79b9_7f4a_7c15;
+        for file in [samples::pcap(Little, 150), samples::pcapng(Big, 150)] {
+            for _ in 0..300 {
+                let mut mutated = file.clone();
+                for _ in 0..=next(&mut state) % 8 {
+                    let at = 24 + next(&mut state) as usize % (mutated.len() - 24);
+                    match next(&mut state) % 4 {
+                        0 => mutated[at] = next(&mut state) as u8,
+                        1 => mutated[at] ^= 1 << (next(&mut state) % 8),
+                        2 => drop(mutated.drain(at..(at + 40).min(mutated.len()))),
+                        _ => drop(mutated.splice(at..at, [0xff, 0, 6, 0, 0, 0, 1])),
+                    }
+                }
+                let whole = read(&mutated);
+                assert_eq!(read_with(&mutated, 4096, false, None), whole);
+                assert!(whole.frames.is_sorted_by_key(|frame| frame.number));
+            }
+        }
+    }
 }

@@ -104,9 +104,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Counts a frame that no decoder can use, so that those after it keep Wireshark's numbers.
-    pub(super) fn number_frame(&mut self, time: Option<Timestamp>) -> Timestamp {
+    /// Counts a record that no decoder can use, so that the frames after it keep Wireshark's numbers.
+    pub(super) fn pass_number(&mut self) {
         self.facts.frames = self.facts.frames.saturating_add(1);
+    }
+
+    /// Counts a frame and gives its time.
+    fn number_frame(&mut self, time: Option<Timestamp>) -> Timestamp {
+        self.pass_number();
         let Some(time) = time else {
             self.loss.add(WITHOUT_TIME, 1);
             return self.latest;

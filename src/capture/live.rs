@@ -316,3 +316,78 @@ pub fn interfaces() -> Result<Vec<Interface>, CaptureError> {
     });
     Ok(interfaces.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    /// Whether this process may capture; without the capability only the refusal can be tested.
+    fn may_capture() -> bool {
+        check_permission("lo").is_ok()
+    }
+
+    /// Captures what `socket` sends to itself until the frame with `word` is seen, for two seconds at most.
+    fn capture_own_datagram(interface: &str, word: &[u8]) -> (LinkType, u64) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let options = LiveOptions::default();
+        let filter = format!("udp and port {}", address.port());
+        let mut source = LiveSource::open(interface, &options, Some(&filter), 0).unwrap();
+        let mut batch = Batch::default();
+        assert_eq!(source.fill(&mut batch, 0).unwrap(), Fill::Quiet);
+        socket.send_to(word, address).unwrap();
+        for _ in 0..20 {
+            source.fill(&mut batch, 1 << 20).unwrap();
+            if let Some(record) = batch.records.first() {
+                assert!(batch.frame(record).data.ends_with(word));
+                options.stop.stop();
+                assert_eq!(source.fill(&mut batch, 1 << 20).unwrap(), Fill::End);
+                assert_eq!(source.loss().get(KERNEL_DROPS), 0);
+                let facts = source.describe();
+                assert!(facts.first_time > Some(Timestamp(1_700_000_000 * NANOS_PER_SECOND)));
+                return (record_link(&facts), facts.frames);
+            }
+        }
+        panic!("the datagram was not captured");
+    }
+
+    fn record_link(facts: &InputFacts) -> LinkType {
+        facts.link_types[0]
+    }
+
+    #[test]
+    fn a_datagram_on_loopback_and_on_any() {
+        if may_capture() {
+            assert_eq!(capture_own_datagram("lo", b"one").0, LinkType::ETHERNET);
+            assert_eq!(capture_own_datagram(ANY, b"two").0, LinkType::LINUX_SLL2);
+        }
+    }
+
+    #[test]
+    fn refusals_say_why() {
+        let open = |name: &str, filter| {
+            let error = LiveSource::open(name, &LiveOptions::default(), filter, 0).err();
+            error.map(|error| error.to_string()).unwrap_or_default()
+        };
+        if may_capture() {
+            assert!(
+                open("nosuch0", None).contains("there is no interface nosuch0; choose one of: ")
+            );
+            assert!(open("lo", Some("port what-is-this")).contains("does not compile"));
+        } else {
+            assert!(open("lo", None).contains("setcap"));
+        }
+    }
+
+    #[test]
+    fn interfaces_have_names() {
+        if let Ok(interfaces) = interfaces() {
+            assert!(
+                interfaces
+                    .iter()
+                    .all(|interface| !interface.name.is_empty())
+            );
+        }
+    }
+}

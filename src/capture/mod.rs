@@ -3,6 +3,7 @@
 //! The rule: this is the only room that opens files and interfaces. Frames are numbered as Wireshark numbers them, and
 //! damage is counted, never fatal. Left out: compressed input.
 
+mod block;
 mod error;
 mod file;
 mod filter;
@@ -12,6 +13,8 @@ mod live;
 mod merge;
 mod pcap;
 mod pcapng;
+#[cfg(test)]
+mod samples;
 mod source;
 mod window;
 

@@ -277,3 +277,106 @@ impl Pcap {
         Timestamp(seconds).plus_nanos(fraction)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::capture::samples::{
+        self, START, payload, pcap_header, pcap_record, read, read_with,
+    };
+    use crate::capture::window::Order::{Big, Little};
+
+    #[test]
+    fn either_byte_order_and_every_magic() {
+        for order in [Little, Big] {
+            for (magic, nanos) in [(0xa1b2_c3d4, 3000), (0xa1b2_3c4d, 3)] {
+                let mut file = pcap_header(order, magic, 0, 0x5400_0001);
+                file.extend(pcap_record(order, 3, b"abc", 90));
+                let read = read(&file);
+                assert_eq!(read.frames.len(), 1);
+                let frame = &read.frames[0];
+                assert_eq!(frame.nanos, (i64::from(START) + 3) * 1_000_000_000 + nanos);
+                assert_eq!((frame.number, frame.link, frame.offset), (1, 1, 24));
+                assert_eq!((frame.data.as_slice(), frame.original), (&b"abc"[..], 90));
+                assert_eq!(read.facts.snap_length, None);
+                assert_eq!(read.loss, Default::default());
+            }
+        }
+    }
+
+    #[test]
+    fn the_longer_records_of_the_modified_format() {
+        let mut file = pcap_header(Little, 0xa1b2_cd34, 1500, 113);
+        for index in 0..3 {
+            let mut record = pcap_record(Little, index, &payload(index), 100);
+            record.splice(16..16, [9; 8]);
+            file.extend(record);
+        }
+        let read = read(&file);
+        assert_eq!(read.frames.len(), 3);
+        assert_eq!(read.frames[2].data, payload(2));
+        assert_eq!(read.facts.snap_length, Some(1500));
+    }
+
+    #[test]
+    fn a_damaged_record_is_passed_over_and_said() {
+        let mut file = samples::pcap(Little, 10);
+        let broken = read(&file).frames[4].offset as usize;
+        let next = read(&file).frames[5].offset as usize;
+        file[broken + 8..broken + 12].copy_from_slice(&[0xff; 4]);
+        let read = read(&file);
+        assert_eq!(read.frames.len(), 9);
+        assert_eq!(read.frames[4].data, payload(5));
+        let [damage] = read.loss.damage() else {
+            panic!()
+        };
+        assert_eq!(damage.offset, broken as u64);
+        assert!(
+            damage.what.contains("frame 5 claims 4294967295"),
+            "{}",
+            damage.what
+        );
+        assert_eq!(
+            read.loss.get("damaged_bytes_skipped"),
+            (next - broken) as u64
+        );
+        assert!(read.loss.truncations().is_empty());
+    }
+
+    #[test]
+    fn noise_in_the_middle_gives_the_same_for_any_batch_size() {
+        let mut file = samples::pcap(Big, 400);
+        let at = read(&file).frames[200].offset as usize;
+        let noise: Vec<u8> = (0..20_000_u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 | 0x80)
+            .collect();
+        file.splice(at..at, noise);
+        let whole = read(&file);
+        assert_eq!(whole.frames.len(), 400);
+        assert_eq!(whole.loss.get("damaged_bytes_skipped"), 20_000);
+        for bytes_max in [4096, 5000, 65_536] {
+            assert_eq!(read_with(&file, bytes_max, false, None), whole);
+        }
+    }
+
+    #[test]
+    fn zeros_at_the_end_are_no_frames() {
+        let mut file = samples::pcap(Little, 5);
+        file.resize(file.len() + 100_000, 0);
+        let read = read(&file);
+        assert_eq!(read.frames.len(), 5);
+        assert_eq!(read.loss.damage().len(), 1);
+        assert_eq!(read.loss.get("damaged_bytes_skipped"), 100_000);
+    }
+
+    #[test]
+    fn a_frame_of_any_allowed_size_fits_a_small_batch() {
+        let big = vec![7; 400_000];
+        let mut file = pcap_header(Little, 0xa1b2_c3d4, 500_000, 1);
+        file.extend(pcap_record(Little, 0, b"first", 5));
+        file.extend(pcap_record(Little, 1, &big, 400_000));
+        file.extend(pcap_record(Little, 2, b"last", 4));
+        let read = read_with(&file, 0, false, None);
+        assert_eq!(read.frames.len(), 3);
+        assert_eq!(read.frames[1].data, big);
+    }
+}

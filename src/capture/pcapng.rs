@@ -3,41 +3,17 @@
 //! The rule: blocks are believed when both of their lengths agree; otherwise reading goes on where two blocks in a row
 //! do. Blocks without packets are passed over by their length. Left out: secrets, names and comments.
 
+use crate::capture::block::{
+    self, BLOCK_MAX, BLOCK_MIN, BYTE_ORDER_MAGIC, CUSTOM, CUSTOM_NO_COPY, ENHANCED_PACKET,
+    INTERFACE, JOURNAL_EXPORT, Length, PACKET, SECTION_HEADER, SIMPLE_PACKET, STATISTICS, SYSDIG,
+    SYSDIG_2, SYSDIG_2_LARGE, section_order,
+};
 use crate::capture::error::CaptureError;
 use crate::capture::interface_block::{Interface, Statistics};
 use crate::capture::ledger::{Found, INTERFACE_DROPS, KERNEL_DROPS, Ledger};
-use crate::capture::pcap::{CAPTURED_HEADER_MAX, CAPTURED_MAX, Refusal};
+use crate::capture::pcap::Refusal;
 use crate::capture::window::{Lost, Order, Scan, Search, Window};
 use crate::frame::Record;
-
-/// Block types (section 11.1 of the draft, and Wireshark's wiretap for those that it shows as frames).
-const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-const INTERFACE: u32 = 1;
-const PACKET: u32 = 2;
-const SIMPLE_PACKET: u32 = 3;
-const NAME_RESOLUTION: u32 = 4;
-const STATISTICS: u32 = 5;
-const ENHANCED_PACKET: u32 = 6;
-const JOURNAL_EXPORT: u32 = 9;
-const DECRYPTION_SECRETS: u32 = 10;
-const CUSTOM: u32 = 0x0000_0bad;
-const CUSTOM_NO_COPY: u32 = 0x4000_0bad;
-
-/// What a section header says in its own byte order.
-const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
-
-/// Bytes of the smallest block: type and both lengths.
-const BLOCK_MIN: usize = 12;
-
-/// Bytes of the largest block: a frame of the largest size with its options. Secrets and names are split by writers
-/// long before.
-const BLOCK_MAX: usize = CAPTURED_HEADER_MAX as usize + 64 * 1024;
-
-/// Bytes of the largest block that is believed after damage: a frame of the usual largest size with options.
-const BLOCK_AFTER_DAMAGE_MAX: usize = CAPTURED_MAX as usize + 64 * 1024;
-
-/// Blocks in a row whose two lengths must agree before reading goes on there.
-const CHAIN_MIN: usize = 2;
 
 /// Most interfaces of a section: a machine with ten thousand containers has a pair of them each.
 const INTERFACES_MAX: usize = 65_536;
@@ -92,7 +68,7 @@ impl Pcapng {
         let mut at = 0;
         loop {
             if self.lost.is_some() {
-                match self.search(window, at) {
+                match block::search(self.order, window, at) {
                     Search::At(index) => {
                         self.recovered(window.offset(index), ledger);
                         at = index;
@@ -104,10 +80,10 @@ impl Pcapng {
                     }
                 }
             }
-            let Some((kind, order)) = self.kind(window, at) else {
+            let Some((kind, order)) = block::kind_at(self.order, window, at) else {
                 return Ok(cut(window, at, BLOCK_MIN, ledger));
             };
-            let length = match block_length(window, at, order, BLOCK_MAX) {
+            let length = match block::block_length(window, at, order, BLOCK_MAX) {
                 Length::Bytes(length) => length,
                 Length::Impossible(claimed) => {
                     self.lose(window.offset(at), format!("a block claims {claimed} bytes"));
@@ -142,16 +118,6 @@ impl Pcapng {
         }
     }
 
-    /// Type of the block at `at` and the byte order to read it with: a section header brings its own.
-    fn kind(&self, window: Window<'_>, at: usize) -> Option<(u32, Order)> {
-        let kind = self.order.u32(*window.chunk::<4>(at)?);
-        if kind != SECTION_HEADER {
-            return Some((kind, self.order));
-        }
-        window.chunk::<BLOCK_MIN>(at)?;
-        Some((kind, section_order(window.bytes, at).unwrap_or(self.order)))
-    }
-
     fn block(
         &mut self,
         block: &Block<'_>,
@@ -173,9 +139,9 @@ impl Pcapng {
             }
             INTERFACE => self.interface(block, ledger)?,
             STATISTICS => self.statistics(block, ledger).is_some(),
-            JOURNAL_EXPORT | CUSTOM | CUSTOM_NO_COPY => {
+            JOURNAL_EXPORT | SYSDIG | SYSDIG_2 | SYSDIG_2_LARGE | CUSTOM | CUSTOM_NO_COPY => {
                 // Wireshark shows these as frames, so they take a number.
-                ledger.number_frame(ledger.facts.last_time);
+                ledger.pass_number();
                 true
             }
             _ => true,
@@ -262,62 +228,6 @@ impl Pcapng {
         Some(())
     }
 
-    /// The next index from which blocks in a row have two lengths that agree.
-    fn search(&self, window: Window<'_>, from: usize) -> Search {
-        for start in from..window.bytes.len() {
-            match self.chain(window, start) {
-                Chain::Real => return Search::At(start),
-                Chain::Broken => {}
-                Chain::Needs(needed) => {
-                    return Search::More {
-                        from: start,
-                        needed,
-                    };
-                }
-            }
-        }
-        if window.at_end {
-            Search::Nothing
-        } else {
-            Search::More {
-                from: window.bytes.len(),
-                needed: BLOCK_MIN,
-            }
-        }
-    }
-
-    fn chain(&self, window: Window<'_>, start: usize) -> Chain {
-        let mut at = start;
-        for links in 0..CHAIN_MIN {
-            // Where the input ends, one block is enough: the next is not there, or cut.
-            let needs = |length: usize| match (window.at_end, links) {
-                (true, 0) => Chain::Broken,
-                (true, _) => Chain::Real,
-                (false, _) => Chain::Needs(at.saturating_sub(start).saturating_add(length)),
-            };
-            let Some((kind, order)) = self.kind(window, at) else {
-                return needs(BLOCK_MIN);
-            };
-            if !is_known(kind) {
-                return Chain::Broken;
-            }
-            let length = match block_length(window, at, order, BLOCK_AFTER_DAMAGE_MAX) {
-                Length::Bytes(length) => length,
-                Length::Impossible(_) => return Chain::Broken,
-                Length::NotHere => return needs(BLOCK_MIN),
-            };
-            let end = at.saturating_add(length);
-            if end > window.bytes.len() {
-                return needs(length);
-            }
-            if order.u32_at(window.bytes, end.saturating_sub(4)) != u32::try_from(length).ok() {
-                return Chain::Broken;
-            }
-            at = end;
-        }
-        Chain::Real
-    }
-
     fn lose(&mut self, since: u64, what: String) {
         self.lost = Some(Lost { since, what });
     }
@@ -327,63 +237,6 @@ impl Pcapng {
             ledger.damaged(lost.since, offset.saturating_sub(lost.since), &lost.what);
         }
     }
-}
-
-/// Whether blocks from a place look real.
-enum Chain {
-    Real,
-    Broken,
-    /// So many bytes from the start are needed to tell.
-    Needs(usize),
-}
-
-/// The first length of a block.
-enum Length {
-    Bytes(usize),
-    Impossible(u32),
-    NotHere,
-}
-
-fn block_length(window: Window<'_>, at: usize, order: Order, max: usize) -> Length {
-    let Some(claimed) = order.u32_at(window.bytes, at.saturating_add(4)) else {
-        return Length::NotHere;
-    };
-    let length = claimed as usize;
-    if (BLOCK_MIN..=max).contains(&length) && length.is_multiple_of(4) {
-        Length::Bytes(length)
-    } else {
-        Length::Impossible(claimed)
-    }
-}
-
-/// Byte order of the section whose header block starts at `at`, by its magic; `None` when that is wrong.
-fn section_order(bytes: &[u8], at: usize) -> Option<Order> {
-    let [a, b, c, d, _, _, _, _, magic @ ..] = *bytes.get(at..)?.first_chunk::<BLOCK_MIN>()?;
-    // The block type reads the same in either order.
-    if u32::from_be_bytes([a, b, c, d]) != SECTION_HEADER {
-        return None;
-    }
-    [Order::Little, Order::Big]
-        .into_iter()
-        .find(|order| order.u32(magic) == BYTE_ORDER_MAGIC)
-}
-
-/// Block types that are believed after damage.
-fn is_known(kind: u32) -> bool {
-    matches!(
-        kind,
-        SECTION_HEADER
-            | INTERFACE
-            | PACKET
-            | SIMPLE_PACKET
-            | NAME_RESOLUTION
-            | STATISTICS
-            | ENHANCED_PACKET
-            | JOURNAL_EXPORT
-            | DECRYPTION_SECRETS
-            | CUSTOM
-            | CUSTOM_NO_COPY
-    )
 }
 
 /// The window ends inside the block at `at`, which has `needed` bytes as far as is known.
@@ -400,4 +253,161 @@ fn cut(window: Window<'_>, at: usize, needed: usize, ledger: &mut Ledger) -> Sca
         ledger.truncated(window.offset(at), what);
     }
     Scan::End
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::capture::samples::{
+        self, START, add_options, block, interface, packet, payload, read, read_with, section, w16,
+        w32,
+    };
+    use crate::capture::window::Order::{Big, Little};
+
+    #[test]
+    fn the_same_frames_as_the_classic_format() {
+        for order in [Little, Big] {
+            let ng = read(&samples::pcapng(order, 20));
+            let classic = read(&samples::pcap(order, 20));
+            assert_eq!(ng.frames.len(), 20);
+            for (ng, classic) in ng.frames.iter().zip(&classic.frames) {
+                assert_eq!((ng.number, ng.nanos), (classic.number, classic.nanos));
+                assert_eq!((&ng.data, ng.original), (&classic.data, classic.original));
+            }
+            assert_eq!(ng.loss, classic.loss);
+            assert_eq!(ng.facts.format, "pcapng");
+        }
+    }
+
+    #[test]
+    fn sections_of_both_orders_with_interfaces_of_their_own() {
+        let mut file = section(Little);
+        file.extend(interface(Little, 1, 0, &[(9, &[9])]));
+        file.extend(interface(
+            Little,
+            276,
+            96,
+            &[(9, &[0x80 | 10]), (11, b"\0tcp port 80")],
+        ));
+        file.extend(packet(Little, 0, 5, b"nano", 4));
+        file.extend(packet(Little, 1, 1536, b"binary", 60));
+        file.extend(section(Big));
+        file.extend(interface(Big, 101, 0, &[(14, &10_u64.to_be_bytes())]));
+        file.extend(packet(Big, 0, 7, b"micro", 5));
+        let read = read(&file);
+        let seen: Vec<_> = read
+            .frames
+            .iter()
+            .map(|frame| (frame.link, frame.nanos))
+            .collect();
+        assert_eq!(seen, [(1, 5), (276, 1_500_000_000), (101, 10_000_007_000)]);
+        assert_eq!(read.facts.snap_length, Some(96));
+        assert_eq!(read.facts.recorded_filter.as_deref(), Some("tcp port 80"));
+        assert_eq!(read.facts.link_types.len(), 3);
+        assert_eq!(read.loss, Default::default());
+    }
+
+    #[test]
+    fn simple_and_obsolete_packets() {
+        let mut file = samples::pcapng(Little, 1);
+        let mut simple = w32(Little, 3).to_vec();
+        simple.extend(b"abc");
+        file.extend(block(Little, 3, &simple));
+        let mut old = w16(Little, 0).to_vec();
+        old.extend(w16(Little, 2));
+        old.extend([0; 4]);
+        old.extend(w32(Little, 9));
+        old.extend(w32(Little, 2));
+        old.extend(w32(Little, 64));
+        old.extend(b"de");
+        file.extend(block(Little, 2, &old));
+        let read = read(&file);
+        assert_eq!(read.frames[1].data, b"abc");
+        assert_eq!(read.frames[1].nanos, read.frames[0].nanos);
+        assert_eq!((read.frames[2].nanos, read.frames[2].original), (9000, 64));
+        assert_eq!(read.loss.get("frames_without_time"), 1);
+        assert_eq!(read.loss.get("kernel_drops"), 2);
+    }
+
+    #[test]
+    fn drops_are_totals_and_counted_once() {
+        let mut file = samples::pcapng(Little, 1);
+        for total in [5_u64, 8] {
+            let mut body = vec![0; 12];
+            add_options(
+                Little,
+                &mut body,
+                &[(5, &total.to_le_bytes()), (7, &1_u64.to_le_bytes())],
+            );
+            file.extend(block(Little, 5, &body));
+        }
+        let read = read(&file);
+        assert_eq!(read.loss.get("interface_drops"), 8);
+        assert_eq!(read.loss.get("kernel_drops"), 1);
+    }
+
+    #[test]
+    fn custom_blocks_take_a_number_and_others_do_not() {
+        let mut file = samples::pcapng(Little, 1);
+        file.extend(block(Little, 0xbad, &[1, 2, 3, 4, 5]));
+        file.extend(block(Little, 10, b"secrets....."));
+        file.extend(block(Little, 0x1234, &[]));
+        file.extend(samples::sample_packet(Little, 1));
+        let read = read(&file);
+        let numbers: Vec<_> = read.frames.iter().map(|frame| frame.number).collect();
+        assert_eq!(numbers, [1, 3]);
+    }
+
+    #[test]
+    fn a_damaged_block_is_passed_over_and_said() {
+        for damage_at in [4, 40] {
+            let mut file = samples::pcapng(Big, 10);
+            let frames = read(&file).frames;
+            let (broken, next) = (frames[4].offset as usize, frames[5].offset as usize);
+            // The first length, or the last.
+            let at = if damage_at == 4 { broken + 4 } else { next - 4 };
+            file[at..at + 4].copy_from_slice(&[0xff, 0xff, 0xff, 0xf0]);
+            let read = read(&file);
+            assert_eq!(read.frames.len(), 9);
+            assert_eq!(read.frames[4].data, payload(5));
+            assert_eq!(read.loss.damage()[0].offset, broken as u64);
+            assert_eq!(
+                read.loss.get("damaged_bytes_skipped"),
+                (next - broken) as u64
+            );
+        }
+    }
+
+    #[test]
+    fn noise_and_a_cut_end_give_the_same_for_any_batch_size() {
+        let mut file = samples::pcapng(Little, 400);
+        let at = read(&file).frames[200].offset as usize;
+        file.splice(at..at, std::iter::repeat_n(6, 30_001));
+        file.truncate(file.len() - 5);
+        let whole = read(&file);
+        assert_eq!(whole.frames.len(), 399);
+        assert_eq!(whole.loss.get("damaged_bytes_skipped"), 30_001);
+        assert_eq!(whole.loss.truncations().len(), 1);
+        for bytes_max in [4096, 5000, 65_536] {
+            assert_eq!(read_with(&file, bytes_max, false, None), whole);
+        }
+    }
+
+    #[test]
+    fn a_section_of_the_other_order_is_found_after_damage() {
+        let mut file = samples::pcapng(Little, 3);
+        file.extend([0xff; 100]);
+        file.extend(samples::pcapng(Big, 3));
+        let read = read(&file);
+        assert_eq!(read.frames.len(), 6);
+        assert_eq!(read.loss.get("damaged_bytes_skipped"), 100);
+    }
+
+    #[test]
+    fn a_packet_of_an_interface_that_was_not_described_is_damage() {
+        let mut file = samples::pcapng(Little, 2);
+        file.extend(packet(Little, 7, u64::from(START), b"abc", 3));
+        let read = read(&file);
+        assert_eq!(read.frames.len(), 2);
+        assert_eq!(read.loss.damage().len(), 1);
+    }
 }

@@ -34,7 +34,7 @@ pub struct HalfFacts {
     pub last_retransmission: Option<Mark>,
     /// Bytes that were cut off by the snap length.
     pub snapped: u64,
-    /// Bytes that were never captured (given up as a gap).
+    /// Bytes that were given up as a gap. Some may have come too late to be told.
     pub lost: u64,
     /// The latest gap that was given up.
     pub last_gap: Option<Mark>,
@@ -48,7 +48,8 @@ pub struct HalfFacts {
     pub zero_window: Option<Mark>,
     /// First FIN of this direction.
     pub fin: Option<Closing>,
-    /// First RST of this direction that is not a mere copy.
+    /// First RST of this direction that is not a mere copy; the first one that the receiver accepts
+    /// replaces one that it does not (`in_sequence`).
     pub reset: Option<Closing>,
     /// Time to live (hop limit) of the first segment of this direction.
     pub ttl: Option<u8>,
@@ -93,7 +94,8 @@ pub struct Connection {
     pub vantage: Vantage,
     /// The first frame.
     pub opened: Mark,
-    /// The client's first acknowledgement of the SYN-ACK (or the first payload, where that was lost).
+    /// The client's first acknowledgement of the SYN-ACK (or the first payload, where that was lost). Where
+    /// the capture has no SYN, the first segment that acknowledges anything: the handshake was before it.
     pub established: Option<Mark>,
     /// What the client sent.
     pub from_client: HalfFacts,
@@ -128,13 +130,13 @@ pub enum GapReason {
 pub enum Ending {
     /// The SYN was answered by a RST.
     Refused,
-    /// SYNs only, no answer.
+    /// SYNs only, no answer until it left the table or the capture ended: compare the marks of the SYNs.
     Unanswered,
     /// A RST from the given direction's sender.
     Reset(Direction),
     /// FINs both ways; the given direction's sender was first.
     Closed(Direction),
-    /// Nothing for so long that the table forgot it, or the tuple was used anew.
+    /// Nothing for so long that the table forgot it, or the tuple was used anew, or the table was full.
     Idle,
     /// The capture ended first.
     Open,
@@ -145,7 +147,7 @@ pub enum Ending {
 pub enum StreamEvent<'a> {
     /// The first segment of a connection.
     Opened,
-    /// A SYN or SYN-ACK was seen (the first or again).
+    /// A SYN or SYN-ACK was seen (the first or again); told also for those past [`SYN_MARKS_MAX`].
     Syn,
     /// Handshake complete.
     Established,
@@ -181,7 +183,8 @@ pub enum StreamEvent<'a> {
         /// Who sent it: its direction.
         direction: Direction,
     },
-    /// A RST was seen (facts in [`HalfFacts::reset`]).
+    /// A RST was seen (facts in [`HalfFacts::reset`]): the first of its direction, and the first that the
+    /// receiver accepts where that is a later one. What was buffered is told before.
     Reset {
         /// Who sent it: its direction.
         direction: Direction,

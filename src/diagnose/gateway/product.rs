@@ -1,4 +1,4 @@
-//! What is known of a gateway product. In: nothing. Out: the type of a row of `GATEWAYS`.
+//! What is known of a gateway product. In: nothing. Out: the types of a row of `GATEWAYS`.
 //!
 //! The rule: all knowledge of one product stands in one value; nothing here depends on a capture.
 
@@ -22,29 +22,76 @@ pub struct Product {
     pub response_head_max: Option<u32>,
     /// Most bytes of one response header line.
     pub response_line_max: Option<u32>,
+    /// Most header lines in a response.
+    pub response_lines_max: Option<u32>,
 }
 
 /// A product recognised in a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recognised {
+    /// The name of the kin that it is, where it goes by another name: `OpenResty`, `Fastly`.
+    pub kin: Option<&'static str>,
     /// Version, as announced.
     pub version: Option<String>,
     /// What gave it away: "Server: nginx/1.22.1", "body: nginx error page".
     pub identified_by: Vec<String>,
+    /// Whether the Server header names the product. On nginx, Envoy, Traffic Server and Cloudflare that
+    /// proves nothing of the author: they put their name on relayed responses too.
+    pub named_by_server: bool,
     /// Whether the body is the product's own error page, so that it was written here and not relayed.
     pub own_page: bool,
     /// Code of the cause that the page itself tells (Envoy's reset reason, X-Squid-Error), if one.
     pub page_cause: Option<&'static str>,
 }
 
+impl Recognised {
+    /// Adds what gave it away, one clause.
+    pub fn note(&mut self, clue: impl Into<String>) {
+        self.identified_by.push(clue.into());
+    }
+
+    /// Notes that the Server header names the product, with its version.
+    pub fn server(&mut self, name: &str, version: Option<String>) {
+        self.named_by_server = true;
+        match &version {
+            Some(version) => self.note(format!("Server: {name}/{version}")),
+            None => self.note(format!("Server: {name}")),
+        }
+        self.version = version;
+    }
+
+    /// Notes that the body is the product's own page.
+    pub fn page(&mut self, clue: &str) {
+        self.own_page = true;
+        self.note(format!("body: {clue}"));
+    }
+
+    /// Itself, if anything gave it away.
+    #[must_use]
+    pub fn if_any(self) -> Option<Self> {
+        (!self.identified_by.is_empty()).then_some(self)
+    }
+}
+
 /// What a product does when a cause hits it.
 pub struct Row {
     /// The cause's code.
     pub code: &'static str,
-    /// Statuses that a client may see; empty when none is known. 0 stands for a close without a status.
+    /// Statuses that a client may see; empty when none is known. 0 stands for none at all (a close without
+    /// a byte, or bytes without a head), 200 for the upstream's own status, sent before the fault.
     pub statuses: &'static [u16],
-    /// What the product's own log says: the stable part to search for.
+    /// What the product's own log says: the stable part to search for. Empty when it is not known.
     pub log: &'static str,
+}
+
+/// A row, so that a product's rows read as a table.
+#[must_use]
+pub const fn row(code: &'static str, statuses: &'static [u16], log: &'static str) -> Row {
+    Row {
+        code,
+        statuses,
+        log,
+    }
 }
 
 /// A default timer.
@@ -55,6 +102,12 @@ pub struct Timer {
     pub wait: Wait,
     /// Its default, milliseconds.
     pub millis: u32,
+}
+
+/// A timer, so that a product's timers read as a table.
+#[must_use]
+pub const fn timer(name: &'static str, wait: Wait, millis: u32) -> Timer {
+    Timer { name, wait, millis }
 }
 
 /// What a gateway waits for.

@@ -1,0 +1,126 @@
+//! AWS CloudFront. In: heads and pages. Out: what gives it away, what it answers.
+//!
+//! The rule: Via and X-Cache are on relayed errors too; its Server and its sentence are its own.
+
+use crate::diagnose::gateway::clue;
+use crate::diagnose::gateway::product::{
+    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+};
+use crate::protocol::observation::{RequestHead, ResponseHead};
+
+/// What is known of CloudFront.
+pub const PRODUCT: Product = Product {
+    name: "CloudFront",
+    recognise,
+    recognise_request,
+    rows: ROWS,
+    advice: ADVICE,
+    timers: TIMERS,
+    response_head_max: None,
+    response_line_max: None,
+    response_lines_max: None,
+};
+
+fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
+    let mut found = Recognised::default();
+    let of = |name| header(&head.kept, name).unwrap_or_default();
+    if let Some(version) = clue::product(&of("server"), "CloudFront") {
+        found.server("CloudFront", version);
+    }
+    if of("via").contains("(CloudFront)") {
+        found.note("header Via names CloudFront");
+    } else if !of("x-amz-cf-id").is_empty() {
+        found.note("header X-Amz-Cf-Id");
+    }
+    if clue::holds(body, "The request could not be satisfied")
+        && (clue::holds(body, "cloudfront") || found.named_by_server)
+    {
+        found.page("CloudFront error page");
+    }
+    found.if_any()
+}
+
+fn recognise_request(head: &RequestHead) -> Option<&'static str> {
+    let of = |name| header(&head.kept, name).unwrap_or_default();
+    (of("user-agent") == "Amazon CloudFront" || of("via").contains("(CloudFront)"))
+        .then_some("Via or User-Agent names CloudFront")
+}
+
+const ROWS: &[Row] = &[
+    row("connect-refused", &[502], ""),
+    row("connect-timeout", &[504], ""),
+    row("tls-alert-from-upstream", &[502], ""),
+    row("response-timeout", &[504], ""),
+    row("upstream-returned-5xx", &[], ""),
+    row("no-upstream-attempt", &[503], ""),
+];
+
+const ADVICE: &[(Family, &str)] = &[
+    (
+        Family::Connect,
+        "the origin's port and firewall; allow the CloudFront prefix list.",
+    ),
+    (
+        Family::Tls,
+        "the origin's certificate must cover the origin domain or the forwarded Host, with its \
+         whole chain.",
+    ),
+    (
+        Family::ProtocolMismatch,
+        "origin protocol policy and ports of the origin.",
+    ),
+    (
+        Family::WaitingForHead,
+        "timeouts: origin response timeout (30 s); origin keep-alive timeout (5 s).",
+    ),
+];
+
+const TIMERS: &[Timer] = &[
+    timer(
+        "origin connection timeout, one attempt",
+        Wait::Connect,
+        10_000,
+    ),
+    timer(
+        "origin connection timeout, three attempts",
+        Wait::Connect,
+        30_000,
+    ),
+    timer("origin response timeout", Wait::Response, 30_000),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::gateway::fixture::{request, response};
+
+    #[test]
+    fn its_page_is_its_own() {
+        let head = response(
+            "HTTP/1.1 502 Bad Gateway\r\nServer: CloudFront\r\nX-Cache: Error from cloudfront\r\n\
+             Via: 1.1 0123456789abcdef.cloudfront.net (CloudFront)\r\nX-Amz-Cf-Id: abc==\r\n\r\n",
+        );
+        let page = b"<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 4.01 Transitional//EN\" \
+            \"http://www.w3.org/TR/html4/loose.dtd\">\n<HTML><HEAD><META HTTP-EQUIV=\"Content-Type\" \
+            CONTENT=\"text/html; charset=iso-8859-1\">\n<TITLE>ERROR: The request could not be \
+            satisfied</TITLE>\n</HEAD><BODY>\n<H1>502 ERROR</H1>\n<H2>The request could not be \
+            satisfied.</H2>\n";
+        assert!(recognise(&head, page).unwrap().own_page);
+    }
+
+    #[test]
+    fn a_relayed_error_is_not() {
+        let head = response(
+            "HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\nX-Cache: Error from cloudfront\r\n\
+             Via: 1.1 0123456789abcdef.cloudfront.net (CloudFront)\r\n\r\n",
+        );
+        let found = recognise(&head, b"oops").unwrap();
+        assert!(!found.own_page && !found.named_by_server);
+    }
+
+    #[test]
+    fn its_requests_name_it() {
+        let sent = "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: Amazon CloudFront\r\n\r\n";
+        assert!(recognise_request(&request(sent)).is_some());
+    }
+}

@@ -1,0 +1,341 @@
+//! Envoy and Istio's proxy. In: heads and pages. Out: what gives them away, what they answer and log.
+//!
+//! The rule: Envoy writes its name on relayed responses too; its page is its own only without
+//! `x-envoy-upstream-service-time`, which shows that an upstream answered.
+
+use crate::diagnose::gateway::clue;
+use crate::diagnose::gateway::product::{
+    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+};
+use crate::protocol::observation::{RequestHead, ResponseHead};
+
+/// What is known of Envoy.
+pub const PRODUCT: Product = Product {
+    name: "Envoy",
+    recognise,
+    recognise_request,
+    rows: ROWS,
+    advice: ADVICE,
+    timers: TIMERS,
+    response_head_max: Some(61_440),
+    response_line_max: None,
+    response_lines_max: Some(100),
+};
+
+/// How the page of a reset upstream stream begins.
+const RESET: &str = "upstream connect error or disconnect/reset before headers";
+
+/// The other pages, and the cause that each tells where it is specific.
+const PAGES: &[(&str, Option<&str>)] = &[
+    ("upstream request timeout", Some("response-timeout")),
+    ("no healthy upstream", Some("no-upstream-attempt")),
+    ("upstream max stream duration reached", None),
+    ("maintenance mode", Some("no-upstream-attempt")),
+    ("DNS resolution failure", None),
+];
+
+/// Reset reasons that tell one cause. Others ("connection failure", "protocol error", "remote reset") stand
+/// for several.
+const REASONS: &[(&str, &str)] = &[
+    ("connection timeout", "connect-timeout"),
+    ("connection termination", "closed-before-response"),
+    ("overflow", "no-upstream-attempt"),
+];
+
+fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
+    let mut found = Recognised::default();
+    if let Some(server) = header(&head.kept, "server") {
+        if let Some(version) = clue::product(&server, "envoy") {
+            found.server("envoy", version);
+        } else if let Some(version) = clue::product(&server, "istio-envoy") {
+            found.kin = Some("Istio");
+            found.server("istio-envoy", version);
+        }
+    }
+    if header(&head.kept, "x-envoy-overloaded").is_some() {
+        found.note("header x-envoy-overloaded");
+    }
+    let page = clue::text(body).and_then(page);
+    if let Some((text, cause)) = page {
+        if header(&head.kept, "x-envoy-upstream-service-time").is_some() {
+            found.note("body: the page of another Envoy");
+        } else {
+            found.page(&format!("\"{text}\""));
+            found.page_cause = cause;
+        }
+    }
+    found.if_any()
+}
+
+/// The page that `text` is, and the cause that it tells.
+fn page(text: &str) -> Option<(&'static str, Option<&'static str>)> {
+    if let Some(rest) = text.strip_prefix(RESET) {
+        let reason = rest
+            .split_once("reset reason: ")
+            .map(|(_, reason)| reason.split(',').next().unwrap_or_default().trim());
+        let cause = REASONS.iter().find(|(name, _)| Some(*name) == reason);
+        return Some((RESET, cause.map(|(_, code)| *code)));
+    }
+    PAGES.iter().find(|(page, _)| *page == text).copied()
+}
+
+fn recognise_request(head: &RequestHead) -> Option<&'static str> {
+    let has = |name| header(&head.kept, name).is_some();
+    if has("x-envoy-expected-rq-timeout-ms") || has("x-envoy-attempt-count") {
+        return Some("request carries x-envoy headers");
+    }
+    (head.lower_case_names && has("x-request-id") && has("x-forwarded-proto"))
+        .then_some("lower-case names with x-request-id and x-forwarded-proto, as Envoy sends them")
+}
+
+const ROWS: &[Row] = &[
+    row(
+        "connect-refused",
+        &[503],
+        "flag UF; remote_connection_failure, or delayed_connect_error:_Connection_refused",
+    ),
+    row(
+        "icmp-port-unreachable",
+        &[503],
+        "flag UF; delayed_connect_error:_Connection_refused",
+    ),
+    row(
+        "icmp-host-unreachable",
+        &[503],
+        "flag UF; delayed_connect_error:_No_route_to_host",
+    ),
+    row(
+        "icmp-net-unreachable",
+        &[503],
+        "flag UF; delayed_connect_error:_Network_is_unreachable",
+    ),
+    row(
+        "icmp-admin-prohibited",
+        &[503],
+        "flag UF; delayed_connect_error:_No_route_to_host",
+    ),
+    row(
+        "connect-timeout",
+        &[503],
+        "flag UF; upstream_reset_before_response_started{connection_timeout}",
+    ),
+    row("connect-reset-after-accept", &[503], "flag UC or UF"),
+    row(
+        "tls-on-http-port",
+        &[503],
+        "flag UF; TLS_error with WRONG_VERSION_NUMBER",
+    ),
+    row(
+        "tls-alert-from-upstream",
+        &[503],
+        "flag UF; TLS_error with the name of the alert",
+    ),
+    row(
+        "tls-handshake-reset",
+        &[503],
+        "flag UF; remote_connection_failure or Connection_reset_by_peer",
+    ),
+    row(
+        "tls-handshake-closed",
+        &[503],
+        "flag UF; remote_connection_failure",
+    ),
+    row(
+        "tls-handshake-timeout",
+        &[503],
+        "flag UF; connection_timeout",
+    ),
+    row("http-on-tls-port", &[502, 503, 400], "flag UC or UPE"),
+    row(
+        "malformed-status-line",
+        &[502],
+        "flag UPE; upstream_reset_before_response_started{protocol_error}",
+    ),
+    row(
+        "stale-keepalive-reuse",
+        &[503],
+        "flag UC; upstream_reset_before_response_started{connection_termination}",
+    ),
+    row(
+        "reset-before-response",
+        &[503],
+        "flag UC; upstream_reset_before_response_started{connection_termination}",
+    ),
+    row(
+        "closed-before-response",
+        &[503],
+        "flag UC; upstream_reset_before_response_started{connection_termination}",
+    ),
+    row("reset-mid-head", &[502], "flag UPE; {protocol_error}"),
+    row("closed-mid-head", &[502], "flag UPE; {protocol_error}"),
+    row("header-too-large", &[502], "flag UPE; {protocol_error}"),
+    row("head-timeout", &[504], "flag UT; response_timeout"),
+    row(
+        "response-timeout",
+        &[504],
+        "flag UT; response_timeout or upstream_per_try_timeout",
+    ),
+    row(
+        "reset-mid-response",
+        &[200],
+        "flag UPE or UC; upstream_reset_after_response_started{...}",
+    ),
+    row(
+        "truncated-body",
+        &[200],
+        "flag UPE or UC; upstream_reset_after_response_started{...}",
+    ),
+    row("upstream-returned-5xx", &[], "no flag; via_upstream"),
+    row("bad-header", &[502], "flag UPE; {protocol_error}"),
+    row(
+        "dns-nxdomain",
+        &[503],
+        "flag UH, or DF with dns_resolution_failure",
+    ),
+    row(
+        "dns-nodata",
+        &[503],
+        "flag UH, or DF with dns_resolution_failure",
+    ),
+    row(
+        "dns-servfail",
+        &[503],
+        "flag UH, or DF with dns_resolution_failure",
+    ),
+    row(
+        "dns-refused",
+        &[503],
+        "flag UH, or DF with dns_resolution_failure",
+    ),
+    row(
+        "dns-timeout",
+        &[503],
+        "flag UH, or DF with dns_resolution_failure",
+    ),
+    row(
+        "no-upstream-attempt",
+        &[503],
+        "flag UH with no_healthy_upstream, or UO with {overflow}",
+    ),
+];
+
+const ADVICE: &[(Family, &str)] = &[
+    (
+        Family::NameResolution,
+        "cluster type STRICT_DNS or LOGICAL_DNS, and its `dns_refresh_rate`.",
+    ),
+    (
+        Family::Connect,
+        "cluster `connect_timeout`; endpoints in the admin interface under /clusters.",
+    ),
+    (
+        Family::Tls,
+        "UpstreamTlsContext: `sni` and the SAN matcher. Istio: PeerAuthentication against the \
+         DestinationRule.",
+    ),
+    (
+        Family::ProtocolMismatch,
+        "the cluster's `transport_socket` for TLS, `http2_protocol_options` for HTTP/2. Istio: \
+         the name of the Service port (http-, https-, grpc-).",
+    ),
+    (
+        Family::WaitingForHead,
+        "timeouts: the route's `timeout` (15 s unless set) and `per_try_timeout`.",
+    ),
+    (
+        Family::WaitingForHead,
+        "flag UC: cluster `idle_timeout` below the upstream's own; `retry_on: \
+         reset-before-request` or `connect-failure,refused-stream`.",
+    ),
+    (
+        Family::MalformedHead,
+        "`max_response_headers_kb` (60) and `max_headers_count` (100) in the cluster's HTTP \
+         options.",
+    ),
+    (
+        Family::NoUpstreamPackets,
+        "outlier detection, circuit breaker thresholds and the panic threshold; /clusters shows \
+         health flags.",
+    ),
+];
+
+const TIMERS: &[Timer] = &[
+    timer("cluster connect_timeout", Wait::Connect, 5_000),
+    timer("route timeout", Wait::Response, 15_000),
+    timer("stream_idle_timeout", Wait::Response, 300_000),
+    timer("c-ares query timeout", Wait::Resolve, 5_000),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::gateway::fixture::{request, response};
+
+    const HEAD: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 95\r\n\
+        content-type: text/plain\r\ndate: Fri, 20 Nov 2026 13:18:28 GMT\r\nserver: envoy\r\n\r\n";
+
+    fn cause(body: &[u8]) -> Option<&'static str> {
+        let found = recognise(&response(HEAD), body).unwrap();
+        assert!(found.own_page, "{}", String::from_utf8_lossy(body));
+        found.page_cause
+    }
+
+    #[test]
+    fn pages_tell_the_cause_where_they_are_specific() {
+        let terminated: &[u8] = b"upstream connect error or disconnect/reset before headers. \
+            reset reason: connection termination";
+        assert_eq!(terminated.len(), 95);
+        assert_eq!(cause(terminated), Some("closed-before-response"));
+        assert_eq!(
+            cause(
+                b"upstream connect error or disconnect/reset before headers. retried and the \
+                  latest reset reason: connection timeout"
+            ),
+            Some("connect-timeout")
+        );
+        assert_eq!(
+            cause(
+                b"upstream connect error or disconnect/reset before headers. reset reason: \
+                  remote connection failure, transport failure reason: delayed connect error: 111"
+            ),
+            None
+        );
+        assert_eq!(
+            cause(
+                b"upstream connect error or disconnect/reset before headers. reset reason: \
+                  protocol error"
+            ),
+            None
+        );
+        assert_eq!(cause(b"upstream request timeout"), Some("response-timeout"));
+        assert_eq!(cause(b"no healthy upstream"), Some("no-upstream-attempt"));
+    }
+
+    #[test]
+    fn a_page_from_behind_is_not_its_own() {
+        let head = response(
+            "HTTP/1.1 503 Service Unavailable\r\nserver: istio-envoy\r\n\
+             x-envoy-upstream-service-time: 3\r\n\r\n",
+        );
+        let found = recognise(&head, b"no healthy upstream").unwrap();
+        assert!(!found.own_page);
+        assert_eq!(found.page_cause, None);
+        assert_eq!(found.kin, Some("Istio"));
+    }
+
+    #[test]
+    fn its_name_alone_proves_nothing() {
+        let found = recognise(&response(HEAD), b"<html>sorry</html>").unwrap();
+        assert!(found.named_by_server && !found.own_page);
+    }
+
+    #[test]
+    fn its_requests_carry_its_timeout() {
+        let sent = "GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-proto: http\r\nx-request-id: 1\r\n\
+                    x-envoy-expected-rq-timeout-ms: 15000\r\n\r\n";
+        assert_eq!(
+            recognise_request(&request(sent)),
+            Some("request carries x-envoy headers")
+        );
+    }
+}

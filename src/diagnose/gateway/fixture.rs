@@ -1,0 +1,67 @@
+//! Heads for the tests of the products. In: a head as text. Out: the head that the parser would make.
+//!
+//! The rule: for tests alone; it knows the few fields that recognition reads.
+
+use crate::frame::Mark;
+use crate::protocol::observation::{Header, HttpVersion, RequestHead, ResponseHead};
+
+/// The headers of `head`, names in lower case.
+fn kept(head: &'static str) -> Vec<Header> {
+    head.lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| Header {
+            name: Box::leak(name.to_ascii_lowercase().into_boxed_str()),
+            value: value.trim().as_bytes().into(),
+        })
+        .collect()
+}
+
+/// A response head from its lines.
+pub fn response(head: &'static str) -> ResponseHead {
+    let mut words = head.lines().next().unwrap().splitn(3, ' ').skip(1);
+    let kept = kept(head);
+    let length = kept.iter().find(|header| header.name == "content-length");
+    ResponseHead {
+        status: words.next().unwrap().parse().unwrap(),
+        reason: words.next().unwrap_or_default().into(),
+        version: HttpVersion::Http11,
+        head_len: head.len() as u32,
+        longest_line: 0,
+        header_lines: kept.len() as u32,
+        content_length: length
+            .map(|header| String::from_utf8_lossy(&header.value).parse().unwrap()),
+        chunked: false,
+        close: false,
+        oddities: Vec::new(),
+        at: Mark::default(),
+        kept,
+    }
+}
+
+/// A request head from its lines.
+pub fn request(head: &'static str) -> RequestHead {
+    let mut words = head.lines().next().unwrap().split(' ');
+    RequestHead {
+        method: words.next().unwrap().into(),
+        target: words.next().unwrap().into(),
+        version: if words.next() == Some("HTTP/1.0") {
+            HttpVersion::Http10
+        } else {
+            HttpVersion::Http11
+        },
+        host: None,
+        kept: kept(head),
+        credentials_hash: None,
+        head_len: head.len() as u32,
+        header_lines: head.lines().count() as u32 - 1,
+        lower_case_names: head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(':'))
+            .all(|(name, _)| !name.contains(|c: char| c.is_ascii_uppercase())),
+        content_length: None,
+        chunked: false,
+        at: Mark::default(),
+    }
+}

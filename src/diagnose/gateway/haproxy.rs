@@ -1,0 +1,272 @@
+//! HAProxy. In: heads and pages. Out: what gives it away, what it answers and logs.
+//!
+//! The rule: it adds no Server header and passes the upstream's on, so only its page names it.
+
+use crate::diagnose::gateway::clue;
+use crate::diagnose::gateway::product::{
+    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+};
+use crate::protocol::observation::{RequestHead, ResponseHead};
+
+/// What is known of HAProxy.
+pub const PRODUCT: Product = Product {
+    name: "HAProxy",
+    recognise,
+    recognise_request,
+    rows: ROWS,
+    advice: ADVICE,
+    timers: TIMERS,
+    response_head_max: Some(16_384 - 1_024),
+    response_line_max: None,
+    response_lines_max: Some(101),
+};
+
+/// The sentences of its built-in pages.
+const SENTENCES: &[&str] = &[
+    "The server returned an invalid or incomplete response.",
+    "No server is available to handle this request.",
+    "The server didn't respond in time.",
+    "An internal server error occurred.",
+];
+
+fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
+    let mut found = Recognised::default();
+    let opening = format!("<html><body><h1>{} ", head.status);
+    if body.starts_with(opening.as_bytes())
+        && SENTENCES.iter().any(|sentence| clue::holds(body, sentence))
+    {
+        found.page("HAProxy error page");
+    }
+    found.if_any()
+}
+
+fn recognise_request(head: &RequestHead) -> Option<&'static str> {
+    let envoy = [
+        "x-request-id",
+        "x-envoy-expected-rq-timeout-ms",
+        "x-forwarded-proto",
+    ]
+    .iter()
+    .any(|name| header(&head.kept, name).is_some());
+    (head.lower_case_names && head.header_lines > 0 && !envoy)
+        .then_some("header names in lower case, as HAProxy writes them")
+}
+
+const ROWS: &[Row] = &[
+    row(
+        "connect-refused",
+        &[503],
+        "termination state SC; ECONNREFUSED returned by OS",
+    ),
+    row(
+        "icmp-port-unreachable",
+        &[503],
+        "termination state SC; ECONNREFUSED returned by OS",
+    ),
+    row("icmp-host-unreachable", &[503], "termination state SC"),
+    row(
+        "icmp-net-unreachable",
+        &[503],
+        "termination state SC; ENETUNREACH returned by OS",
+    ),
+    row("icmp-admin-prohibited", &[503], "termination state SC"),
+    row("connect-timeout", &[503], "termination state sC"),
+    row(
+        "connect-reset-after-accept",
+        &[502, 503, 0],
+        "termination state SC or SH",
+    ),
+    row(
+        "tls-on-http-port",
+        &[503],
+        "termination state SC; SSL handshake failure",
+    ),
+    row(
+        "tls-alert-from-upstream",
+        &[503, 502],
+        "termination state SC; SSL handshake failure",
+    ),
+    row(
+        "tls-handshake-reset",
+        &[503],
+        "termination state SC; Connection error during SSL handshake",
+    ),
+    row(
+        "tls-handshake-closed",
+        &[503],
+        "termination state SC; Connection closed during SSL handshake",
+    ),
+    row(
+        "tls-handshake-timeout",
+        &[503],
+        "termination state sC; Timeout during SSL handshake",
+    ),
+    row(
+        "http-on-tls-port",
+        &[502, 400, 0],
+        "termination state PH or SH",
+    ),
+    row("malformed-status-line", &[502], "termination state PH"),
+    row("stale-keepalive-reuse", &[502, 0], "termination state SH"),
+    row("reset-before-response", &[502, 0], "termination state SH"),
+    row("closed-before-response", &[502, 0], "termination state SH"),
+    row("reset-mid-head", &[502, 0], "termination state SH"),
+    row("closed-mid-head", &[502, 0], "termination state SH"),
+    row("header-too-large", &[502], "termination state PH"),
+    row("head-timeout", &[504], "termination state sH"),
+    row("response-timeout", &[504], "termination state sH"),
+    row("reset-mid-response", &[200], "termination state SD"),
+    row("truncated-body", &[200], "termination state SD"),
+    row("upstream-returned-5xx", &[], "termination state ----"),
+    row(
+        "bad-header",
+        &[502],
+        "termination state PH; `show errors` keeps the bytes",
+    ),
+    row(
+        "dns-nxdomain",
+        &[503],
+        "server is DOWN for resolution; requests show SC and <NOSRV>",
+    ),
+    row(
+        "dns-nodata",
+        &[503],
+        "server is DOWN for resolution; requests show SC and <NOSRV>",
+    ),
+    row(
+        "dns-servfail",
+        &[503],
+        "server is DOWN for resolution; requests show SC and <NOSRV>",
+    ),
+    row(
+        "dns-refused",
+        &[503],
+        "server is DOWN for resolution; requests show SC and <NOSRV>",
+    ),
+    row(
+        "dns-timeout",
+        &[503],
+        "server is DOWN for resolution; requests show SC and <NOSRV>",
+    ),
+    row(
+        "no-upstream-attempt",
+        &[503],
+        "termination state SC with server <NOSRV> and timers of -1; sQ when the queue timed out",
+    ),
+];
+
+const ADVICE: &[(Family, &str)] = &[
+    (
+        Family::NameResolution,
+        "a `resolvers` section with `resolvers NAME` on the server line, and `init-addr`.",
+    ),
+    (
+        Family::Connect,
+        "`timeout connect`, and `check` on the server line, so that a dead server is left out.",
+    ),
+    (
+        Family::Tls,
+        "`sni`, `verifyhost`, `ca-file` and `ssl-min-ver` on the server line.",
+    ),
+    (
+        Family::ProtocolMismatch,
+        "`ssl` on the server line, or its absence; `proto h2` where the server wants HTTP/2.",
+    ),
+    (
+        Family::WaitingForHead,
+        "timeouts: `timeout server`, and `timeout tunnel` for upgraded connections.",
+    ),
+    (
+        Family::WaitingForHead,
+        "SH in the log: read the server's own log; `retry-on empty-response conn-failure` where \
+         requests may be repeated.",
+    ),
+    (
+        Family::WaitingForHead,
+        "reused connections: `pool-purge-delay`, `http-reuse safe`, `retry-on`.",
+    ),
+    (
+        Family::MalformedHead,
+        "`tune.bufsize` for size (the head must leave `tune.maxrewrite` free); `option \
+         accept-invalid-http-response` for syntax; `show errors` on the stats socket shows the \
+         bytes.",
+    ),
+    (
+        Family::NoUpstreamPackets,
+        "health checks, `maxconn`, `timeout queue`; `show servers state` on the stats socket.",
+    ),
+];
+
+const TIMERS: &[Timer] = &[
+    timer(
+        "timeout connect (no default; 5s in packaged configurations)",
+        Wait::Connect,
+        5_000,
+    ),
+    timer(
+        "timeout server (no default; 50s in packaged configurations)",
+        Wait::Response,
+        50_000,
+    ),
+    timer(
+        "timeout server (no default; 30s is usual)",
+        Wait::Response,
+        30_000,
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::gateway::fixture::{request, response};
+
+    // Taken from HAProxy 2.6.12.
+    const PAGES: [(&str, &[u8], usize); 3] = [
+        (
+            "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 107\r\ncache-control: no-cache\r\n\
+             content-type: text/html\r\n\r\n",
+            b"<html><body><h1>502 Bad Gateway</h1>\n\
+              The server returned an invalid or incomplete response.\n</body></html>\n",
+            107,
+        ),
+        (
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 107\r\n\
+             cache-control: no-cache\r\ncontent-type: text/html\r\n\r\n",
+            b"<html><body><h1>503 Service Unavailable</h1>\n\
+              No server is available to handle this request.\n</body></html>\n",
+            107,
+        ),
+        (
+            "HTTP/1.1 504 Gateway Time-out\r\ncontent-length: 92\r\ncache-control: no-cache\r\n\
+             content-type: text/html\r\n\r\n",
+            b"<html><body><h1>504 Gateway Time-out</h1>\n\
+              The server didn't respond in time.\n</body></html>\n",
+            92,
+        ),
+    ];
+
+    #[test]
+    fn its_pages_are_its_own() {
+        for (head, page, size) in PAGES {
+            assert_eq!(page.len(), size);
+            let found = recognise(&response(head), page).unwrap();
+            assert!(found.own_page);
+            assert_eq!(found.identified_by, ["body: HAProxy error page"]);
+        }
+    }
+
+    #[test]
+    fn a_page_under_another_status_is_not() {
+        assert_eq!(recognise(&response(PAGES[0].0), PAGES[1].1), None);
+    }
+
+    #[test]
+    fn its_requests_have_lower_case_names() {
+        let sent = "GET /t HTTP/1.1\r\nhost: 127.0.0.1:18082\r\nuser-agent: curl/7.88.1\r\n\
+                    accept: */*\r\n\r\n";
+        assert!(recognise_request(&request(sent)).is_some());
+        assert!(recognise_request(&request("GET / HTTP/1.1\r\nHost: a\r\n\r\n")).is_none());
+        let envoy = "GET / HTTP/1.1\r\nhost: a\r\nx-request-id: 1\r\n\r\n";
+        assert!(recognise_request(&request(envoy)).is_none());
+    }
+}

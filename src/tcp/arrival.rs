@@ -1,0 +1,240 @@
+//! What one segment does to its connection. In: a segment and both halves. Out: events and facts.
+//!
+//! The rule: facts first, then the event; SYN, acknowledgement, payload, FIN in this order, as they lie in
+//! the segment. A RST that its receiver does not accept is told and ends nothing (RFC 5961).
+
+use crate::decode::segment::Segment;
+use crate::flow::Direction;
+use crate::frame::Mark;
+use crate::tcp::event::{Closing, Connection, Ending, SYN_MARKS_MAX, StreamEvent};
+use crate::tcp::half_stream::HalfStream;
+use crate::tcp::life::{Life, initial_sequence, is_unanswered, peer_sent};
+use crate::tcp::outlet::Outlet;
+
+/// One segment on its way through a connection.
+pub(super) struct Arrival<'s, 'o, S, F> {
+    pub segment: &'s Segment<'s>,
+    pub direction: Direction,
+    pub own: &'s mut HalfStream,
+    pub peer: &'s mut HalfStream,
+    pub life: &'s mut Life,
+    pub out: Outlet<'o, S, F>,
+}
+
+impl<S, F> Arrival<'_, '_, S, F>
+where
+    F: FnMut(&mut S, &Connection, Mark, StreamEvent<'_>),
+{
+    /// Takes the segment.
+    pub(super) fn run(&mut self) {
+        self.note();
+        if self.segment.flags.rst() {
+            return self.reset();
+        }
+        self.life.last_was_reset = None;
+        if self.segment.flags.syn() {
+            self.syn();
+        } else if !self.is_acceptable() {
+            self.out.shared.segments_out_of_window += 1;
+            return;
+        }
+        self.acknowledge();
+        self.establish();
+        let mut sequence = self.segment.sequence;
+        if self.segment.flags.syn() {
+            sequence = sequence.wrapping_add(1);
+        }
+        if let Some(start) = self.own.offset(sequence) {
+            self.payload(start);
+        }
+        self.own.watch(&mut self.out);
+        self.peer.watch(&mut self.out);
+    }
+
+    /// What any segment tells of its direction.
+    fn note(&mut self) {
+        let (segment, now) = (self.segment, self.out.now);
+        let half = self.out.half(self.direction);
+        half.last_seen = Some(now);
+        half.ttl.get_or_insert(segment.ttl);
+        if !segment.flags.rst() {
+            half.zero_window = match (segment.window, half.zero_window) {
+                (0, None) => Some(now),
+                (0, since) => since,
+                _ => None,
+            };
+        }
+        if !self.life.opened {
+            self.life.opened = true;
+            self.out.emit(StreamEvent::Opened);
+        }
+    }
+
+    fn has_syn(&self) -> bool {
+        self.out.facts.initial_sequences != (None, None)
+    }
+
+    /// Whether a segment without SYN lies near enough to what is known; it anchors its stream if nothing
+    /// else has.
+    fn is_acceptable(&mut self) -> bool {
+        if !self.own.is_anchored() && self.has_syn() {
+            // The SYN-ACK was not seen. What acknowledges another number than the SYN's answers a
+            // connection of the past (RFC 5961, section 4).
+            let acknowledged = self.peer.offset(self.segment.acknowledgement);
+            let sent = peer_sent(self.out.facts, self.direction);
+            if !self.segment.flags.ack() || !acknowledged.is_some_and(|a| (0..=sent).contains(&a)) {
+                return false;
+            }
+            self.own.anchor(self.segment.sequence, true);
+        }
+        self.own.place(self.segment).is_some()
+    }
+
+    fn syn(&mut self) {
+        let (segment, direction, now) = (self.segment, self.direction, self.out.now);
+        let known = initial_sequence(self.out.facts, direction);
+        if known != Some(segment.sequence) {
+            let slot = match direction {
+                Direction::ToServer => &mut self.out.facts.initial_sequences.0,
+                Direction::ToClient => &mut self.out.facts.initial_sequences.1,
+            };
+            *slot = Some(segment.sequence);
+            if self.own.is_untouched() {
+                self.own.anchor(segment.sequence.wrapping_add(1), true);
+            }
+        }
+        let from_client = direction == Direction::ToServer;
+        if from_client != segment.flags.ack() {
+            self.out.facts.roles_known = true;
+        }
+        if segment.flags.ack() && self.life.closed == Some(Ending::Refused) {
+            // Windows repeats a refused SYN; this time it is accepted.
+            self.life.closed = None;
+        }
+        let half = self.out.half(direction);
+        if half.syns.len() < SYN_MARKS_MAX {
+            if half.syns.is_empty() {
+                half.syns.reserve_exact(1);
+            }
+            half.syns.push(now);
+        }
+        self.out.emit(StreamEvent::Syn);
+    }
+
+    fn acknowledge(&mut self) {
+        if !self.segment.flags.ack() {
+            return;
+        }
+        let number = self.segment.acknowledgement;
+        if !self.peer.is_anchored() {
+            let certain = self.has_syn();
+            self.peer.anchor(number, certain);
+        }
+        if !self.peer.acknowledge(number, self.out.facts) {
+            self.out.shared.segments_out_of_window += 1;
+        }
+    }
+
+    /// The handshake is over at the client's first acknowledgement of the SYN-ACK, at the first payload
+    /// where that was lost, or at once where the capture began later.
+    fn establish(&mut self) {
+        let segment = self.segment;
+        if self.out.facts.established.is_some() || segment.flags.syn() || !segment.flags.ack() {
+            return;
+        }
+        if self.direction == Direction::ToServer || segment.payload_len > 0 || !self.has_syn() {
+            self.out.facts.established = Some(segment.mark);
+            self.out.emit(StreamEvent::Established);
+        }
+    }
+
+    fn payload(&mut self, start: i64) {
+        let segment = self.segment;
+        let len = segment
+            .payload_len
+            .max(u32::try_from(segment.payload.len()).unwrap_or(u32::MAX));
+        if len > 0 {
+            self.own.data(start, segment, &mut self.out);
+        }
+        if segment.flags.fin() {
+            self.fin(start.saturating_add(i64::from(len)));
+        }
+        self.own.finish_in_order(&mut self.out);
+    }
+
+    fn fin(&mut self, at: i64) {
+        if !self.own.fin(at, &mut self.out) {
+            self.out.shared.segments_out_of_window += 1;
+            return;
+        }
+        if self.out.facts.half(self.direction).fin.is_some() {
+            return;
+        }
+        let acknowledges = self.acknowledges();
+        let closing = self.closing(acknowledges, true);
+        self.out.half(self.direction).fin = Some(closing);
+        let first = *self.life.first_fin.get_or_insert(self.direction);
+        let both = self.out.facts.half(self.direction.opposite()).fin.is_some();
+        if both && self.life.closed.is_none() {
+            self.life.closed = Some(Ending::Closed(first));
+        }
+        self.out.emit(StreamEvent::Fin {
+            direction: self.direction,
+        });
+    }
+
+    fn reset(&mut self) {
+        let segment = self.segment;
+        let refuses = self.direction == Direction::ToClient && is_unanswered(self.out.facts);
+        let acknowledges = self.acknowledges();
+        let accepted = if refuses && self.has_syn() {
+            // In SYN-SENT the acknowledgement decides (RFC 9293, section 3.10.7.3).
+            let acknowledged = self.peer.offset(segment.acknowledgement);
+            let sent = peer_sent(self.out.facts, self.direction);
+            segment.flags.ack() && acknowledged.is_some_and(|a| (0..=sent).contains(&a))
+        } else {
+            self.own.expects(segment.sequence)
+        };
+        self.life.last_was_reset = Some(self.direction);
+        if accepted {
+            if !self.own.is_anchored() {
+                self.own.anchor(segment.sequence, self.has_syn());
+            }
+            self.acknowledge();
+        }
+        let closing = self.closing(acknowledges, accepted);
+        if accepted && self.life.closed.is_none() {
+            self.life.closed = Some(if refuses && self.has_syn() {
+                Ending::Refused
+            } else {
+                Ending::Reset(self.direction)
+            });
+            self.own.flush(&mut self.out);
+            self.peer.flush(&mut self.out);
+        }
+        let slot = &mut self.out.half(self.direction).reset;
+        if slot.is_none_or(|earlier| accepted && !earlier.in_sequence) {
+            *slot = Some(closing);
+            self.out.emit(StreamEvent::Reset {
+                direction: self.direction,
+            });
+        }
+    }
+
+    fn acknowledges(&self) -> Option<u64> {
+        let ack = self.segment.flags.ack();
+        ack.then(|| self.peer.acknowledged_bytes(self.segment.acknowledgement))
+    }
+
+    fn closing(&self, acknowledges: Option<u64>, in_sequence: bool) -> Closing {
+        Closing {
+            mark: self.out.now,
+            sent: self.out.facts.half(self.direction).sent,
+            acknowledges,
+            peer_sent: self.out.facts.half(self.direction.opposite()).sent,
+            with_ack: self.segment.flags.ack(),
+            in_sequence,
+            ttl: self.segment.ttl,
+        }
+    }
+}
