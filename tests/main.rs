@@ -1,0 +1,5 @@
+//! One test binary whose modules mirror the rooms.
+
+mod cli;
+mod docs;
+mod layers;
