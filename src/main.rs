@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use gwcap::analyzer::{Analyzer, Options};
-use gwcap::capture::{self, CaptureError, LiveOptions, Merge, StopHandle};
+use gwcap::capture::{self, CaptureError, LiveOptions, StopHandle};
 use gwcap::diagnose::cause;
 use gwcap::diagnose::finding::Warning;
 use gwcap::report::{self, Report};
@@ -52,7 +52,8 @@ fn perform(task: &Task) -> Result<u8, Failure> {
 fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let stop = listen_for_signals()?;
     let hashes = hashes(settings)?;
-    let sources = open(settings, &stop)?;
+    let live = live_options(settings, &stop);
+    let sources = run::open::open(settings.inputs.clone(), settings.filter.clone(), live)?;
     let sinks = output::open(&settings.outputs, &settings.inputs)?;
 
     let mut analyzer = Analyzer::new(options(settings));
@@ -120,24 +121,12 @@ fn files(settings: &Settings) -> &[std::path::PathBuf] {
     }
 }
 
-fn open(settings: &Settings, stop: &StopHandle) -> Result<Merge, CaptureError> {
-    let filter = settings.filter.as_deref();
-    let live = LiveOptions {
+fn live_options(settings: &Settings, stop: &StopHandle) -> LiveOptions {
+    LiveOptions {
         snap_length: settings.snap_length,
         promiscuous: settings.promiscuous,
         stop: stop.clone(),
-    };
-    let sources: Result<Vec<_>, CaptureError> = match &settings.inputs {
-        Inputs::Files(files) => (0..)
-            .zip(files)
-            .map(|(input, path)| capture::open_file(path, input, filter))
-            .collect(),
-        Inputs::Interfaces(names) => (0..)
-            .zip(names)
-            .map(|(input, name)| capture::open_live(name, &live, filter, input))
-            .collect(),
-    };
-    sources.map(Merge::new)
+    }
 }
 
 fn options(settings: &Settings) -> Options {

@@ -77,11 +77,23 @@ fn wrong_usage_exits_with_2_and_writes_nothing() {
     let out_name = out.to_str().unwrap();
     for (words, said) in [
         (vec![], "Usage"),
-        (vec!["-r", capture, "-f", "markdown", "-o", out_name], "text, json, ndjson"),
-        (vec!["-r", capture, "-w", out_name], "-w is not in this version yet"),
+        (
+            vec!["-r", capture, "-f", "markdown", "-o", out_name],
+            "text, json, ndjson",
+        ),
+        (
+            vec!["-r", capture, "-w", out_name],
+            "-w is not in this version yet",
+        ),
         (vec!["-r", capture, "-o", capture], "is an input"),
-        (vec!["-r", capture, "-o", out_name, "no", "such", "filter"], "does not compile"),
-        (vec!["--explain", "conect-refused"], "did you mean connect-refused?"),
+        (
+            vec!["-r", capture, "-o", out_name, "no", "such", "filter"],
+            "does not compile",
+        ),
+        (
+            vec!["--explain", "conect-refused"],
+            "did you mean connect-refused?",
+        ),
         (vec!["--explain", "weather"], "gwcap --explain lists them"),
     ] {
         let ran = gwcap(&words);
@@ -90,7 +102,10 @@ fn wrong_usage_exits_with_2_and_writes_nothing() {
         assert_eq!(ran.out, "", "{words:?}");
         assert!(!out.exists(), "{words:?} created its output");
     }
-    assert!(fs::read(&path).unwrap().len() > 24, "the input is untouched");
+    assert!(
+        fs::read(&path).unwrap().len() > 24,
+        "the input is untouched"
+    );
 }
 
 #[test]
@@ -136,19 +151,36 @@ fn reports_go_to_their_files_and_hashes_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = capture(folder.path(), 1, &[]);
     let out = folder.path().join("out.json");
-    let words = [path.to_str().unwrap(), "--hash", "-f", "text", "-f", "json", "-o", out.to_str().unwrap()];
+    let words = [
+        path.to_str().unwrap(),
+        "--hash",
+        "-f",
+        "text",
+        "-f",
+        "json",
+        "-o",
+        out.to_str().unwrap(),
+    ];
     let ran = gwcap(&words);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("sha256 "), "{}", ran.out);
     let json: Value = serde_json::from_str(&fs::read_to_string(out).unwrap()).unwrap();
-    assert_eq!(json["capture"]["inputs"][0]["sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(
+        json["capture"]["inputs"][0]["sha256"]
+            .as_str()
+            .unwrap()
+            .len(),
+        64
+    );
 }
 
 #[test]
 fn count_and_pipe() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = fs::read(capture(folder.path(), 5, &[])).unwrap();
-    let ran = ran(Command::new(GWCAP).args(["-r", "-", "-c", "2"]).write_stdin(bytes));
+    let ran = ran(Command::new(GWCAP)
+        .args(["-r", "-", "-c", "2"])
+        .write_stdin(bytes));
     assert_eq!(ran.code, 0, "{}", ran.err);
 }
 
@@ -182,7 +214,15 @@ fn every_cause_has_a_manual_page() {
     let index = gwcap(&["--explain"]);
     assert_eq!(index.code, 0);
     for cause in gwcap::diagnose::cause::CAUSES {
-        assert!(index.out.contains(cause.code), "{} is not listed", cause.code);
+        assert!(
+            index.out.contains(cause.code),
+            "{} is not listed",
+            cause.code
+        );
     }
-    assert!(gwcap(&["--explain", "connect-refused"]).out.contains("refused"));
+    assert!(
+        gwcap(&["--explain", "connect-refused"])
+            .out
+            .contains("refused")
+    );
 }

@@ -10,7 +10,13 @@ use gwcap::diagnose::cause::{CAUSES, manual_page};
 fn the_page_of_causes_is_what_explain_prints() {
     let pages: Vec<String> = CAUSES
         .iter()
-        .map(|cause| format!("## {}\n\n```text\n{}\n```\n", cause.code, manual_page(cause).trim_end()))
+        .map(|cause| {
+            format!(
+                "## {}\n\n```text\n{}\n```\n",
+                cause.code,
+                manual_page(cause).trim_end()
+            )
+        })
         .collect();
     let text = format!(
         "# The causes\n\nWhat `gwcap --explain CODE` prints. Written by `make docs-causes`; change the cause's own \
@@ -22,5 +28,8 @@ fn the_page_of_causes_is_what_explain_prints() {
         fs::write(&path, &text).unwrap();
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == text, "docs/causes.md is out of date: run make docs-causes");
+    assert!(
+        found == text,
+        "docs/causes.md is out of date: run make docs-causes"
+    );
 }

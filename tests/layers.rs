@@ -20,10 +20,23 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// What only the binary may do.
-const OF_THE_BINARY: &[&str] = &["println!", "eprintln!", "print!(", "eprint!(", "dbg!", "process::exit"];
+const OF_THE_BINARY: &[&str] = &[
+    "println!",
+    "eprintln!",
+    "print!(",
+    "eprint!(",
+    "dbg!",
+    "process::exit",
+];
 
 /// What of the library only `capture` may do: its time is the machine's, its files are the user's.
-const OF_CAPTURE: &[&str] = &["std::fs", "File::open", "SystemTime", "Instant::now", "std::net::Tcp"];
+const OF_CAPTURE: &[&str] = &[
+    "std::fs",
+    "File::open",
+    "SystemTime",
+    "Instant::now",
+    "std::net::Tcp",
+];
 
 /// A source file: its path below `src`, and its lines without comments and tests.
 struct Source {
@@ -56,7 +69,9 @@ fn sources() -> Vec<Source> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
                 folders.push(path);
-            } else if name.ends_with(".rs") && !matches!(name.as_str(), "tests.rs" | "sample.rs" | "lib.rs") {
+            } else if name.ends_with(".rs")
+                && !matches!(name.as_str(), "tests.rs" | "sample.rs" | "lib.rs")
+            {
                 sources.push(Source {
                     lines: code(&fs::read_to_string(&path).unwrap()),
                     path: path.strip_prefix(&root).unwrap().to_owned(),
@@ -73,7 +88,11 @@ fn code(text: &str) -> Vec<String> {
     let until_tests = text.lines().take_while(|line| *line != "#[cfg(test)]");
     let without_comment = |line: &str| {
         let comment = line.trim_start().starts_with("//");
-        if comment { String::new() } else { line.to_owned() }
+        if comment {
+            String::new()
+        } else {
+            line.to_owned()
+        }
     };
     until_tests.map(without_comment).collect()
 }
@@ -87,7 +106,9 @@ fn floor(room: &str) -> usize {
 fn names_after<'a>(line: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     line.match_indices(prefix).map(move |(at, _)| {
         let rest = &line[at + prefix.len()..];
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
         &rest[..end]
     })
 }
@@ -104,7 +125,10 @@ fn no_arrow_runs_up() {
         let mine = floor(&room);
         for line in &source.lines {
             let library = names_after(line, "gwcap::");
-            for name in names_after(line, "crate::").chain(library).filter(|name| *name != room) {
+            for name in names_after(line, "crate::")
+                .chain(library)
+                .filter(|name| *name != room)
+            {
                 // An empty name is a group, which would hide the arrow.
                 if name.is_empty() || floor(name) <= mine {
                     complaints.push(format!("{}: {}", source.path.display(), line.trim()));
@@ -119,14 +143,25 @@ fn no_arrow_runs_up() {
 fn no_member_imports_its_roof() {
     let mut complaints = Vec::new();
     for source in sources().iter().filter(|source| source.is_member()) {
-        let room = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(source.room());
-        let is_module = |name: &str| room.join(name).is_dir() || room.join(format!("{name}.rs")).is_file();
+        let room = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("src")
+            .join(source.room());
+        let is_module =
+            |name: &str| room.join(name).is_dir() || room.join(format!("{name}.rs")).is_file();
         let own = format!("crate::{}::", source.room());
         let in_room = source.path.components().count() == 2;
         for line in &source.lines {
-            let through_super = names_after(line, "use super::").filter(|_| in_room && line.starts_with("use"));
-            for name in names_after(line, &own).chain(through_super).filter(|name| !is_module(name)) {
-                complaints.push(format!("{}: {} ({name})", source.path.display(), line.trim()));
+            let through_super =
+                names_after(line, "use super::").filter(|_| in_room && line.starts_with("use"));
+            for name in names_after(line, &own)
+                .chain(through_super)
+                .filter(|name| !is_module(name))
+            {
+                complaints.push(format!(
+                    "{}: {} ({name})",
+                    source.path.display(),
+                    line.trim()
+                ));
             }
         }
     }
@@ -154,6 +189,10 @@ fn every_room_has_a_roof_that_says_what_it_does() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for source in sources() {
         let text = fs::read_to_string(root.join(&source.path)).unwrap();
-        assert!(text.starts_with("//! "), "{} opens without a word", source.path.display());
+        assert!(
+            text.starts_with("//! "),
+            "{} opens without a word",
+            source.path.display()
+        );
     }
 }

@@ -9,19 +9,23 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// After the flags: what people type.
-const EXAMPLES: &str = "\
+/// What people type. Lines of at most 100 columns: clap wraps longer ones.
+pub const EXAMPLES: &str = "\
 Examples:
-  gwcap capture.pcap                         why did the gateway in this capture answer 502, 503 or 504?
+  gwcap capture.pcap                         why did the gateway in this capture fail?
   gwcap -i any port 80 or port 8080 or icmp  watch live; Ctrl-C prints the report
   gwcap -r capture.pcap -f json -o out.json  for programs (--schema tells the format)
   tcpdump -i any -U -w - | gwcap -r -        read a pipe
   gwcap --explain connect-refused            the manual page of a cause; without a code, the list
 
-Capture on the gateway's host, both legs and ICMP: the ports that clients use and the ports of the upstreams.
+Capture on the gateway's host: the ports that clients use, the ports of the upstreams, and ICMP.";
 
-Exit codes: 0 analysed, 1 findings (only with --exit-code), 2 wrong usage, 3 the input cannot be read,
-4 analysed in part, 5 the output cannot be written.";
+/// After the examples of the long help.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 analysed, whatever was found             3 the input cannot be read
+  1 findings (only with --exit-code)         4 analysed in part; the report says where
+  2 wrong usage                              5 the output cannot be written";
 
 /// Names the cause of every gateway error (502, 503, 504 and their kin) in a packet capture, and proves it
 /// with frame numbers.
@@ -30,7 +34,7 @@ Exit codes: 0 analysed, 1 findings (only with --exit-code), 2 wrong usage, 3 the
     name = "gwcap",
     version,
     max_term_width = 100,
-    after_help = EXAMPLES,
+    after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"),
     override_usage = "gwcap [OPTIONS] [FILE]... [FILTER]...\n       gwcap [OPTIONS] -i IFACE [FILTER]..."
 )]
 pub struct Flags {

@@ -14,7 +14,7 @@ mod nearest;
 mod settings;
 mod words;
 
-use flags::Flags;
+use flags::{EXAMPLES, Flags};
 pub use nearest::nearest;
 pub use settings::{Inputs, Output, Settings, Task};
 
@@ -113,12 +113,14 @@ fn inputs(flags: &mut Flags) -> Result<(Inputs, Option<String>), clap::Error> {
     Ok((Inputs::Files(files), filter))
 }
 
-/// What to type when nothing was typed: help on standard error, exit code 2.
+/// What to type when nothing was typed: on standard error, exit code 2.
 fn short_help() -> clap::Error {
-    let help = Flags::command().render_help();
+    let usage = Flags::command().render_usage();
     clap::Error::raw(
         ErrorKind::MissingRequiredArgument,
-        format!("name a capture file, or an interface with -i\n\n{help}"),
+        format!(
+            "name a capture file, or an interface with -i\n\n{usage}\n\n{EXAMPLES}\n\nAll flags: gwcap --help\n"
+        ),
     )
 }
 

@@ -56,7 +56,7 @@ pub struct Settings {
 }
 
 /// Where frames come from.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inputs {
     /// Files; `-` is standard input.
     Files(Vec<PathBuf>),

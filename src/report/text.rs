@@ -156,8 +156,9 @@ fn health(page: &mut Page, report: &Report) {
     if summary.exchanges == 0 {
         page.line(
             CAUTION,
-            &format!("No HTTP exchange was seen, so nothing can be said: {numbers}"),
+            "No HTTP exchange was seen, so nothing can be said.",
         );
+        page.line(PLAIN, &format!("Seen: {numbers}"));
     } else {
         page.line(HEALTHY, &format!("No gateway errors: {numbers}"));
     }

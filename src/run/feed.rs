@@ -18,10 +18,10 @@ use crate::run::progress::Progress;
 pub const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// How often a waiting run looks whether it was asked to stop.
-const LOOK: Duration = Duration::from_millis(50);
+pub const LOOK: Duration = Duration::from_millis(50);
 
 /// How long the end of an interface or a pipe is waited for: tcpdump in front of us flushes on Ctrl-C too.
-const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// How to read.
 #[derive(Debug)]

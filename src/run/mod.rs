@@ -3,5 +3,6 @@
 pub mod failure;
 pub mod feed;
 pub mod hash;
+pub mod open;
 pub mod output;
 pub mod progress;
