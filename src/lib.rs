@@ -4,6 +4,7 @@
 //! [`capture`] → [`decode`] → [`tcp`] → [`protocol`] → [`diagnose`] → [`report`]; [`analyzer`] is the
 //! corridor between them. Nothing here prints, reads a clock, or opens a file outside [`capture`].
 
+pub mod analyzer;
 pub mod capture;
 pub mod decode;
 pub mod diagnose;

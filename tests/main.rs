@@ -1,5 +1,6 @@
-//! One test binary whose modules mirror the rooms.
-
+//! The tests of gwcap, in modules that mirror the rooms.
+mod captures;
 mod cli;
 mod docs;
 mod layers;
+mod support;

@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 use crate::diagnose::candidate::{Candidate, Gateway, Standing, candidates};
 use crate::diagnose::finding::{Diagnosis, UpstreamEvent};
 use crate::diagnose::group::recovery;
-use crate::diagnose::role::Told;
 use crate::diagnose::suspect::Suspect;
-use crate::diagnose::timeline::{AttemptId, Timeline, cut_short, exchange_of};
+use crate::diagnose::timeline::{AttemptId, Timeline, cut_short};
 use crate::diagnose::verdict::{Chain, report_attempt};
-use crate::flow::{Direction, Endpoint, Vantage};
+use crate::flow::Endpoint;
 use crate::frame::Mark;
 use crate::protocol::observation::{Completion, ConnectionEvent, ExchangeId, Seen};
 use crate::time::Timestamp;
@@ -27,8 +26,7 @@ pub const EVENTS_MAX: usize = 10_000;
 pub struct Events {
     /// Attempts that look failed, with the moment of it.
     pending: BTreeSet<(Mark, AttemptId)>,
-    left: Vec<ExchangeId>,
-    left_counted: u64,
+    client_aborts: u64,
     application_errors: u64,
 }
 
@@ -82,19 +80,17 @@ impl Events {
     }
 
     /// A client left before its answer.
-    pub fn client_left(&mut self, timeline: &Timeline, what: &Seen) {
-        let Some(id) = exchange_of(what) else { return };
-        let Some(record) = timeline.connection(id.connection) else {
+    pub fn client_left(&mut self, timeline: &Timeline, suspect: &Suspect) {
+        let Some(record) = timeline.connection(suspect.exchange.connection) else {
             return;
         };
         let facts = &record.facts;
-        let by_gateway = facts.client.addr != facts.server.addr
+        let client_is_gateway = facts.client.addr != facts.server.addr
             && timeline
                 .host(facts.vantage, facts.client.addr)
                 .is_some_and(|host| !host.ports.is_empty());
-        if !by_gateway {
-            self.left_counted += 1;
-            self.left.clear();
+        if !client_is_gateway {
+            self.client_aborts += 1;
         }
     }
 
@@ -128,8 +124,8 @@ impl Events {
     }
 
     /// Puts the counts into the numbers of the report.
-    pub fn count(&self, _timeline: &Timeline, _told: &Told, out: &mut Diagnosis) {
-        out.health.client_aborts = self.left_counted;
+    pub fn count(&self, out: &mut Diagnosis) {
+        out.health.client_aborts = self.client_aborts;
         out.health.application_errors = self.application_errors;
         out.upstream_events.sort_by(|a, b| {
             (a.attempt.start, a.attempt.upstream).cmp(&(b.attempt.start, b.attempt.upstream))
@@ -157,7 +153,8 @@ fn recovered(timeline: &Timeline, id: AttemptId) -> Option<(UpstreamEvent, Attem
     }
     let gateway = Gateway {
         vantage: facts.vantage,
-        endpoint: nowhere(facts.vantage, facts.client),
+        // Port 0 is nobody's: no upstream is taken for the gateway's own endpoint.
+        endpoint: Endpoint::new(facts.client.addr, 0),
         addrs: vec![facts.client.addr],
         product: None,
     };
@@ -194,15 +191,4 @@ fn recovered(timeline: &Timeline, id: AttemptId) -> Option<(UpstreamEvent, Attem
         gateway: facts.client,
     };
     Some((event, mine.id))
-}
-
-/// An endpoint that no upstream has, so that none is taken for the gateway's own.
-fn nowhere(_vantage: Vantage, client: Endpoint) -> Endpoint {
-    Endpoint::new(client.addr, 0)
-}
-
-/// Whether the sender of `direction` is the client.
-#[must_use]
-pub fn is_client(direction: Direction) -> bool {
-    direction == Direction::ToServer
 }

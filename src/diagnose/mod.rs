@@ -26,11 +26,11 @@ use std::collections::BTreeMap;
 use crate::diagnose::finding::{Diagnosis, Finding};
 use crate::diagnose::group::Member;
 use crate::diagnose::role::{Role, Told, role};
-use crate::diagnose::suspect::{Outcome, Suspect, outcome};
+use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
 use crate::flow::{Endpoint, Vantage};
 use crate::loss::Loss;
-use crate::protocol::observation::{ConnectionEvent, ExchangeId, Observation, Seen};
+use crate::protocol::observation::{ExchangeId, Observation, Seen};
 use crate::tcp::event::ConnectionId;
 use crate::time::Timestamp;
 
@@ -75,18 +75,11 @@ impl Diagnose {
         if let Seen::ResponseEnd { exchange, .. } = &observation.what {
             self.count_exchange(*exchange);
         }
-        match &observation.what {
-            // A close that the messages knew before its facts: look at them again.
-            Seen::Connection {
-                event: ConnectionEvent::Fin(_) | ConnectionEvent::Reset(_),
-                ..
-            } => {}
-            what => match outcome(&self.timeline, what, &self.told.statuses) {
-                Outcome::Fine => {}
-                Outcome::Failed(suspect) => self.due.push(suspect),
-                Outcome::ClientLeft => self.events.client_left(&self.timeline, what),
-            },
-        }
+        self.due.extend(suspect::suspect(
+            &self.timeline,
+            &observation.what,
+            &self.told.statuses,
+        ));
         self.events.note(&self.timeline, &observation.what);
     }
 
@@ -108,7 +101,7 @@ impl Diagnose {
         self.judge_last(waiting);
         self.revise();
         self.events.settle(&mut self.timeline, end, &mut self.out);
-        self.events.count(&self.timeline, &self.told, &mut self.out);
+        self.events.count(&mut self.out);
         let out = &mut self.out;
         out.findings
             .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
@@ -143,6 +136,14 @@ impl Diagnose {
         let mut groups: BTreeMap<(Vantage, Endpoint), Vec<Member>> = BTreeMap::new();
         let ready: Vec<Suspect> = ready;
         for suspect in dedup(ready) {
+            let suspect = match suspect::settle(&self.timeline, suspect) {
+                Outcome::Failed(suspect) => suspect,
+                Outcome::ClientLeft => {
+                    self.events.client_left(&self.timeline, &suspect);
+                    continue;
+                }
+                Outcome::Fine => continue,
+            };
             match role(&self.timeline, &self.told, &suspect) {
                 Some(Role::Gateway(identified)) => {
                     let key = (identified.gateway.vantage, identified.gateway.endpoint);

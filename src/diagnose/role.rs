@@ -106,11 +106,7 @@ fn page_of(
     if let Some(found) = head.and_then(|head| gateway::recognise(head, &exchange.body_prefix)) {
         return Some(found);
     }
-    let server = timeline
-        .service(vantage, endpoint)?
-        .server_header
-        .as_ref()?;
-    gateway::recognise_server(server)
+    timeline.service(vantage, endpoint)?.page.clone()
 }
 
 fn identify(

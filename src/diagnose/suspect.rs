@@ -4,9 +4,7 @@
 //! The rule: any exchange may be a client's; whether its server is a gateway is decided when it is judged.
 
 use crate::diagnose::finding::Failure;
-use crate::diagnose::timeline::{
-    ConnectionRecord, ExchangeRecord, Timeline, cut_short, exchange_of,
-};
+use crate::diagnose::timeline::{ConnectionRecord, Timeline, cut_short, exchange_of};
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::protocol::observation::{Completion, ExchangeId, Protocol, Seen};
@@ -24,7 +22,7 @@ pub struct Suspect {
     pub at: Mark,
 }
 
-/// What an observation makes of its exchange.
+/// What becomes of a suspect when all that follows it has been seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing to look into.
@@ -42,77 +40,78 @@ pub fn is_error_status(status: u16, asked_for: &[u16]) -> bool {
         || asked_for.contains(&status)
 }
 
-/// Looks at an observation that the timeline has just taken.
+/// The suspect that an observation makes, which the timeline has just taken.
 #[must_use]
-pub fn outcome(timeline: &Timeline, what: &Seen, asked_for: &[u16]) -> Outcome {
-    let Some(id) = exchange_of(what) else {
-        return Outcome::Fine;
-    };
-    let Some((connection, exchange)) = timeline.exchange(id) else {
-        return Outcome::Fine;
-    };
+pub fn suspect(timeline: &Timeline, what: &Seen, asked_for: &[u16]) -> Option<Suspect> {
+    let id = exchange_of(what)?;
     match what {
         Seen::ResponseHead { head, .. } if is_error_status(head.status, asked_for) => {
+            let (_, exchange) = timeline.exchange(id)?;
             let at = exchange.response_at.unwrap_or(head.at);
-            Outcome::Failed(Suspect {
+            Some(Suspect {
                 exchange: id,
                 failure: Failure::Status,
                 status: Some(head.status),
                 at,
             })
         }
-        Seen::ResponseEnd { end, .. } if connection.protocol == Some(Protocol::Http1) => {
-            ended(connection, exchange, end.how, end.at)
+        Seen::ResponseEnd { end, .. } if !end.how.is_complete() => {
+            let (connection, exchange) = timeline.exchange(id)?;
+            let odd = connection.protocol == Some(Protocol::Http1)
+                && exchange.status().is_none_or(|status| status < 400);
+            let ended = Suspect {
+                exchange: id,
+                failure: Failure::SilentClose,
+                status: exchange.status(),
+                at: end.at,
+            };
+            odd.then_some(ended)
         }
-        _ => Outcome::Fine,
+        _ => None,
     }
 }
 
-fn ended(
-    connection: &ConnectionRecord,
-    exchange: &ExchangeRecord,
-    how: Completion,
-    at: Mark,
-) -> Outcome {
-    let id = exchange.id;
-    let status = exchange.status();
-    if status.is_some_and(|status| status >= 400) {
+/// Looks at a suspect again when the close that may have followed is known: who made it decides.
+#[must_use]
+pub fn settle(timeline: &Timeline, suspect: Suspect) -> Outcome {
+    let Some((connection, exchange)) = timeline.exchange(suspect.exchange) else {
         return Outcome::Fine;
+    };
+    if suspect.failure == Failure::Status {
+        return Outcome::Failed(suspect);
     }
+    let Some(end) = exchange.response_end else {
+        return Outcome::Fine;
+    };
     if let (Some((_, at, _)), None) = (&exchange.fault, &exchange.response) {
         let at = exchange.response_at.unwrap_or(*at);
         return Outcome::Failed(Suspect {
-            exchange: id,
             failure: Failure::Raw,
             status: None,
             at,
+            ..suspect
         });
     }
-    if how != Completion::Nothing && !cut_short(how) {
+    if end.how != Completion::Nothing && !cut_short(end.how) {
         return Outcome::Fine;
     }
-    let Some((by, closed)) = first_close(connection) else {
-        return Outcome::Fine;
-    };
-    if by == Direction::ToServer {
-        return Outcome::ClientLeft;
+    match first_close(connection) {
+        None => Outcome::Fine,
+        Some((Direction::ToServer, _)) => Outcome::ClientLeft,
+        Some((Direction::ToClient, closed)) if end.how == Completion::Nothing => {
+            Outcome::Failed(Suspect {
+                failure: Failure::SilentClose,
+                status: None,
+                at: closed.max(exchange.request_at),
+                ..suspect
+            })
+        }
+        Some((Direction::ToClient, closed)) => Outcome::Failed(Suspect {
+            failure: Failure::TruncatedRelay,
+            at: closed.max(end.at),
+            ..suspect
+        }),
     }
-    let failure = if how == Completion::Nothing {
-        Failure::SilentClose
-    } else {
-        Failure::TruncatedRelay
-    };
-    let at = if failure == Failure::SilentClose {
-        closed
-    } else {
-        closed.max(at)
-    };
-    Outcome::Failed(Suspect {
-        exchange: id,
-        failure,
-        status,
-        at,
-    })
 }
 
 /// Who closed a connection first, and where.

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use crate::decode::segment::IcmpError;
+use crate::diagnose::gateway;
+use crate::diagnose::gateway::product::{Product, Recognised};
 use crate::diagnose::lookup::LookupRecord;
 use crate::flow::{Direction, Endpoint, Vantage};
 use crate::frame::Mark;
@@ -242,8 +244,8 @@ pub struct Service {
     pub tls_handshakes: u64,
     /// Plain HTTP responses.
     pub http_responses: u64,
-    /// Its latest Server header.
-    pub server_header: Option<Box<str>>,
+    /// The product whose own error page it sent latest.
+    pub page: Option<(&'static Product, Recognised)>,
     /// Whether an exchange here enclosed one that its host made itself, with the same method and target.
     pub relays: bool,
 }
@@ -603,9 +605,6 @@ impl Timeline {
                 exchange.response = Some(head.clone());
                 if let Some(service) = service_entry(&mut self.services, vantage, server) {
                     service.http_responses += 1;
-                    let name = head.kept.iter().find(|header| header.name == "server");
-                    service.server_header =
-                        name.map(|header| String::from_utf8_lossy(&header.value).into());
                 }
             }
             Seen::ResponseFault {
@@ -618,6 +617,17 @@ impl Timeline {
             Seen::ResponseEnd { end, prefix, .. } => {
                 exchange.response_end = Some(*end);
                 exchange.body_prefix.clone_from(prefix);
+                let page = exchange
+                    .response
+                    .as_ref()
+                    .filter(|head| head.status >= 500)
+                    .and_then(|head| gateway::recognise(head, prefix))
+                    .filter(|(_, recognised)| recognised.own_page);
+                if let Some(page) = page
+                    && let Some(service) = service_entry(&mut self.services, vantage, server)
+                {
+                    service.page = Some(page);
+                }
             }
             _ => {}
         }

@@ -1,2 +1,53 @@
 //! From streams to what was said: requests, responses, handshakes, lookups.
+//!
+//! In: stream events of connections, and datagrams. Out: observations. Adding a protocol is one file and
+//! one row in [`PARSERS`]. What no row claims is still told, as turns of an unknown protocol.
+
+pub mod conversation;
+pub mod http1;
 pub mod observation;
+pub mod parser;
+#[cfg(test)]
+mod playbook;
+pub mod tally;
+pub mod turns;
+
+use crate::frame::Mark;
+use crate::loss::Loss;
+use crate::tcp::event::{Connection, StreamEvent};
+
+pub use conversation::Conversation;
+pub use http1::method::looks_like_request;
+use observation::{Observation, Protocol};
+use parser::Row;
+
+/// The protocols, in the order in which they are asked.
+pub const PARSERS: &[Row] = &[
+    Row {
+        protocol: Protocol::Http1,
+        probe: http1::method::probe,
+        joins: http1::Http1::joins,
+        start: http1::Http1::start,
+    },
+    Row {
+        protocol: Protocol::Http2,
+        probe: turns::probe_http2,
+        joins: turns::never_joins,
+        start: turns::Turns::start,
+    },
+];
+
+impl Conversation {
+    /// Takes one event of its connection (`seen` is the frame being processed) and pushes observations.
+    /// What is not kept or not readable is counted in `loss`.
+    pub fn on_event(
+        &mut self,
+        connection: &Connection,
+        seen: Mark,
+        event: StreamEvent<'_>,
+        out: &mut Vec<Observation>,
+        loss: &mut Loss,
+    ) {
+        self.take(PARSERS, connection, seen, event, out, loss);
+    }
+}

@@ -10,7 +10,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "attempt-succeeded-but-error",
     family: Family::CouldNotTell,
-    title: "The upstream answered well, and the gateway still sent an error",
+    title: "The upstream answered well; the gateway did not",
     explanation: "The upstream's response was complete and no error, yet the client got one. The \
      gateway failed after the answer, refused it by a rule of its own, or the attempt belongs to \
      another request.",

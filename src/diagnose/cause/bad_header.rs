@@ -14,7 +14,7 @@ use crate::protocol::observation::Rule;
 pub const CAUSE: Cause = Cause {
     code: "bad-header",
     family: Family::MalformedHead,
-    title: "A header of the upstream's response breaks the HTTP syntax",
+    title: "A response header breaks the HTTP syntax",
     explanation: "The head was complete, and one of its lines breaks a rule: a forbidden byte, a \
      space where none may be, a missing colon, or framing headers that contradict each other. \
      Strict gateways refuse the whole response; a browser or curl may accept it, so it seems to \

@@ -10,7 +10,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "capture-gap",
     family: Family::CouldNotTell,
-    title: "Packets are missing from the capture at the decisive moment",
+    title: "The capture lost packets at the decisive moment",
     explanation: "The attempt was found, but the capture lost packets just where the cause should \
      be: dropped by the capturing machine, cut by the snap length, or seen in one direction only. \
      Any verdict would be a guess.",

@@ -11,7 +11,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "closed-before-response",
     family: Family::WaitingForHead,
-    title: "The upstream closed the connection without answering",
+    title: "The upstream closed without answering",
     explanation: "The upstream took the request and closed the connection with a FIN before the \
      first byte of a response. The process ended or chose to close; packets do not tell a crash \
      from an orderly exit.",

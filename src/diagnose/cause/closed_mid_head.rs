@@ -11,7 +11,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "closed-mid-head",
     family: Family::WaitingForHead,
-    title: "The upstream closed the connection in the middle of the response head",
+    title: "The upstream closed inside the response head",
     explanation: "The upstream began a response, and closed with a FIN before the blank line that \
      ends the head. The gateway had no complete head to pass on, so it wrote an error.",
     signature: "Request; first bytes of a status line or headers from the upstream; FIN from the \

@@ -11,7 +11,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "connect-reset-after-accept",
     family: Family::Connect,
-    title: "The upstream accepted the connection and dropped it before the request",
+    title: "The upstream accepted and dropped the connection",
     explanation: "The TCP handshake completed, and the upstream closed or reset the connection \
      before the gateway had sent a byte. Something accepts in front of the real service and finds \
      nobody behind it, or the service turns connections away by policy.",

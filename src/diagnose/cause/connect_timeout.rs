@@ -11,7 +11,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "connect-timeout",
     family: Family::Connect,
-    title: "The upstream did not answer the connection attempt",
+    title: "Nobody answered the connection attempt",
     explanation: "The gateway sent SYNs and got neither a SYN-ACK nor a reset nor an ICMP error, \
      until it gave up. Packets are dropped on the way there or back, or the host is not there. \
      Near the gateway a full accept queue looks the same.",

@@ -10,7 +10,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "dns-nodata",
     family: Family::NameResolution,
-    title: "The upstream's name has no address of the type that was asked",
+    title: "The upstream's name has no address of that type",
     explanation: "The resolver answered without an error and without an address: the name exists, \
      but not with the record type that the gateway asked for. No connection followed.",
     signature: "Query for A or AAAA; answer with RCODE 0, no address (often a SOA in the \

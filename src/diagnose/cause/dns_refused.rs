@@ -10,7 +10,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "dns-refused",
     family: Family::NameResolution,
-    title: "The resolver refused to answer for the upstream's name",
+    title: "The resolver refused to answer",
     explanation: "The resolver answered REFUSED: by its policy it does not serve this client or \
      this name. No connection followed.",
     signature: "Query for the upstream's name; answer with RCODE 5; no SYN after it.",

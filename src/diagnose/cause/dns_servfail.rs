@@ -10,7 +10,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "dns-servfail",
     family: Family::NameResolution,
-    title: "The resolver could not resolve the upstream's name (SERVFAIL)",
+    title: "The resolver failed on the upstream's name",
     explanation: "The resolver answered that it failed. It says nothing of whether the name \
      exists: the fault lies between the resolver and the name's own servers, or in DNSSEC. No \
      connection followed.",

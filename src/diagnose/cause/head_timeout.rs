@@ -11,7 +11,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "head-timeout",
     family: Family::WaitingForHead,
-    title: "The upstream began its response head and never finished it",
+    title: "The upstream never finished its response head",
     explanation: "The upstream sent part of a head and then nothing. The gateway's timer ran out, \
      and it closed the connection. The upstream is stuck inside the writing of its response.",
     signature: "Request; first bytes of a head from the upstream; silence; FIN or RST from the \

@@ -13,7 +13,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "header-too-large",
     family: Family::MalformedHead,
-    title: "The upstream's response head is larger than the gateway accepts",
+    title: "The response head is too large for the gateway",
     explanation: "The upstream answered in correct HTTP, but its head, or one line of it, exceeds \
      the buffer that the gateway has for it. The gateway threw the response away and wrote an \
      error. It usually hits the few users with the largest cookies.",

@@ -12,7 +12,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "icmp-admin-prohibited",
     family: Family::Connect,
-    title: "A firewall prohibited the connection and said so by ICMP",
+    title: "A firewall prohibited the connection by ICMP",
     explanation: "An ICMP \"administratively prohibited\" came back for the gateway's SYN. A \
      filter rule forbids this connection; the sender of the ICMP is the device that holds the \
      rule.",

@@ -12,7 +12,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "icmp-host-unreachable",
     family: Family::Connect,
-    title: "A router reported that the upstream host is unreachable",
+    title: "ICMP reported the upstream's host unreachable",
     explanation: "An ICMP host unreachable came back for the gateway's SYN. The last router knows \
      the network but cannot reach the host, usually because nobody answers ARP or neighbour \
      discovery for the address.",

@@ -12,7 +12,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "icmp-net-unreachable",
     family: Family::Connect,
-    title: "A router reported that it has no route to the upstream's network",
+    title: "ICMP reported no route to the upstream's network",
     explanation: "An ICMP network unreachable came back for the gateway's SYN: the router that \
      sent it has no route to the upstream's network. The path is missing, whatever the state of \
      the host.",

@@ -12,7 +12,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "icmp-port-unreachable",
     family: Family::Connect,
-    title: "The upstream's port was reported unreachable by ICMP",
+    title: "ICMP reported the upstream's port unreachable",
     explanation: "An ICMP port unreachable came back for the gateway's SYN. A plain TCP host \
      would answer with a reset, so this is the signature of a firewall rule that rejects; the \
      sender of the ICMP names the device.",

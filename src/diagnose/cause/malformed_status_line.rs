@@ -12,7 +12,7 @@ use crate::protocol::observation::Rule;
 pub const CAUSE: Cause = Cause {
     code: "malformed-status-line",
     family: Family::MalformedHead,
-    title: "The upstream's answer does not begin with an HTTP status line",
+    title: "The answer does not begin with a status line",
     explanation: "The first bytes from the upstream are not `HTTP/1.x`, a space and three digits. \
      Another service owns the port, the server speaks another version of HTTP, or the application \
      writes broken output. Some gateways pass such bytes on as they are, instead of an error.",

@@ -66,9 +66,8 @@ pub fn index(causes: &[&Cause]) -> String {
         }
         let _ = writeln!(index, "{}", family.title());
         for cause in of(*family) {
-            let line = format!("  {:width$}  ", cause.code, width = widest.unwrap_or(0));
-            let room = COLUMNS.saturating_sub(line.len());
-            let _ = writeln!(index, "{line}{}", shortened(cause.title, room));
+            let width = widest.unwrap_or(0);
+            let _ = writeln!(index, "  {:width$}  {}", cause.code, cause.title);
         }
     }
     index
@@ -87,31 +86,29 @@ fn products(page: &mut String, cause: &Cause) {
         section(page, "What each product answers and logs");
     }
     for (name, row) in rows {
-        let log = if row.log.is_empty() {
-            String::new()
-        } else {
-            format!("; log: {}", row.log)
-        };
-        paragraph(page, "  - ", &format!("{name}: {}{log}", answers(row)));
+        let said = [answers(row), logs(row)];
+        let said: Vec<_> = said.into_iter().flatten().collect();
+        paragraph(page, "  - ", &format!("{name}: {}", said.join("; ")));
     }
 }
 
-/// The statuses of a row in words.
-fn answers(row: &Row) -> String {
+/// The statuses of a row in words; nothing where none is known.
+fn answers(row: &Row) -> Option<String> {
     let words: Vec<_> = row
         .statuses
         .iter()
         .map(|status| match status {
-            0 => "a close without a status".to_owned(),
-            200 => "200, or the status that was already sent".to_owned(),
+            0 => "no status (a close, or bytes without a head)".to_owned(),
+            200 => "the upstream's own status".to_owned(),
             status => status.to_string(),
         })
         .collect();
-    if words.is_empty() {
-        "status not known".to_owned()
-    } else {
-        words.join(" or ")
-    }
+    (!words.is_empty()).then(|| words.join(" or "))
+}
+
+/// What to search for in the product's log; nothing where it is not known.
+fn logs(row: &Row) -> Option<String> {
+    (!row.log.is_empty()).then(|| format!("log: {}", row.log))
 }
 
 /// What the products' own settings offer for the family.
@@ -191,15 +188,6 @@ fn atoms(text: &str, room: usize) -> Vec<String> {
     atoms
 }
 
-/// `text` in at most `room` columns; what is left out shows as three dots.
-fn shortened(text: &str, room: usize) -> String {
-    if text.chars().count() <= room {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(room.saturating_sub(3)).collect();
-    format!("{}...", kept.trim_end())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,11 +219,5 @@ mod tests {
         let page = wrapped("", &format!("`{}`", ["abcdefghi"; 20].join(" ")));
         assert!(page.lines().all(|line| line.len() <= COLUMNS));
         assert_eq!(page.lines().count(), 3);
-    }
-
-    #[test]
-    fn titles_are_cut_only_where_they_must() {
-        assert_eq!(shortened("abcdef", 6), "abcdef");
-        assert_eq!(shortened("abc defg", 7), "abc...");
     }
 }

@@ -169,6 +169,8 @@ mod tests {
                 assert_eq!(text.matches('`').count() % 2, 0, "{text:?}");
             }
             assert!(!cause.title.ends_with('.'), "{}", cause.title);
+            // Beside the longest code, the index leaves this much.
+            assert!(cause.title.len() <= 49, "{}", cause.title);
             assert!(cause.explanation.ends_with('.'), "{}", cause.code);
         }
     }

@@ -11,7 +11,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "reset-before-response",
     family: Family::WaitingForHead,
-    title: "The upstream reset the connection instead of answering",
+    title: "The upstream reset instead of answering",
     explanation: "The upstream, or a device in its name, answered the request with a RST before \
      the first byte of a response. With ACK set a live socket was aborted, often with the request \
      unread; a bare RST means that the host no longer knows the connection.",

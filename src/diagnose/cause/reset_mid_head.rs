@@ -11,7 +11,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "reset-mid-head",
     family: Family::WaitingForHead,
-    title: "The upstream reset the connection in the middle of the response head",
+    title: "The upstream reset inside the response head",
     explanation: "The upstream began a response, and a RST ended the connection before the blank \
      line that ends the head. A reset also throws away bytes that were still on their way.",
     signature: "Request; first bytes of a status line or headers from the upstream; RST from the \

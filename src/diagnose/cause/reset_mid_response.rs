@@ -11,7 +11,7 @@ use crate::protocol::observation::Completion;
 pub const CAUSE: Cause = Cause {
     code: "reset-mid-response",
     family: Family::Body,
-    title: "The upstream reset the connection in the middle of the body",
+    title: "The upstream reset inside the response body",
     explanation: "The head was complete and part of the body came; then a RST ended the \
      connection. The client usually sees the original status and a broken body.",
     signature: "Complete response head; an incomplete body; RST from the upstream.",

@@ -13,7 +13,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "stale-keepalive-reuse",
     family: Family::WaitingForHead,
-    title: "The gateway reused an idle connection that the upstream was closing",
+    title: "The gateway reused a connection that was closing",
     explanation: "The gateway sent the request on a pooled connection at the moment at which the \
      upstream closed it for idleness, or after. Nobody is broken: two idle timers race. Gateways \
      usually do not repeat a POST, so the client sees the error.",

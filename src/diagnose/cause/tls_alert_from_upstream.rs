@@ -13,7 +13,7 @@ use crate::protocol::observation::TlsStep;
 pub const CAUSE: Cause = Cause {
     code: "tls-alert-from-upstream",
     family: Family::Tls,
-    title: "The upstream refused the TLS handshake with an alert",
+    title: "The upstream refused the TLS handshake by alert",
     explanation: "The upstream sent a fatal TLS alert, so it is alive and speaks TLS, and rejects \
      what the gateway offered. The number of the alert says what it objects to.",
     signature: "ClientHello from the gateway; a fatal alert record (15 03 .. 02 NN) from the \

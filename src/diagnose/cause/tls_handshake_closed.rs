@@ -12,7 +12,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "tls-handshake-closed",
     family: Family::Tls,
-    title: "The upstream closed the connection during the TLS handshake",
+    title: "The upstream closed during the TLS handshake",
     explanation: "The gateway sent a ClientHello, and the upstream closed with a FIN before the \
      handshake was done, without an alert. Either it does not speak TLS there, or something in \
      front of it hung up.",

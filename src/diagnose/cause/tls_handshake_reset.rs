@@ -12,7 +12,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "tls-handshake-reset",
     family: Family::Tls,
-    title: "The upstream reset the connection during the TLS handshake",
+    title: "The upstream reset during the TLS handshake",
     explanation: "The gateway sent a ClientHello, and a RST came back before the handshake was \
      done, without an alert. A server that closes with the ClientHello unread does this, and so \
      do firewalls that judge the server name.",

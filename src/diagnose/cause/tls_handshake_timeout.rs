@@ -12,7 +12,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "tls-handshake-timeout",
     family: Family::Tls,
-    title: "The TLS handshake with the upstream did not finish in time",
+    title: "The TLS handshake did not finish in time",
     explanation: "The connection was up and the ClientHello was delivered, but the handshake \
      stood still until the gateway gave up. A plain HTTP server that waits for the end of a line \
      looks exactly like this.",

@@ -13,7 +13,7 @@ use crate::protocol::observation::Completion;
 pub const CAUSE: Cause = Cause {
     code: "truncated-body",
     family: Family::Body,
-    title: "The upstream closed the connection in the middle of the body",
+    title: "The upstream closed inside the response body",
     explanation: "The head was complete and promised more than came: the upstream closed before \
      the Content-Length was reached, or before the last chunk. The client usually sees the \
      original status and a broken body; a gateway that buffers first may write an error instead.",

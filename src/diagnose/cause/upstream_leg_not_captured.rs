@@ -10,7 +10,7 @@ use crate::diagnose::gateway::product::Family;
 pub const CAUSE: Cause = Cause {
     code: "upstream-leg-not-captured",
     family: Family::CouldNotTell,
-    title: "The capture does not contain the gateway's upstream side",
+    title: "The capture lacks the gateway's upstream side",
     explanation: "The error is in the capture, but no traffic of the gateway towards any upstream \
      is. The cause cannot be seen here; the client side still tells the product, the delay and \
      the page.",

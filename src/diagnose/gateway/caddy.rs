@@ -135,7 +135,6 @@ const ROWS: &[Row] = &[
         &[200],
         "aborting with incomplete response",
     ),
-    row("upstream-returned-5xx", &[], ""),
     row(
         "bad-header",
         &[502],

@@ -77,7 +77,6 @@ const ROWS: &[Row] = &[
     row("closed-before-response", &[520], ""),
     row("header-too-large", &[520], ""),
     row("response-timeout", &[524], ""),
-    row("upstream-returned-5xx", &[], ""),
     row("dns-nxdomain", &[530], "error 1016"),
     row("dns-nodata", &[530], "error 1016"),
     row("dns-servfail", &[530], "error 1016"),

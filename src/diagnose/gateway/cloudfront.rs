@@ -51,7 +51,6 @@ const ROWS: &[Row] = &[
     row("connect-timeout", &[504], ""),
     row("tls-alert-from-upstream", &[502], ""),
     row("response-timeout", &[504], ""),
-    row("upstream-returned-5xx", &[], ""),
     row("no-upstream-attempt", &[503], ""),
 ];
 

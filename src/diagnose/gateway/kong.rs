@@ -90,7 +90,6 @@ const ROWS: &[Row] = &[
         "upstream timed out (110: Connection timed out) while reading response header from \
          upstream",
     ),
-    row("upstream-returned-5xx", &[], ""),
     row("dns-nxdomain", &[503], "name resolution failed"),
     row("dns-nodata", &[503], "name resolution failed"),
     row("dns-servfail", &[503], "name resolution failed"),

@@ -82,7 +82,6 @@ const ROWS: &[Row] = &[
     row("response-timeout", &[504], "read timeout"),
     row("reset-mid-response", &[200], ""),
     row("truncated-body", &[200], ""),
-    row("upstream-returned-5xx", &[], ""),
     row("bad-header", &[502], ""),
     row(
         "no-upstream-attempt",

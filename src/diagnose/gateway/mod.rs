@@ -24,7 +24,8 @@ mod traefik;
 mod traffic_server;
 mod varnish;
 
-use crate::protocol::observation::{RequestHead, ResponseHead};
+use crate::frame::Mark;
+use crate::protocol::observation::{Header, HttpVersion, RequestHead, ResponseHead};
 use product::{Product, Recognised, Timer, Wait};
 
 /// All products that are known, in the order of the manual.
@@ -73,6 +74,30 @@ pub fn recognise(head: &ResponseHead, body: &[u8]) -> Option<(&'static Product, 
         }
     }
     best
+}
+
+/// The product that a Server header names, and its version. Weak evidence: an application behind a gateway
+/// may run on the same product.
+#[must_use]
+pub fn recognise_server(server: &str) -> Option<(&'static Product, Recognised)> {
+    let head = ResponseHead {
+        status: 200,
+        reason: Box::default(),
+        version: HttpVersion::Http11,
+        kept: vec![Header {
+            name: "server",
+            value: server.as_bytes().into(),
+        }],
+        head_len: 0,
+        longest_line: 0,
+        header_lines: 1,
+        content_length: None,
+        chunked: false,
+        close: false,
+        oddities: Vec::new(),
+        at: Mark::default(),
+    };
+    recognise(&head, &[])
 }
 
 /// The product whose requests to upstreams have this shape, and the clause that says why. Weak evidence.
@@ -144,6 +169,21 @@ mod tests {
     const HAPROXY_PAGE: &[u8] = b"<html><body><h1>502 Bad Gateway</h1>\n\
         The server returned an invalid or incomplete response.\n</body></html>\n";
 
+    /// A row tells at least one thing, or it is left out.
+    #[test]
+    fn rows_say_something() {
+        for product in GATEWAYS {
+            for row in product.rows {
+                assert!(
+                    !row.statuses.is_empty() || !row.log.is_empty(),
+                    "{}: {}",
+                    product.name,
+                    row.code
+                );
+            }
+        }
+    }
+
     #[test]
     fn names_and_row_codes_are_unique() {
         let names: HashSet<_> = GATEWAYS.iter().map(|product| product.name).collect();
@@ -173,6 +213,16 @@ mod tests {
         assert_eq!(name(bare, b"<html>oops</html>"), None);
         let renamed = "HTTP/1.1 502 Bad Gateway\r\nServer: Acme\r\n\r\n";
         assert_eq!(name(renamed, NGINX_PAGE), Some(("nginx", true)));
+    }
+
+    #[test]
+    fn a_server_header_alone_is_no_page() {
+        let (product, found) = recognise_server("Apache/2.4.71 (Debian)").unwrap();
+        assert_eq!(product.name, "Apache httpd");
+        assert_eq!(found.version.as_deref(), Some("2.4.71"));
+        assert!(!found.own_page);
+        assert!(recognise_server("gunicorn").is_none());
+        assert!(recognise_server("Caddy").is_some_and(|(_, found)| !found.own_page));
     }
 
     #[test]

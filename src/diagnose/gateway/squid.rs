@@ -94,7 +94,6 @@ const ROWS: &[Row] = &[
     row("response-timeout", &[504], "ERR_READ_TIMEOUT"),
     row("reset-mid-response", &[200], ""),
     row("truncated-body", &[200], "SRV_PREMATURE_EOF"),
-    row("upstream-returned-5xx", &[], ""),
     row("bad-header", &[502], "ERR_INVALID_RESP"),
     row("dns-nxdomain", &[503], "ERR_DNS_FAIL"),
     row("dns-nodata", &[503], "ERR_DNS_FAIL"),

@@ -91,7 +91,6 @@ const ROWS: &[Row] = &[
         "timeout awaiting response headers",
     ),
     row("no-upstream-attempt", &[503], "no available server"),
-    row("upstream-returned-5xx", &[], ""),
 ];
 
 const ADVICE: &[(Family, &str)] = &[

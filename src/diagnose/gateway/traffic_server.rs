@@ -119,7 +119,6 @@ const ROWS: &[Row] = &[
         "reason phrase Server Hangup",
     ),
     row("response-timeout", &[504], "page Inactivity Timeout"),
-    row("upstream-returned-5xx", &[], ""),
     row(
         "dns-nxdomain",
         &[500, 502],

@@ -1,0 +1,402 @@
+//! One connection from its first event to its last. In: stream events. Out: observations.
+//!
+//! The rule: until a protocol is known its bytes wait, at most [`PROBE_MAX`] of a direction; then one
+//! parser reads all that follows. A stream joined in the middle waits for a place where a message starts.
+
+use crate::flow::Direction;
+use crate::frame::Mark;
+use crate::loss::Loss;
+use crate::protocol::observation::{ConnectionEvent, Observation, PREFIX_MAX, Protocol, Seen};
+use crate::protocol::parser::{
+    After, Beginning, Data, Hole, Output, PROBE_MAX, Parser, Row, Stop, Verdict,
+};
+use crate::protocol::turns::Turns;
+use crate::tcp::event::{Connection, Ending, GapReason, StreamEvent};
+
+/// Most gaps of one connection that are told one by one. A short snap length leaves one in every segment;
+/// the facts of later events carry the totals.
+pub const GAPS_TOLD_MAX: u32 = 16;
+
+/// Most times that the speaker changes on a stream joined in the middle before it is taken for unknown:
+/// with any protocol that can be joined, a message has started by then.
+pub const CHANGES_MAX: u8 = 6;
+
+/// Per-connection state, kept by the connection table. The default has seen nothing yet.
+#[derive(Default)]
+pub struct Conversation {
+    stage: Stage,
+    next_index: u32,
+    gaps_told: u32,
+    client_closed: bool,
+}
+
+#[derive(Default)]
+enum Stage {
+    /// Nothing was said yet.
+    #[default]
+    Silent,
+    /// The first bytes do not tell the protocol yet.
+    Probing(Probing),
+    /// The beginning was not captured, and no message has started since.
+    Joining {
+        changes: u8,
+        speaker: Option<Direction>,
+    },
+    Reading(Box<dyn Parser>),
+}
+
+/// The first bytes of both sides, and the order in which they came.
+#[derive(Default)]
+struct Probing {
+    held: Vec<Held>,
+    /// The server spoke first, and was told as unsolicited.
+    banner: bool,
+}
+
+struct Held {
+    direction: Direction,
+    offset: u64,
+    bytes: Vec<u8>,
+    carried: Mark,
+}
+
+impl Held {
+    fn of(data: Data<'_>) -> Self {
+        Self {
+            direction: data.direction,
+            offset: data.offset,
+            bytes: data.bytes.to_vec(),
+            carried: data.carried,
+        }
+    }
+
+    fn data(&self) -> Data<'_> {
+        Data {
+            direction: self.direction,
+            offset: self.offset,
+            bytes: &self.bytes,
+            carried: self.carried,
+        }
+    }
+}
+
+impl Conversation {
+    /// Takes one event of its connection and pushes observations; `parsers` is the register of protocols.
+    pub(super) fn take(
+        &mut self,
+        parsers: &'static [Row],
+        connection: &Connection,
+        seen: Mark,
+        event: StreamEvent<'_>,
+        observations: &mut Vec<Observation>,
+        loss: &mut Loss,
+    ) {
+        let next_index = self.next_index;
+        let mut index = next_index;
+        let mut out = Output::new(connection, seen, observations, loss, &mut index);
+        self.step(parsers, event, &mut out);
+        self.next_index = index;
+    }
+
+    fn step(&mut self, parsers: &'static [Row], event: StreamEvent<'_>, out: &mut Output<'_>) {
+        match event {
+            StreamEvent::Opened => tell(ConnectionEvent::Opened, out),
+            StreamEvent::Syn => tell(ConnectionEvent::Syn, out),
+            StreamEvent::Established => tell(ConnectionEvent::Established, out),
+            StreamEvent::Data {
+                direction,
+                offset,
+                bytes,
+                carried,
+            } => {
+                let data = Data {
+                    direction,
+                    offset,
+                    bytes,
+                    carried,
+                };
+                if !bytes.is_empty() {
+                    self.on_data(parsers, data, out);
+                }
+            }
+            StreamEvent::Gap {
+                direction,
+                offset,
+                len,
+                reason,
+            } => {
+                self.tell_gap(direction, reason, out);
+                let hole = Hole {
+                    direction,
+                    offset,
+                    len,
+                    reason,
+                };
+                self.on_gap(hole, out);
+            }
+            StreamEvent::Fin { direction } => tell(ConnectionEvent::Fin(direction), out),
+            StreamEvent::Finished { direction } => {
+                self.client_closed |= direction == Direction::ToServer;
+                self.decide(out);
+                if let Stage::Reading(parser) = &mut self.stage {
+                    parser.on_finished(direction, out);
+                }
+            }
+            StreamEvent::Reset { direction } => {
+                tell(ConnectionEvent::Reset(direction), out);
+                // A RST out of sequence closes nothing by itself (RFC 5961): wait for the ending.
+                let reset = out.connection.half(direction).reset.as_ref();
+                if reset.is_none_or(|reset| reset.in_sequence) {
+                    self.stop(Stop::Reset, out);
+                }
+            }
+            StreamEvent::Ended(ending) => {
+                self.stop(stop_of(ending, out.connection), out);
+                tell(ConnectionEvent::Ended(ending), out);
+            }
+        }
+    }
+
+    fn on_data(&mut self, parsers: &'static [Row], data: Data<'_>, out: &mut Output<'_>) {
+        if let Stage::Silent = self.stage {
+            self.stage = if out.connection.roles_known {
+                Stage::Probing(Probing::default())
+            } else {
+                Stage::Joining {
+                    changes: 0,
+                    speaker: None,
+                }
+            };
+        }
+        match &mut self.stage {
+            Stage::Reading(_) | Stage::Silent => self.read(data, out),
+            Stage::Probing(_) => self.probe(parsers, data, out),
+            Stage::Joining { .. } => self.join(parsers, data, out),
+        }
+    }
+
+    fn read(&mut self, data: Data<'_>, out: &mut Output<'_>) {
+        let Stage::Reading(parser) = &mut self.stage else {
+            return;
+        };
+        if let After::Next { taken, early } = parser.on_data(data, out) {
+            let mut turns = Turns::after_switch(early, out);
+            if self.client_closed {
+                turns.finished(Direction::ToServer, out);
+            }
+            self.stage = Stage::Reading(Box::new(turns));
+            let rest = data.after(taken);
+            if !rest.bytes.is_empty() {
+                self.read(rest, out);
+            }
+        }
+    }
+
+    fn probe(&mut self, parsers: &'static [Row], data: Data<'_>, out: &mut Output<'_>) {
+        let Stage::Probing(probing) = &mut self.stage else {
+            return;
+        };
+        let (found, open) = probing.judge(parsers, &data);
+        let held = std::mem::take(&mut probing.held);
+        if let Some(row) = found {
+            self.start(
+                row.protocol,
+                (row.start)(Beginning::First),
+                &held,
+                Some(data),
+                out,
+            );
+            return;
+        }
+        let client_spoke = data.direction == Direction::ToServer
+            || held
+                .iter()
+                .any(|held| held.direction == Direction::ToServer);
+        if open {
+            probing.held = held;
+            probing.held.push(Held::of(data));
+        } else if client_spoke {
+            let turns = if probing.banner {
+                Turns::after_banner()
+            } else {
+                Turns::default()
+            };
+            self.start(Protocol::Unknown, Box::new(turns), &held, Some(data), out);
+        } else {
+            // A banner: tell it now, and let the client's first words tell the protocol.
+            if !probing.banner {
+                let new = data.bytes.get(..PREFIX_MAX).unwrap_or(data.bytes);
+                let held_bytes = held.iter().flat_map(|held| &held.bytes);
+                let banner: Vec<u8> = held_bytes.chain(new).copied().collect();
+                let at = held.first().map_or(data.carried, |held| held.carried);
+                out.unsolicited(&banner, at);
+            }
+            probing.banner = true;
+        }
+    }
+
+    fn join(&mut self, parsers: &'static [Row], data: Data<'_>, out: &mut Output<'_>) {
+        let Stage::Joining { changes, speaker } = &mut self.stage else {
+            return;
+        };
+        let joins = |direction| {
+            parsers
+                .iter()
+                .find(|row| (row.joins)(direction, data.bytes))
+        };
+        if let Some(row) = joins(data.direction) {
+            let parser = (row.start)(Beginning::Middle);
+            self.start(row.protocol, parser, &[], Some(data), out);
+            return;
+        }
+        let turned = joins(data.direction.opposite()).is_some();
+        if turned {
+            out.loss.add("roles_inferred_wrongly", 1);
+        }
+        if speaker.replace(data.direction) != Some(data.direction) {
+            *changes = changes.saturating_add(1);
+        }
+        if turned || *changes > CHANGES_MAX {
+            let turns = Box::new(Turns::default());
+            self.start(Protocol::Unknown, turns, &[], Some(data), out);
+        } else {
+            out.loss
+                .add("bytes_before_first_message", data.bytes.len() as u64);
+        }
+    }
+
+    /// Gives the connection to a parser, with what waited for it.
+    fn start(
+        &mut self,
+        protocol: Protocol,
+        parser: Box<dyn Parser>,
+        held: &[Held],
+        data: Option<Data<'_>>,
+        out: &mut Output<'_>,
+    ) {
+        let connection = out.id();
+        out.tell(Seen::Protocol {
+            connection,
+            protocol,
+        });
+        self.stage = Stage::Reading(parser);
+        for data in held.iter().map(Held::data).chain(data) {
+            self.read(data, out);
+        }
+    }
+
+    /// The stream ends or has a hole before its protocol is known: what waited is a turn of an unknown one.
+    fn decide(&mut self, out: &mut Output<'_>) {
+        if let Stage::Probing(probing) = &mut self.stage
+            && !probing.held.is_empty()
+        {
+            let held = std::mem::take(&mut probing.held);
+            self.start(
+                Protocol::Unknown,
+                Box::new(Turns::default()),
+                &held,
+                None,
+                out,
+            );
+        }
+    }
+
+    fn on_gap(&mut self, hole: Hole, out: &mut Output<'_>) {
+        self.decide(out);
+        match &mut self.stage {
+            Stage::Reading(parser) => parser.on_gap(hole, out),
+            Stage::Silent | Stage::Probing(_) => {
+                self.stage = Stage::Joining {
+                    changes: 0,
+                    speaker: None,
+                };
+            }
+            Stage::Joining { .. } => {}
+        }
+    }
+
+    fn stop(&mut self, stop: Stop, out: &mut Output<'_>) {
+        self.decide(out);
+        if let Stage::Reading(parser) = &mut self.stage {
+            parser.on_stop(stop, out);
+        }
+    }
+
+    fn tell_gap(&mut self, direction: Direction, reason: GapReason, out: &mut Output<'_>) {
+        // Of cut frames the first one says it all.
+        let told_max = match reason {
+            GapReason::Snapped => 2,
+            GapReason::Lost => GAPS_TOLD_MAX,
+        };
+        if self.gaps_told < told_max {
+            self.gaps_told += 1;
+            tell(ConnectionEvent::Gap(direction), out);
+        } else {
+            out.loss.add("gaps_not_told_one_by_one", 1);
+        }
+    }
+}
+
+impl Probing {
+    /// Asks every protocol. Gives the one that claims the stream, or whether one may still do so.
+    fn judge(&self, parsers: &'static [Row], data: &Data<'_>) -> (Option<&'static Row>, bool) {
+        let mut room = ([0; PROBE_MAX], [0; PROBE_MAX]);
+        let client = self.first_bytes(Direction::ToServer, data, &mut room.0);
+        let server = self.first_bytes(Direction::ToClient, data, &mut room.1);
+        let mut open = false;
+        for row in parsers {
+            match (row.probe)(client, server) {
+                Verdict::Yes => return (Some(row), true),
+                Verdict::More => open = true,
+                Verdict::No => {}
+            }
+        }
+        let full = client.len() >= PROBE_MAX || server.len() >= PROBE_MAX;
+        (None, open && !full)
+    }
+
+    fn first_bytes<'a>(
+        &self,
+        direction: Direction,
+        data: &Data<'a>,
+        room: &'a mut [u8; PROBE_MAX],
+    ) -> &'a [u8] {
+        let held = self.held.iter().filter(|held| held.direction == direction);
+        let new = if data.direction == direction {
+            data.bytes
+        } else {
+            &[]
+        };
+        if held.clone().next().is_none() {
+            return new.get(..PROBE_MAX).unwrap_or(new);
+        }
+        let bytes = held.flat_map(|held| held.bytes.iter()).chain(new);
+        let mut len = 0;
+        for (place, byte) in room.iter_mut().zip(bytes) {
+            *place = *byte;
+            len += 1;
+        }
+        room.get(..len).unwrap_or_default()
+    }
+}
+
+fn tell(event: ConnectionEvent, out: &mut Output<'_>) {
+    let facts = Box::new(out.connection.clone());
+    out.tell(Seen::Connection { event, facts });
+}
+
+/// Why the messages that are open at the end of a connection are.
+fn stop_of(ending: Ending, connection: &Connection) -> Stop {
+    match ending {
+        Ending::Reset(_) | Ending::Refused => Stop::Reset,
+        Ending::Closed(_) => Stop::Closed,
+        Ending::Idle | Ending::Open | Ending::Unanswered => {
+            let reset = [&connection.from_client.reset, &connection.from_server.reset];
+            if reset.iter().any(|reset| reset.is_some()) {
+                Stop::Reset
+            } else {
+                Stop::Unseen
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Counting bytes that are not kept. In: the bytes of a body or of a turn. Out: length, hash and prefix.
+//!
+//! The rule: at most [`PREFIX_MAX`] bytes are touched, the rest is only counted.
+
+use crate::protocol::observation::PREFIX_MAX;
+
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// FNV-1a with 64 bits: fixed, so that equal bytes have equal hashes in every run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(FNV_START)
+    }
+}
+
+impl Fnv {
+    /// Takes bytes in.
+    pub fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(FNV_PRIME);
+        }
+    }
+
+    /// The hash of all bytes so far.
+    #[must_use]
+    pub const fn value(self) -> u64 {
+        self.0
+    }
+}
+
+/// Length, hash and, if wanted, prefix of a run of bytes.
+#[derive(Debug, Default)]
+pub struct Tally {
+    len: u64,
+    hash: Fnv,
+    torn: bool,
+    prefix: Option<Vec<u8>>,
+}
+
+impl Tally {
+    /// A tally that keeps the first bytes too.
+    #[must_use]
+    pub fn with_prefix() -> Self {
+        Self {
+            prefix: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
+    /// Takes bytes in.
+    pub fn take(&mut self, bytes: &[u8]) {
+        let room = (PREFIX_MAX as u64).saturating_sub(self.len) as usize;
+        let first = bytes.get(..room).unwrap_or(bytes);
+        self.len = self.len.saturating_add(bytes.len() as u64);
+        if first.is_empty() || self.torn {
+            return;
+        }
+        self.hash.write(first);
+        if let Some(prefix) = &mut self.prefix {
+            prefix.extend_from_slice(first);
+        }
+    }
+
+    /// Counts bytes that exist but were not captured. Among the first ones they spoil the hash.
+    pub fn skip(&mut self, len: u64) {
+        if self.len < PREFIX_MAX as u64 {
+            self.torn = true;
+        }
+        self.len = self.len.saturating_add(len);
+    }
+
+    /// How many bytes.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there was none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Hash over the first [`PREFIX_MAX`] bytes; 0 when there is none or when one of them was not captured.
+    #[must_use]
+    pub const fn hash(&self) -> u64 {
+        if self.len == 0 || self.torn {
+            0
+        } else {
+            self.hash.value()
+        }
+    }
+
+    /// The first bytes, up to the first missing one; empty when they were not wanted.
+    #[must_use]
+    pub fn into_prefix(self) -> Box<[u8]> {
+        self.prefix.unwrap_or_default().into_boxed_slice()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_as_fnv_1a_does() {
+        let mut fnv = Fnv::default();
+        fnv.write(b"foobar");
+        assert_eq!(
+            fnv.value(),
+            0x8594_4171_f739_67e8,
+            "draft-eastlake-fnv, test vectors"
+        );
+    }
+
+    #[test]
+    fn only_the_first_bytes_count_for_hash_and_prefix() {
+        let mut whole = Tally::with_prefix();
+        whole.take(&[7; PREFIX_MAX]);
+        let mut longer = Tally::with_prefix();
+        for _ in 0..PREFIX_MAX + 9 {
+            longer.take(&[7]);
+        }
+        assert_eq!(whole.hash(), longer.hash());
+        assert_eq!(longer.len(), PREFIX_MAX as u64 + 9);
+        assert_eq!(longer.into_prefix().len(), PREFIX_MAX);
+    }
+
+    #[test]
+    fn a_hole_among_the_first_bytes_leaves_no_hash() {
+        let mut tally = Tally::with_prefix();
+        tally.take(b"ab");
+        tally.skip(3);
+        tally.take(b"cd");
+        assert_eq!((tally.len(), tally.hash()), (7, 0));
+        assert_eq!(&*tally.into_prefix(), b"ab");
+        let mut late = Tally::default();
+        late.take(&[1; PREFIX_MAX]);
+        let hash = late.hash();
+        late.skip(10);
+        assert_eq!(late.hash(), hash);
+    }
+}

@@ -1,0 +1,286 @@
+//! Every folder of `captures/` against what its gateway's own log says.
+//!
+//! `GWCAP_CASES` names another folder of cases, as `make test-lab` does for freshly recorded ones.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use gwcap::diagnose::finding::{Confidence, Finding, UpstreamEvent};
+use serde::Deserialize;
+
+use crate::support::{analyse, capture_of, case_folders};
+
+/// What the lab made of the gateway's log and of the fault server's record.
+#[derive(Deserialize)]
+struct Expected {
+    clear_two_leg: bool,
+    findings: Vec<ExpectedFinding>,
+    upstream_events: Vec<ExpectedEvent>,
+    application_errors: u64,
+    client_aborts: u64,
+}
+
+#[derive(Deserialize)]
+struct ExpectedFinding {
+    client: String,
+    status: Option<u16>,
+    failure: String,
+    cause: String,
+    detail: Option<String>,
+    #[serde(default)]
+    accept: Vec<String>,
+    upstream: Option<String>,
+    connection: Option<ExpectedConnection>,
+    attempts: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct ExpectedConnection {
+    client: String,
+    server: String,
+}
+
+#[derive(Deserialize)]
+struct ExpectedEvent {
+    cause: String,
+    upstream: Option<String>,
+}
+
+/// How a case came out.
+#[derive(Default)]
+struct Tally {
+    rows: Vec<String>,
+    right: usize,
+    wrong: usize,
+    wrong_and_certain: usize,
+    clear: usize,
+    clear_certain: usize,
+}
+
+/// One line of the table; `complaint` is empty when all is right.
+fn row(tally: &mut Tally, case: &str, expected: &str, found: Option<&Finding>, complaint: &str) {
+    let word = found.map_or("-", |finding| finding.confidence.word());
+    let cause = found.map_or("nothing", |finding| finding.code);
+    let connection = found
+        .and_then(|finding| finding.upstream_connection.as_ref())
+        .map_or_else(
+            || "-".to_owned(),
+            |name| format!("{} -> {}", name.client, name.server),
+        );
+    let mark = if complaint.is_empty() {
+        "ok   "
+    } else {
+        "WRONG"
+    };
+    tally.rows.push(format!(
+        "{mark} {case:<36} {expected:<28} {cause:<28} {word:<9} {connection:<44} {complaint}"
+    ));
+    if complaint.is_empty() {
+        tally.right += 1;
+    } else {
+        tally.wrong += 1;
+        tally.wrong_and_certain +=
+            usize::from(found.is_some_and(|finding| finding.confidence == Confidence::Certain));
+    }
+}
+
+/// What is wrong with `found`, in words; empty when nothing is.
+fn complaint(expected: &ExpectedFinding, found: &Finding) -> String {
+    let mut wrong = Vec::new();
+    let honest = expected.accept.iter().any(|code| code == found.code);
+    if found.code != expected.cause && !honest {
+        wrong.push("cause".to_owned());
+    }
+    if found.status != expected.status {
+        wrong.push(format!("status {:?}", found.status));
+    }
+    if found.failure.word() != expected.failure {
+        wrong.push(format!("failure {}", found.failure.word()));
+    }
+    if expected.detail.is_some() && found.detail != expected.detail && !honest {
+        wrong.push(format!("detail {:?}", found.detail));
+    }
+    let upstream = found.upstream.map(|endpoint| endpoint.to_string());
+    if expected.upstream.is_some()
+        && upstream != expected.upstream
+        && !honest
+        && upstream_is_visible(&expected.cause)
+    {
+        wrong.push(format!("upstream, expected {:?}", expected.upstream));
+    }
+    if let (Some(connection), false) = (
+        &expected.connection,
+        honest || !upstream_is_visible(&expected.cause),
+    ) {
+        let same = found.upstream_connection.as_ref().is_some_and(|name| {
+            name.client.to_string() == connection.client
+                && name.server.to_string() == connection.server
+        });
+        if !same {
+            wrong.push(format!(
+                "connection, expected {} -> {}",
+                connection.client, connection.server
+            ));
+        }
+    }
+    if let Some(attempts) = expected.attempts
+        && attempts > 1
+        && found.attempts.len() != attempts
+        && upstream_is_visible(&expected.cause)
+    {
+        wrong.push(format!(
+            "{} attempts, expected {attempts}",
+            found.attempts.len()
+        ));
+    }
+    wrong.join("; ")
+}
+
+/// Causes that say that the upstream leg is not in the capture name no upstream.
+fn upstream_is_visible(cause: &str) -> bool {
+    !matches!(
+        cause,
+        "upstream-leg-not-captured" | "no-upstream-attempt" | "capture-gap"
+    ) && !cause.starts_with("dns-")
+}
+
+fn check_case(folder: &Path, tally: &mut Tally) {
+    let case = folder.file_name().unwrap().to_string_lossy().into_owned();
+    let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
+    let expected: Expected = serde_json::from_str(&text).unwrap();
+    let analysis = analyse(&capture_of(folder), 0, 1 << 23);
+    let mut found: BTreeMap<String, Vec<&Finding>> = BTreeMap::new();
+    for finding in &analysis.diagnosis.findings {
+        found
+            .entry(finding.exchange.connection.client.to_string())
+            .or_default()
+            .push(finding);
+    }
+    for want in &expected.findings {
+        let queue = found
+            .get_mut(&want.client)
+            .filter(|queue| !queue.is_empty());
+        let Some(finding) = queue.map(|queue| queue.remove(0)) else {
+            row(
+                tally,
+                &case,
+                &want.cause,
+                None,
+                &format!("missing for {}", want.client),
+            );
+            continue;
+        };
+        if expected.clear_two_leg {
+            tally.clear += 1;
+            tally.clear_certain += usize::from(finding.confidence == Confidence::Certain);
+        }
+        row(
+            tally,
+            &case,
+            &want.cause,
+            Some(finding),
+            &complaint(want, finding),
+        );
+    }
+    for finding in found.into_values().flatten() {
+        row(
+            tally,
+            &case,
+            "nothing",
+            Some(finding),
+            &format!("unexpected, for {}", finding.exchange.connection.client),
+        );
+    }
+    check_events(&case, &expected, &analysis.diagnosis.upstream_events, tally);
+    let health = &analysis.diagnosis.health;
+    if expected.findings.is_empty()
+        && expected.upstream_events.is_empty()
+        && analysis.diagnosis.findings.is_empty()
+    {
+        row(tally, &case, "nothing", None, "");
+    }
+    for (what, want, have) in [
+        (
+            "application errors",
+            expected.application_errors,
+            health.application_errors,
+        ),
+        (
+            "client aborts",
+            expected.client_aborts,
+            health.client_aborts,
+        ),
+    ] {
+        if want != have {
+            row(
+                tally,
+                &case,
+                what,
+                None,
+                &format!("{have} {what}, expected {want}"),
+            );
+        }
+    }
+}
+
+fn check_events(case: &str, expected: &Expected, found: &[UpstreamEvent], tally: &mut Tally) {
+    let name =
+        |cause: &str, upstream: Option<String>| format!("{cause} {}", upstream.unwrap_or_default());
+    let mut want: Vec<String> = expected
+        .upstream_events
+        .iter()
+        .map(|e| name(&e.cause, e.upstream.clone()))
+        .collect();
+    let mut have: Vec<String> = found
+        .iter()
+        .map(|e| {
+            name(
+                e.attempt.cause.unwrap_or("-"),
+                e.attempt.upstream.map(|endpoint| endpoint.to_string()),
+            )
+        })
+        .collect();
+    want.sort();
+    have.sort();
+    let complaint = if want == have {
+        String::new()
+    } else {
+        format!("events {have:?}, expected {want:?}")
+    };
+    if !want.is_empty() || !have.is_empty() {
+        row(tally, case, "upstream event", None, &complaint);
+    }
+}
+
+/// All cases right, nothing wrong and certain, and silence no way out: at least 90 % of the findings of clear
+/// two-leg cases are certain.
+#[test]
+fn table() {
+    let folders: Vec<PathBuf> = case_folders();
+    assert!(!folders.is_empty(), "no cases");
+    let mut tally = Tally::default();
+    for folder in &folders {
+        check_case(folder, &mut tally);
+    }
+    let header = format!(
+        "      {:<36} {:<28} {:<28} {:<9} upstream connection",
+        "case", "expected (gateway's log)", "found", "how sure"
+    );
+    println!("{header}\n{}", tally.rows.join("\n"));
+    println!(
+        "\n{} cases, {} rows: {} right, {} wrong, {} wrong and certain; clear two-leg findings: {} of {} certain",
+        folders.len(),
+        tally.rows.len(),
+        tally.right,
+        tally.wrong,
+        tally.wrong_and_certain,
+        tally.clear_certain,
+        tally.clear
+    );
+    assert_eq!(tally.wrong_and_certain, 0, "wrong and certain");
+    assert_eq!(tally.wrong, 0, "wrong");
+    assert!(
+        tally.clear_certain * 10 >= tally.clear * 9,
+        "certain on at least 90 % of the clear findings"
+    );
+}
