@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::thread;
 
 use gwcap::analyzer::{Analyzer, Options};
 use gwcap::capture::{self, CaptureError, LiveOptions, StopHandle};
@@ -130,9 +129,8 @@ fn live_options(settings: &Settings, stop: &StopHandle) -> LiveOptions {
 }
 
 fn options(settings: &Settings) -> Options {
-    let processors = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Options {
-        threads: settings.threads.unwrap_or_else(processors),
+        threads: settings.threads.unwrap_or(0),
         gateways: settings.gateways.clone(),
         upstreams: settings.upstreams.clone(),
         statuses: settings.statuses.clone(),
