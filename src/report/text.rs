@@ -231,7 +231,8 @@ fn warnings(page: &mut Page, warnings: &[Warning]) {
         page.put(CAUTION, "! ").put(CAUTION, warning.code).end();
         page.prose("  ", &warning.message);
         if !warning.remedy.is_empty() {
-            page.prose("  Remedy: ", &warning.remedy);
+            // Most remedies are commands, to be copied as they are.
+            page.line(PLAIN, &format!("  Remedy: {}", warning.remedy));
         }
     }
     if let Some(more) = warnings.len().checked_sub(WARNINGS_SHOWN_MAX + 1) {

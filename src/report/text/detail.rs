@@ -306,9 +306,12 @@ fn why(page: &mut Page, finding: &Finding) {
     if !finding.contributing.is_empty() {
         page.prose("     Contributing: ", &finding.contributing.join(", "));
     }
-    let label = format!("     This is {}: ", finding.cause.confidence);
     if !finding.confidence_reasons.is_empty() {
-        page.prose(&label, &finding.confidence_reasons.join("; "));
+        let reasons = finding.confidence_reasons.join("; ");
+        page.prose(
+            "     ",
+            &format!("This is {}: {reasons}", finding.cause.confidence),
+        );
     }
 }
 
