@@ -65,17 +65,26 @@ const RANDOM_MIN: usize = 20;
 /// Shortest path segment that is taken for a secret: paths hold ids and hashes that a reader needs.
 const RANDOM_SEGMENT_MIN: usize = 32;
 
+/// Most addresses inside addresses that are looked into; deeper ones are replaced as a whole. The wire could
+/// otherwise ask for as many as a target has characters.
+const NESTED_MAX: usize = 2;
+
 /// A request target (RFC 9112, section 3.2) without userinfo and without the values of secret parameters.
 #[must_use]
 pub fn target(target: &str) -> String {
+    nested_target(target, 0)
+}
+
+/// A target that was found inside `depth` others.
+fn nested_target(target: &str, depth: usize) -> String {
     let (target, fragment) = split_at_first(target, '#');
     let (path, query) = split_at_first(target, '?');
     let mut shown = without_userinfo(path)
         .split_inclusive('/')
-        .map(segment)
+        .map(|part| segment(part, depth))
         .collect::<String>();
-    shown.push_str(&pairs(query));
-    shown.push_str(&pairs(fragment));
+    shown.push_str(&pairs(query, depth));
+    shown.push_str(&pairs(fragment, depth));
     shown
 }
 
@@ -135,7 +144,7 @@ fn word(word: &str) -> Cow<'_, str> {
         return Cow::Owned(target(word));
     }
     if word.contains('=') {
-        return Cow::Owned(pairs(word));
+        return Cow::Owned(pairs(word, 0));
     }
     if looks_like_jwt(word) {
         return Cow::Owned(placeholder(word));
@@ -166,7 +175,7 @@ fn without_userinfo(path: &str) -> Cow<'_, str> {
 }
 
 /// One path segment with its matrix parameters (`;jsessionid=`).
-fn segment(segment: &str) -> String {
+fn segment(segment: &str, depth: usize) -> String {
     let (name, parameters) = split_at_first(segment, ';');
     let slash = if name.ends_with('/') { "/" } else { "" };
     let bare = name.strip_suffix('/').unwrap_or(name);
@@ -176,22 +185,22 @@ fn segment(segment: &str) -> String {
     } else {
         name.to_owned()
     };
-    shown + &pairs(parameters)
+    shown + &pairs(parameters, depth)
 }
 
 /// `?a=1&token=x`: the separators stay, each value is judged by its key and its look.
-fn pairs(query: &str) -> String {
+fn pairs(query: &str, depth: usize) -> String {
     query
         .split_inclusive(['?', '&', ';', '#'])
         .map(|piece| {
             let body = piece.trim_end_matches(['?', '&', ';', '#']);
             let separator = piece.get(body.len()..).unwrap_or_default();
-            format!("{}{separator}", pair(body))
+            format!("{}{separator}", pair(body, depth))
         })
         .collect()
 }
 
-fn pair(pair: &str) -> Cow<'_, str> {
+fn pair(pair: &str, depth: usize) -> Cow<'_, str> {
     let Some((key, value)) = pair.split_once('=') else {
         let bare_secret = looks_like_jwt(pair) || looks_random(pair);
         return if bare_secret {
@@ -211,9 +220,15 @@ fn pair(pair: &str) -> Cow<'_, str> {
         Cow::Borrowed(pair)
     } else if is_secret_key(key) || looks_like_jwt(&decoded) || looks_random(&decoded) {
         Cow::Owned(format!("{key}={}{slash}", placeholder(value)))
-    } else if nested && target(&decoded) != decoded {
-        // A return address that itself carries a secret.
-        Cow::Owned(format!("{key}={}{slash}", target(&decoded)))
+    } else if nested && depth >= NESTED_MAX {
+        Cow::Owned(format!("{key}={}{slash}", placeholder(value)))
+    } else if nested {
+        // A return address may itself carry a secret; where it does not, it stays as it was written.
+        let shown = nested_target(&decoded, depth + 1);
+        match shown == decoded {
+            true => Cow::Borrowed(pair),
+            false => Cow::Owned(format!("{key}={shown}{slash}")),
+        }
     } else {
         Cow::Borrowed(pair)
     }
@@ -372,6 +387,23 @@ mod tests {
         assert_eq!(target("/@scope/package"), "/@scope/package");
         let nested = target("/login?next=https%3A%2F%2Fa.example%2F%3Ftoken%3Dcanary");
         assert!(!nested.contains("canary"), "{nested}");
+    }
+
+    #[test]
+    fn addresses_inside_addresses_end() {
+        let encoded = |text: &str| {
+            text.replace('%', "%25")
+                .replace(';', "%3B")
+                .replace('=', "%3D")
+        };
+        let mut deep = "token=canary".to_owned();
+        for _ in 0..64 {
+            deep = format!("u={}", encoded(&format!("x://;{deep}")));
+        }
+        let shown = target(&format!("/?{deep}"));
+        assert!(shown.contains("<redacted:") && !shown.contains("canary"));
+        let clean = "/login?next=https%3A%2F%2Fa.example%2F%3Fpage%3D2";
+        assert_eq!(target(clean), clean);
     }
 
     #[test]
