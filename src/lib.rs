@@ -12,5 +12,6 @@ pub mod flow;
 pub mod frame;
 pub mod loss;
 pub mod protocol;
+pub mod report;
 pub mod tcp;
 pub mod time;

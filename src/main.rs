@@ -1,1 +1,198 @@
-fn main() {}
+//! The gwcap command: parse, open, feed, finish, write.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use gwcap::analyzer::{Analyzer, Options};
+use gwcap::capture::{self, CaptureError, LiveOptions, StopHandle};
+use gwcap::diagnose::cause;
+use gwcap::diagnose::finding::Warning;
+use gwcap::report::{self, Report};
+
+mod cli;
+mod run;
+
+use cli::{Inputs, Settings, Task};
+use run::failure::{Failure, exit};
+use run::feed::{self, Plan};
+use run::output;
+use run::progress::Progress;
+
+fn main() -> ExitCode {
+    let outcome = match cli::parse(std::env::args_os()) {
+        Ok(task) => perform(&task),
+        Err(error) => {
+            // Help and version come this way too, with exit code 0; a closed pipe is no error.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
+        }
+    };
+    outcome.map_or_else(complain, ExitCode::from)
+}
+
+fn complain(failure: Failure) -> ExitCode {
+    let message = report::escape::for_terminal(&failure.message);
+    // Where standard error is closed too, the exit code has to do.
+    let _ = writeln!(io::stderr(), "gwcap: {message}");
+    ExitCode::from(failure.code)
+}
+
+fn perform(task: &Task) -> Result<u8, Failure> {
+    match task {
+        Task::Analyse(settings) => analyse(settings),
+        Task::Explain(code) => explain(code),
+        Task::ListCauses => print(&cause::index()),
+        Task::ListInterfaces => print(&interfaces()?),
+        Task::Schema => print(&(report::schema() + "\n")),
+    }
+}
+
+/// The whole walk of a capture.
+fn analyse(settings: &Settings) -> Result<u8, Failure> {
+    let stop = listen_for_signals()?;
+    let hashes = hashes(settings)?;
+    let live = live_options(settings, &stop);
+    let sources = run::open::open(settings.inputs.clone(), settings.filter.clone(), live)?;
+    let sinks = output::open(&settings.outputs, &settings.inputs)?;
+
+    let mut analyzer = Analyzer::new(options(settings));
+    let mut progress = Progress::new(files(settings));
+    let fed = feed::feed(sources, &mut analyzer, &plan(settings, stop), &mut progress);
+    progress.clear();
+    let fed = fed?;
+
+    let mut analysis = analyzer.finish();
+    analysis.loss.merge(fed.loss);
+    if fed.interrupted {
+        analysis.diagnosis.warnings.insert(0, interrupted());
+    }
+    let report = Report::from(&report::Analysis {
+        diagnosis: &analysis.diagnosis,
+        inputs: &fed.inputs,
+        hashes: &hashes,
+        loss: &analysis.loss,
+        gwcap_version: env!("CARGO_PKG_VERSION"),
+        show_secrets: settings.show_secrets,
+    });
+    for sink in sinks {
+        sink.write(&report, settings.quiet)?;
+    }
+    let partial = fed.interrupted || !analysis.loss.damage().is_empty();
+    Ok(
+        match (partial, settings.exit_code && !report.findings.is_empty()) {
+            (true, _) => exit::PARTIAL,
+            (false, true) => exit::FINDINGS,
+            (false, false) => exit::DONE,
+        },
+    )
+}
+
+/// The first Ctrl-C or SIGTERM ends the capture, and what was seen is judged; the second ends the program.
+fn listen_for_signals() -> Result<StopHandle, Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let stop = StopHandle::default();
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the signal that sets the flag must not see it set.
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.flag())
+            .and_then(|_| signal_hook::flag::register(signal, stop.flag()))
+            .map_err(|error| Failure {
+                code: exit::INPUT,
+                message: format!("cannot listen for signals: {error}"),
+            })?;
+    }
+    Ok(stop)
+}
+
+fn hashes(settings: &Settings) -> Result<Vec<Option<String>>, Failure> {
+    if !settings.hash {
+        return Ok(Vec::new());
+    }
+    run::hash::of_files(files(settings)).map_err(|(path, error)| Failure {
+        code: exit::INPUT,
+        message: format!("cannot read {}: {error}", path.display()),
+    })
+}
+
+fn files(settings: &Settings) -> &[std::path::PathBuf] {
+    match &settings.inputs {
+        Inputs::Files(files) => files,
+        Inputs::Interfaces(_) => &[],
+    }
+}
+
+fn live_options(settings: &Settings, stop: &StopHandle) -> LiveOptions {
+    LiveOptions {
+        snap_length: settings.snap_length,
+        promiscuous: settings.promiscuous,
+        stop: stop.clone(),
+    }
+}
+
+fn options(settings: &Settings) -> Options {
+    Options {
+        threads: settings.threads.unwrap_or(0),
+        gateways: settings.gateways.clone(),
+        upstreams: settings.upstreams.clone(),
+        statuses: settings.statuses.clone(),
+    }
+}
+
+fn plan(settings: &Settings, stop: StopHandle) -> Plan {
+    Plan {
+        batch_bytes: settings.batch_bytes.unwrap_or(feed::BATCH_BYTES),
+        count_max: settings.count_max,
+        ends_elsewhere: settings.inputs.ends_elsewhere(),
+        stop,
+    }
+}
+
+fn interrupted() -> Warning {
+    Warning {
+        code: "interrupted",
+        message: "Reading was interrupted: the rest of the input was not analysed.".to_owned(),
+        remedy: "Run again and let it finish.".to_owned(),
+    }
+}
+
+fn explain(code: &str) -> Result<u8, Failure> {
+    let Some(cause) = cause::by_code(code) else {
+        let codes = cause::CAUSES.iter().map(|cause| cause.code);
+        let advice = match cli::nearest(code, codes) {
+            Some(nearest) => format!("did you mean {nearest}?"),
+            None => "gwcap --explain lists them".to_owned(),
+        };
+        return Err(Failure::usage(format!(
+            "there is no cause '{code}'; {advice}"
+        )));
+    };
+    print(&cause::manual_page(cause))
+}
+
+/// One line an interface, as tcpdump -D numbers them.
+fn interfaces() -> Result<String, CaptureError> {
+    let line = |(number, interface): (usize, capture::Interface)| {
+        let state = if interface.up { "up" } else { "down" };
+        let kind = if interface.loopback { ", loopback" } else { "" };
+        let about = interface
+            .description
+            .map(|text| format!(" ({text})"))
+            .unwrap_or_default();
+        let addresses: Vec<String> = interface
+            .addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let line = format!(
+            "{number}.{}{about} [{state}{kind}] {}",
+            interface.name,
+            addresses.join(" ")
+        );
+        format!("{}\n", report::escape::for_terminal(line.trim_end()))
+    };
+    Ok((1..).zip(capture::interfaces()?).map(line).collect())
+}
+
+fn print(text: &str) -> Result<u8, Failure> {
+    output::to_stdout(|out| out.write_all(text.as_bytes()))?;
+    Ok(exit::DONE)
+}

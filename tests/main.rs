@@ -1,3 +1,16 @@
 //! The tests of gwcap, in modules that mirror the rooms.
+
+// Clippy spares test functions by its configuration; what helps them stands beside them and may fail too.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
 mod captures;
+mod cli;
+mod docs;
+mod layers;
 mod support;

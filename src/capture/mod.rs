@@ -1,7 +1,7 @@
 //! From a file, a pipe or an interface to batches of frames.
 //!
 //! The rule: this is the only room that opens files and interfaces. Frames are numbered as Wireshark numbers them, and
-//! damage is counted, never fatal. Left out: compressed input, merging of inputs by time.
+//! damage is counted, never fatal. Left out: compressed input.
 
 mod block;
 mod error;
@@ -10,6 +10,7 @@ mod filter;
 mod interface_block;
 mod ledger;
 mod live;
+mod merge;
 mod pcap;
 mod pcapng;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::path::Path;
 
 pub use error::CaptureError;
 pub use live::{Interface, LiveOptions, SNAP_LENGTH, StopHandle, interfaces};
+pub use merge::Merge;
 pub use source::{FILL_BYTES_MIN, Fill, InputFacts, LINK_TYPES_LISTED_MAX, Source};
 
 /// Opens a capture file, or standard input when `path` is `-`. `input` is the index of the input on the command line,

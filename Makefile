@@ -1,0 +1,50 @@
+# make demo, make test; the rest is for those who change gwcap.
+
+CARGO ?= cargo
+DEMO = captures/nginx-connect-refused/capture.pcapng
+# Evaluated once, and only where it is used.
+LAB_OUT ?= $(eval LAB_OUT := $(shell mktemp -d))$(LAB_OUT)
+
+.PHONY: help demo test cases test-lab lint docs docs-causes golden libpcap
+
+help:
+	@echo "make demo         build, and analyse a recorded capture"
+	@echo "make test         all tests that need no root"
+	@echo "make cases        each recorded capture beside the verdict on it"
+	@echo "make test-lab     record fresh captures from real gateways (root) and judge those"
+	@echo "make lint         rustfmt and clippy"
+	@echo "make docs         the library's documentation"
+	@echo "make docs-causes  write docs/causes.md from the causes"
+	@echo "make golden       write tests/golden/ from the reports; read the difference"
+
+libpcap:
+	@tools/libpcap
+
+demo: libpcap
+	$(CARGO) build --release
+	target/release/gwcap $(DEMO)
+
+test: libpcap
+	$(CARGO) test
+
+cases: libpcap
+	$(CARGO) test --release --test main captures::table -- --nocapture
+
+test-lab: libpcap
+	@test "$$(id -u)" -eq 0 || { echo "make test-lab needs root: it makes network namespaces" >&2; exit 1; }
+	captures/lab/install
+	captures/lab/record --smoke --out "$(LAB_OUT)"
+	GWCAP_CASES="$(LAB_OUT)" $(CARGO) test --release --test main captures::table -- --nocapture
+
+lint: libpcap
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+docs: libpcap
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+
+docs-causes: libpcap
+	GWCAP_DOCS=write $(CARGO) test --test main docs::
+
+golden: libpcap
+	GOLDEN=write $(CARGO) test --lib report::

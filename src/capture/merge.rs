@@ -1,0 +1,264 @@
+//! Several inputs as one stream of batches. In: sources. Out: batches whose frames are ordered by time across
+//! the inputs.
+//!
+//! The rule: an input keeps its own order, its clock is the running maximum of its capture times, and ties
+//! go to the input that was named first; so the order of frames does not depend on how much is read at
+//! once. One input passes through without a copy.
+
+use crate::capture::error::CaptureError;
+use crate::capture::source::{Fill, InputFacts, Source};
+use crate::frame::{Batch, Record};
+use crate::loss::Loss;
+use crate::time::Timestamp;
+
+/// Least bytes that are read ahead of one input: less would read files of a large set page by page.
+const LANE_BYTES_MIN: usize = 64 * 1024;
+
+/// Inputs that are read together.
+pub struct Merge {
+    lanes: Vec<Lane>,
+}
+
+/// One input and the frames of it that are not handed over yet.
+struct Lane {
+    source: Box<dyn Source + Send>,
+    batch: Batch,
+    next: usize,
+    clock: Timestamp,
+    state: Fill,
+}
+
+impl Merge {
+    /// Reads the sources together.
+    #[must_use]
+    pub fn new(sources: Vec<Box<dyn Source + Send>>) -> Self {
+        let lane = |source| Lane {
+            source,
+            batch: Batch::default(),
+            next: 0,
+            clock: Timestamp::MIN,
+            state: Fill::More,
+        };
+        Self {
+            lanes: sources.into_iter().map(lane).collect(),
+        }
+    }
+
+    /// Clears `batch` and fills it with the next frames of all inputs, as [`Source::fill`] does for one.
+    ///
+    /// # Errors
+    /// The first error of an input.
+    pub fn fill(&mut self, batch: &mut Batch, bytes_max: usize) -> Result<Fill, CaptureError> {
+        if let [only] = self.lanes.as_mut_slice() {
+            return only.source.fill(batch, bytes_max);
+        }
+        batch.clear();
+        let lane_bytes = (bytes_max / self.lanes.len().max(1)).max(LANE_BYTES_MIN);
+        while batch.bytes.len() < bytes_max {
+            for lane in &mut self.lanes {
+                lane.refill(lane_bytes)?;
+            }
+            let Some((first, limit)) = self.next_lane() else {
+                break;
+            };
+            let Some(lane) = self.lanes.get_mut(first) else {
+                break;
+            };
+            lane.hand_over(batch, limit, bytes_max);
+        }
+        Ok(self.state(batch))
+    }
+
+    /// The facts of the inputs as far as they have been read, in the order in which they were named.
+    #[must_use]
+    pub fn describe(&self) -> Vec<InputFacts> {
+        self.lanes
+            .iter()
+            .map(|lane| lane.source.describe())
+            .collect()
+    }
+
+    /// What was lost since the last call of this method.
+    pub fn loss(&mut self) -> Loss {
+        let mut loss = Loss::default();
+        for lane in &mut self.lanes {
+            loss.merge(lane.source.loss());
+        }
+        loss
+    }
+
+    /// The lane whose frame is next, and the key of the lane after it: up to there no other is asked.
+    fn next_lane(&self) -> Option<(usize, (Timestamp, usize))> {
+        let mut best: Option<(Timestamp, usize)> = None;
+        let mut limit = (Timestamp(i64::MAX), usize::MAX);
+        for (index, lane) in self.lanes.iter().enumerate() {
+            let Some(key) = lane.key().map(|clock| (clock, index)) else {
+                continue;
+            };
+            match best {
+                Some(known) if known < key => limit = limit.min(key),
+                known => {
+                    limit = known.map_or(limit, |known| limit.min(known));
+                    best = Some(key);
+                }
+            }
+        }
+        best.map(|(_, index)| (index, limit))
+    }
+
+    fn state(&self, batch: &Batch) -> Fill {
+        if !batch.records.is_empty() {
+            return Fill::More;
+        }
+        let ended = |lane: &Lane| lane.state == Fill::End && lane.peek().is_none();
+        if self.lanes.iter().all(ended) {
+            Fill::End
+        } else {
+            Fill::Quiet
+        }
+    }
+}
+
+impl Lane {
+    /// Reads until a frame is at hand, the input ends, or a live input is silent.
+    fn refill(&mut self, bytes_max: usize) -> Result<(), CaptureError> {
+        while self.peek().is_none() && self.state != Fill::End {
+            self.next = 0;
+            self.state = self.source.fill(&mut self.batch, bytes_max)?;
+            if self.state == Fill::Quiet {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn peek(&self) -> Option<&Record> {
+        self.batch.records.get(self.next)
+    }
+
+    /// The input's clock at its next frame.
+    fn key(&self) -> Option<Timestamp> {
+        self.peek().map(|record| record.mark.time.max(self.clock))
+    }
+
+    /// Copies frames until another input's frame comes first.
+    fn hand_over(&mut self, to: &mut Batch, (limit, other): (Timestamp, usize), bytes_max: usize) {
+        while let Some(record) = self.batch.records.get(self.next).copied() {
+            let clock = record.mark.time.max(self.clock);
+            let mine = usize::from(record.mark.frame.input);
+            if (clock, mine) > (limit, other) || to.bytes.len() >= bytes_max {
+                return;
+            }
+            self.clock = clock;
+            let data = self.batch.frame(&record).data;
+            let start = to.bytes.len();
+            to.bytes.extend_from_slice(data);
+            to.records.push(Record { start, ..record });
+            self.next += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{FrameId, LinkType, Mark};
+
+    /// An input of frames at the given seconds, handed over `at_once` at a time.
+    struct Script {
+        input: u16,
+        seconds: Vec<i64>,
+        done: usize,
+        at_once: usize,
+    }
+
+    impl Source for Script {
+        fn fill(&mut self, batch: &mut Batch, _bytes_max: usize) -> Result<Fill, CaptureError> {
+            batch.clear();
+            for (index, second) in self
+                .seconds
+                .iter()
+                .enumerate()
+                .skip(self.done)
+                .take(self.at_once)
+            {
+                batch.records.push(Record {
+                    start: batch.bytes.len(),
+                    captured_len: 1,
+                    original_len: 1,
+                    mark: Mark {
+                        time: Timestamp(*second * 1_000_000_000),
+                        frame: FrameId {
+                            input: self.input,
+                            number: index as u64 + 1,
+                        },
+                    },
+                    link: LinkType::RAW,
+                    offset: 0,
+                });
+                batch.bytes.push(*second as u8);
+            }
+            self.done = (self.done + self.at_once).min(self.seconds.len());
+            Ok(if self.done == self.seconds.len() {
+                Fill::End
+            } else {
+                Fill::More
+            })
+        }
+
+        fn describe(&self) -> InputFacts {
+            InputFacts::default()
+        }
+
+        fn loss(&mut self) -> Loss {
+            Loss::default()
+        }
+    }
+
+    fn order(inputs: &[&[i64]], at_once: usize, bytes_max: usize) -> Vec<(u16, u64)> {
+        let sources = inputs.iter().zip(0..).map(|(seconds, input)| {
+            Box::new(Script {
+                input,
+                seconds: seconds.to_vec(),
+                done: 0,
+                at_once,
+            }) as Box<dyn Source + Send>
+        });
+        let mut merge = Merge::new(sources.collect());
+        let (mut batch, mut order) = (Batch::default(), Vec::new());
+        loop {
+            let state = merge.fill(&mut batch, bytes_max).unwrap();
+            for record in &batch.records {
+                let second = record.mark.time.second();
+                assert_eq!(batch.frame(record).data, [second as u8]);
+                order.push((record.mark.frame.input, record.mark.frame.number));
+            }
+            if state == Fill::End {
+                return order;
+            }
+        }
+    }
+
+    #[test]
+    fn time_interleaves_and_ties_go_to_the_first_named() {
+        let expected = vec![(0, 1), (1, 1), (0, 2), (1, 2), (1, 3), (0, 3)];
+        for (at_once, bytes_max) in [(1, 1), (2, 3), (9, 1000)] {
+            assert_eq!(
+                order(&[&[1, 3, 9], &[2, 3, 4]], at_once, bytes_max),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn an_input_keeps_its_own_order() {
+        let expected = vec![(0, 1), (1, 1), (0, 2), (0, 3), (1, 2)];
+        assert_eq!(order(&[&[1, 5, 2], &[3, 6]], 2, 2), expected);
+    }
+
+    #[test]
+    fn no_inputs_and_empty_inputs_end() {
+        assert_eq!(order(&[], 1, 1), vec![]);
+        assert_eq!(order(&[&[], &[1]], 1, 1), vec![(1, 1)]);
+    }
+}

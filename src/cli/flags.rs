@@ -1,0 +1,194 @@
+//! The flags and their help. In: the words of the command line. Out: [`Flags`], as they were typed.
+//!
+//! The rule: a letter that tcpdump has means here what it means there. What is not there yet is refused by
+//! name, so that nobody waits for a file that is never written.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// What people type. Lines of at most 100 columns: clap wraps longer ones.
+pub const EXAMPLES: &str = "\
+Examples:
+  gwcap capture.pcap                         why did the gateway in this capture fail?
+  gwcap -i any port 80 or port 8080 or icmp  watch live; Ctrl-C prints the report
+  gwcap -r capture.pcap -f json -o out.json  for programs (--schema tells the format)
+  tcpdump -i any -U -w - | gwcap -r -        read a pipe
+  gwcap --explain connect-refused            the manual page of a cause; without a code, the list
+
+Capture on the gateway's host: the ports that clients use, the ports of the upstreams, and ICMP.";
+
+/// After the examples of the long help.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 analysed, whatever was found             3 the input cannot be read
+  1 findings (only with --exit-code)         4 analysed in part; the report says where
+  2 wrong usage                              5 the output cannot be written";
+
+/// Names the cause of every gateway error (502, 503, 504 and their kin) in a packet capture, and proves it
+/// with frame numbers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gwcap",
+    version,
+    max_term_width = 100,
+    after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"),
+    override_usage = "gwcap [OPTIONS] [FILE]... [FILTER]...\n       gwcap [OPTIONS] -i IFACE [FILTER]..."
+)]
+pub struct Flags {
+    /// Read this capture file (pcap, pcapng); may repeat; `-` reads standard input
+    #[arg(
+        short = 'r',
+        long = "read",
+        value_name = "FILE",
+        conflicts_with = "interfaces"
+    )]
+    pub files: Vec<PathBuf>,
+
+    /// Capture on this interface (`any` for all of Linux's); may repeat
+    #[arg(short = 'i', long = "interface", value_name = "IFACE")]
+    pub interfaces: Vec<String>,
+
+    /// Capture files, up to the first word that names none; then a filter as in tcpdump (`port 80 or icmp`)
+    #[arg(value_name = "FILE or FILTER")]
+    pub words: Vec<OsString>,
+
+    /// After `--` every word belongs to the filter
+    #[arg(last = true, value_name = "FILTER", hide = true)]
+    pub filter: Vec<String>,
+
+    /// Format of the report: text, json or ndjson; repeats in pairs with -o
+    #[arg(
+        short = 'f',
+        long = "format",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub formats: Vec<String>,
+
+    /// Write the report to this file instead of standard output
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub outputs: Vec<PathBuf>,
+
+    /// Stop after this many frames
+    #[arg(short = 'c', value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+
+    /// Live: keep at most this many bytes of a frame; 0 keeps all
+    #[arg(short = 's', value_name = "SNAPLEN", default_value_t = 0)]
+    pub snap_length: u32,
+
+    /// Show addresses and no names
+    #[arg(short = 'n', action = clap::ArgAction::Count)]
+    pub no_names: u8,
+
+    /// Print only the lines of the summary
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+
+    /// Live: do not put the interface into promiscuous mode
+    #[arg(short = 'p')]
+    pub not_promiscuous: bool,
+
+    /// List the interfaces
+    #[arg(short = 'D', long = "list-interfaces")]
+    pub list_interfaces: bool,
+
+    /// This address is a gateway; may repeat
+    #[arg(long, value_name = "ADDR")]
+    pub gateway: Vec<IpAddr>,
+
+    /// This address is an upstream; may repeat
+    #[arg(long, value_name = "ADDR")]
+    pub upstream: Vec<IpAddr>,
+
+    /// Treat these statuses as gateway errors too: `--status 500,520`
+    #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(100..=999))]
+    pub status: Vec<u16>,
+
+    /// Exit with 1 when there are findings
+    #[arg(long)]
+    pub exit_code: bool,
+
+    /// Do not take secrets out of the report
+    #[arg(long)]
+    pub show_secrets: bool,
+
+    /// Put the SHA-256 of the files into the report
+    #[arg(long)]
+    pub hash: bool,
+
+    /// Threads for the analysis; the report does not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+
+    /// The manual page of a cause; without a code, the list of causes
+    #[arg(long, value_name = "CODE", num_args = 0..=1)]
+    pub explain: Option<Option<String>>,
+
+    /// Print the JSON Schema of the report
+    #[arg(long)]
+    pub schema: bool,
+
+    /// Bytes that are read at once; the report does not depend on it
+    #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u64).range(4096..=1 << 30))]
+    pub batch_bytes: Option<u64>,
+
+    #[command(flatten)]
+    pub missing: Missing,
+}
+
+/// What tcpdump or a later version has, and this one has not.
+#[derive(Debug, clap::Args)]
+pub struct Missing {
+    #[arg(short = 'w', hide = true)]
+    w: Option<String>,
+    #[arg(short = 'B', hide = true)]
+    b: Option<String>,
+    #[arg(short = 'C', hide = true)]
+    c: Option<String>,
+    #[arg(short = 'G', hide = true)]
+    g: Option<String>,
+    #[arg(short = 'W', hide = true)]
+    w_count: Option<String>,
+    #[arg(short = 'F', hide = true)]
+    f: Option<String>,
+    #[arg(short = 'Z', hide = true)]
+    z: Option<String>,
+    #[arg(long, hide = true)]
+    evidence: Option<String>,
+}
+
+impl Missing {
+    /// The first flag that was given and is not there yet, with what to do instead.
+    pub fn first(&self) -> Option<(&'static str, &'static str)> {
+        let advice = "write with tcpdump and read the file with -r";
+        [
+            (&self.w, "-w", advice),
+            (&self.b, "-B", "the kernel's buffer is 16 MiB"),
+            (&self.c, "-C", advice),
+            (&self.g, "-G", advice),
+            (&self.w_count, "-W", advice),
+            (
+                &self.f,
+                "-F",
+                "give the filter as words: gwcap -r FILE \"$(cat FILTERFILE)\"",
+            ),
+            (
+                &self.z,
+                "-Z",
+                "capture with tcpdump as root and read the file with -r",
+            ),
+            (
+                &self.evidence,
+                "--evidence",
+                "use the Wireshark filter of each finding",
+            ),
+        ]
+        .into_iter()
+        .find(|(value, ..)| value.is_some())
+        .map(|(_, flag, advice)| (flag, advice))
+    }
+}

@@ -1,0 +1,295 @@
+//! From the words of the command line to what the user wants. clap lives only here.
+//!
+//! The rule: whatever cannot be done is said before anything is read.
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+
+use gwcap::report::{FORMATS, Format, format_by_name};
+
+mod flags;
+mod nearest;
+mod settings;
+mod words;
+
+use flags::{EXAMPLES, Flags};
+pub use nearest::nearest;
+pub use settings::{Inputs, Output, Settings, Task};
+
+/// Most inputs of one run: each is open at the same time, and systems allow 1,024 open files.
+const INPUTS_MAX: usize = 512;
+
+/// What the words ask for.
+///
+/// # Errors
+/// Wrong usage; also --help and --version, which clap treats as errors with exit code 0.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Task, clap::Error> {
+    let matches = Flags::command().try_get_matches_from(words)?;
+    let flags = Flags::from_arg_matches(&matches)?;
+    if let Some((flag, advice)) = flags.missing.first() {
+        return Err(usage(&format!(
+            "{flag} is not in this version yet; {advice}"
+        )));
+    }
+    if let Some(explain) = flags.explain {
+        return Ok(explain.map_or(Task::ListCauses, Task::Explain));
+    }
+    if flags.schema {
+        return Ok(Task::Schema);
+    }
+    if flags.list_interfaces {
+        return Ok(Task::ListInterfaces);
+    }
+    settings(flags, &matches).map(|settings| Task::Analyse(Box::new(settings)))
+}
+
+/// An error of usage, in clap's words.
+pub fn usage(message: &str) -> clap::Error {
+    Flags::command().error(ErrorKind::ValueValidation, message)
+}
+
+fn settings(mut flags: Flags, matches: &ArgMatches) -> Result<Settings, clap::Error> {
+    let outputs = outputs(&flags, matches)?;
+    let (inputs, filter) = inputs(&mut flags)?;
+    Ok(Settings {
+        inputs,
+        filter,
+        outputs,
+        count_max: flags.count,
+        snap_length: flags.snap_length,
+        promiscuous: !flags.not_promiscuous,
+        quiet: flags.quiet,
+        gateways: flags.gateway,
+        upstreams: flags.upstream,
+        statuses: flags.status,
+        exit_code: flags.exit_code,
+        show_secrets: flags.show_secrets,
+        hash: flags.hash,
+        threads: flags.threads.map(usize::from),
+        batch_bytes: flags
+            .batch_bytes
+            .and_then(|bytes| usize::try_from(bytes).ok()),
+    })
+}
+
+fn inputs(flags: &mut Flags) -> Result<(Inputs, Option<String>), clap::Error> {
+    let typed = std::mem::take(&mut flags.words);
+    let live = !flags.interfaces.is_empty();
+    let (named, mut filter) = words::split(typed, |path| !live && words::exists(path));
+    filter.append(&mut flags.filter);
+    let filter = Some(filter.join(" ")).filter(|filter| !filter.trim().is_empty());
+    if live {
+        if let Some(file) = named.first() {
+            return Err(usage(&format!(
+                "{} and -i do not go together",
+                file.display()
+            )));
+        }
+        return Ok((
+            Inputs::Interfaces(std::mem::take(&mut flags.interfaces)),
+            filter,
+        ));
+    }
+    let asked = std::mem::take(&mut flags.files);
+    let files: Vec<_> = asked
+        .into_iter()
+        .chain(named)
+        .flat_map(words::expanded)
+        .collect();
+    if files.is_empty() {
+        return Err(short_help());
+    }
+    if files.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
+        return Err(usage("standard input can be read once"));
+    }
+    if files.len() > INPUTS_MAX {
+        return Err(usage(&format!(
+            "{} inputs; at most {INPUTS_MAX} are read together",
+            files.len()
+        )));
+    }
+    Ok((Inputs::Files(files), filter))
+}
+
+/// What to type when nothing was typed: on standard error, exit code 2.
+fn short_help() -> clap::Error {
+    let usage = Flags::command().render_usage();
+    clap::Error::raw(
+        ErrorKind::MissingRequiredArgument,
+        format!(
+            "name a capture file, or an interface with -i\n\n{usage}\n\n{EXAMPLES}\n\nAll flags: gwcap --help\n"
+        ),
+    )
+}
+
+/// Pairs formats and files in the order in which they were typed: each -o belongs to the -f before it, or,
+/// where there is none, to the one after it.
+fn outputs(flags: &Flags, matches: &ArgMatches) -> Result<Vec<Output>, clap::Error> {
+    let typed = |id: &str| {
+        let given = matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
+        matches
+            .indices_of(id)
+            .filter(|_| given)
+            .into_iter()
+            .flatten()
+    };
+    let formats = typed("formats").zip(flags.formats.iter().map(Typed::Format));
+    let files = typed("outputs").zip(flags.outputs.iter().map(Typed::File));
+    let mut in_order: Vec<_> = formats.chain(files).collect();
+    in_order.sort_by_key(|(index, _)| *index);
+
+    let mut pairs: Vec<(Option<&'static Format>, Option<&std::path::PathBuf>)> = Vec::new();
+    for (_, typed) in in_order {
+        match (typed, pairs.last_mut()) {
+            (Typed::Format(name), Some((open @ None, _))) => *open = Some(format_named(name)?),
+            (Typed::Format(name), _) => pairs.push((Some(format_named(name)?), None)),
+            (Typed::File(path), Some((_, open @ None))) => *open = Some(path),
+            (Typed::File(path), _) => pairs.push((None, Some(path))),
+        }
+    }
+    if pairs.is_empty() {
+        pairs.push((None, None));
+    }
+    let outputs: Vec<Output> = pairs
+        .into_iter()
+        .filter_map(|(format, path)| {
+            Some(Output {
+                format: format.or(FORMATS.first())?,
+                path: path.filter(|path| path.as_os_str() != "-").cloned(),
+            })
+        })
+        .collect();
+    if outputs
+        .iter()
+        .filter(|output| output.path.is_none())
+        .count()
+        > 1
+    {
+        return Err(usage(
+            "only one report fits on standard output: give the others a file with -o",
+        ));
+    }
+    Ok(outputs)
+}
+
+/// A word that says something of an output.
+enum Typed<'a> {
+    Format(&'a String),
+    File(&'a std::path::PathBuf),
+}
+
+fn format_named(name: &str) -> Result<&'static Format, clap::Error> {
+    format_by_name(name).ok_or_else(|| {
+        let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
+        usage(&format!(
+            "there is no format '{name}' in this version; there is {}",
+            names.join(", ")
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &str) -> Result<Task, clap::Error> {
+        parse(
+            std::iter::once("gwcap")
+                .chain(words.split_whitespace())
+                .map(OsString::from),
+        )
+    }
+
+    fn settings_of(words: &str) -> Settings {
+        match parsed(words) {
+            Ok(Task::Analyse(settings)) => *settings,
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+
+    fn pairs(words: &str) -> Vec<(&'static str, Option<String>)> {
+        let outputs = settings_of(words).outputs;
+        outputs
+            .iter()
+            .map(|output| {
+                let path = output.path.as_ref().map(|path| path.display().to_string());
+                (output.format.name, path)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_flags_are_sound() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn formats_and_files_pair_as_typed() {
+        let file = |name: &str| Some(name.to_owned());
+        assert_eq!(pairs("-r x"), [("text", None)]);
+        assert_eq!(pairs("-r x -f json"), [("json", None)]);
+        assert_eq!(pairs("-r x -o a"), [("text", file("a"))]);
+        assert_eq!(pairs("-r x -o a -f json"), [("json", file("a"))]);
+        assert_eq!(
+            pairs("-r x -f text -f json -o a"),
+            [("text", None), ("json", file("a"))]
+        );
+        assert_eq!(
+            pairs("-r x -f json -o a -f ndjson -o b -o c"),
+            [
+                ("json", file("a")),
+                ("ndjson", file("b")),
+                ("text", file("c"))
+            ]
+        );
+        assert!(parsed("-r x -f json -f text").is_err());
+    }
+
+    #[test]
+    fn words_after_the_dashes_are_filter() {
+        let settings = settings_of("-r x tcp -- Cargo.toml port 80");
+        assert_eq!(settings.filter.as_deref(), Some("tcp Cargo.toml port 80"));
+        let settings = settings_of("Cargo.toml -q port 80");
+        assert_eq!(settings.inputs, Inputs::Files(vec!["Cargo.toml".into()]));
+        assert_eq!(settings.filter.as_deref(), Some("port 80"));
+        assert!(settings.quiet);
+        let live = settings_of("-i any Cargo.toml");
+        assert_eq!(live.filter.as_deref(), Some("Cargo.toml"));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_wrong_usage() {
+        for words in [
+            "",
+            "port 80",
+            "-r x -w y",
+            "-r x --evidence y",
+            "-r x -B 4096",
+            "-r x -f markdown",
+            "-r x -f html",
+            "-r x -i any",
+            "-r x -c 0",
+            "-r x --status 42",
+            "-r x --gateway host",
+            "-r - -r -",
+            "-r x --nonsense",
+            "-r x --batch-bytes 1",
+        ] {
+            let error = parsed(words).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{words}");
+        }
+        let error = parsed("-r x -f markdown").unwrap_err().to_string();
+        assert!(error.contains("text, json, ndjson"), "{error}");
+    }
+
+    #[test]
+    fn tasks_that_need_no_input() {
+        assert!(matches!(parsed("--explain"), Ok(Task::ListCauses)));
+        assert!(matches!(parsed("--explain x"), Ok(Task::Explain(code)) if code == "x"));
+        assert!(matches!(parsed("--schema"), Ok(Task::Schema)));
+        assert!(matches!(parsed("-D"), Ok(Task::ListInterfaces)));
+        assert_eq!(parsed("--version").unwrap_err().exit_code(), 0);
+    }
+}

@@ -1,0 +1,412 @@
+//! From what the rooms concluded to the report. In: diagnosis, inputs, loss. Out: [`Report`].
+//!
+//! The rule: every string that may hold bytes of the wire passes [`redact`] here, once, for all formats.
+//! The words of a cause and of a product come from their own values and from nowhere else.
+
+use std::collections::BTreeMap;
+
+use crate::capture::InputFacts;
+use crate::diagnose::cause;
+use crate::diagnose::finding as found;
+use crate::diagnose::gateway;
+use crate::diagnose::gateway::product::{Product, Row};
+use crate::loss;
+use crate::report::model::{
+    Attempt, Capture, Cause, Connection, Damage, Evidence, Exchange, ExchangeFrames, Finding,
+    FrameRef, Gateway, Incident, Input, LogWording, Loss, Program, Report, RuledOut,
+    SCHEMA_VERSION, Summary, Upstream, UpstreamEvent, Warning,
+};
+use crate::report::redact;
+use crate::time::Timestamp;
+
+/// Most log wordings of products when the gateway's own is not known: more would hide the likely ones.
+pub const LOG_WORDINGS_MAX: usize = 6;
+
+/// Most upstream connections in a display filter: a longer one is unreadable, and the last ones decide.
+pub const FILTER_CONNECTIONS_MAX: usize = 8;
+
+/// What a report is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Analysis<'a> {
+    /// What diagnosis concluded.
+    pub diagnosis: &'a found::Diagnosis,
+    /// Facts of the inputs, in the order of the command line.
+    pub inputs: &'a [InputFacts],
+    /// SHA-256 of the inputs in hexadecimal, by index; empty without --hash.
+    pub hashes: &'a [Option<String>],
+    /// What was not seen or not decoded.
+    pub loss: &'a loss::Loss,
+    /// The program's version.
+    pub gwcap_version: &'a str,
+    /// Whether secrets stay in the report.
+    pub show_secrets: bool,
+}
+
+impl Report {
+    /// Makes the report of an analysis.
+    #[must_use]
+    pub fn from(analysis: &Analysis<'_>) -> Self {
+        let words = Words {
+            show_secrets: analysis.show_secrets,
+        };
+        let diagnosis = analysis.diagnosis;
+        Self {
+            schema_version: SCHEMA_VERSION,
+            gwcap: Program {
+                version: analysis.gwcap_version.to_owned(),
+            },
+            redaction: if analysis.show_secrets { "off" } else { "on" },
+            capture: Capture {
+                inputs: inputs(analysis),
+                loss: words.loss(analysis.loss),
+            },
+            summary: summary(diagnosis),
+            findings: diagnosis
+                .findings
+                .iter()
+                .map(|finding| words.finding(finding))
+                .collect(),
+            incidents: diagnosis.incidents.iter().map(incident).collect(),
+            upstream_events: diagnosis
+                .upstream_events
+                .iter()
+                .map(|event| words.upstream_event(event))
+                .collect(),
+            warnings: diagnosis
+                .warnings
+                .iter()
+                .map(|warning| words.warning(warning))
+                .collect(),
+        }
+    }
+}
+
+fn inputs(analysis: &Analysis<'_>) -> Vec<Input> {
+    let input = |(index, facts): (usize, &InputFacts)| Input {
+        path: facts.path.clone(),
+        sha256: analysis.hashes.get(index).cloned().flatten(),
+        format: facts.format.to_owned(),
+        link_types: facts.link_types.iter().map(|link| link.0).collect(),
+        frames: facts.frames,
+        bytes: facts.bytes,
+        first_time: facts.first_time.map(Timestamp::rfc3339),
+        last_time: facts.last_time.map(Timestamp::rfc3339),
+        snap_length: facts.snap_length,
+        filter: facts.filter.clone(),
+    };
+    analysis.inputs.iter().enumerate().map(input).collect()
+}
+
+fn summary(diagnosis: &found::Diagnosis) -> Summary {
+    let mut by_cause = BTreeMap::new();
+    for finding in &diagnosis.findings {
+        *by_cause.entry(finding.code.to_owned()).or_default() += 1;
+    }
+    Summary {
+        exchanges: diagnosis.health.exchanges,
+        findings: diagnosis.findings.len() as u64,
+        incidents: diagnosis.incidents.len() as u64,
+        application_errors: diagnosis.health.application_errors,
+        client_aborts: diagnosis.health.client_aborts,
+        upstream_events: diagnosis.upstream_events.len() as u64,
+        connections: diagnosis.health.connections,
+        retransmissions: diagnosis.health.retransmissions,
+        by_cause,
+    }
+}
+
+fn incident(incident: &found::Incident) -> Incident {
+    Incident {
+        id: incident.id.clone(),
+        cause: incident.code,
+        gateway: incident.gateway.to_string(),
+        upstream: incident.upstream.map(|upstream| upstream.to_string()),
+        count: incident.findings.len() as u64,
+        first_time: incident.first.rfc3339(),
+        last_time: incident.last.rfc3339(),
+        findings: incident.findings.clone(),
+    }
+}
+
+/// How text that may quote the wire is taken into the report.
+#[derive(Clone, Copy)]
+struct Words {
+    show_secrets: bool,
+}
+
+impl Words {
+    fn sentence(self, text: &str) -> String {
+        if self.show_secrets {
+            text.to_owned()
+        } else {
+            redact::sentence(text)
+        }
+    }
+
+    fn target(self, text: &str) -> String {
+        if self.show_secrets {
+            text.to_owned()
+        } else {
+            redact::target(text)
+        }
+    }
+
+    fn sentences(self, texts: &[String]) -> Vec<String> {
+        texts.iter().map(|text| self.sentence(text)).collect()
+    }
+
+    fn optional(self, text: Option<&String>) -> Option<String> {
+        text.map(|text| self.sentence(text))
+    }
+
+    fn loss(self, loss: &loss::Loss) -> Loss {
+        let damage = |damage: &loss::Damage| Damage {
+            input: damage.input,
+            offset: damage.offset,
+            what: self.sentence(&damage.what),
+        };
+        Loss {
+            counters: loss
+                .counters()
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect(),
+            skipped: loss
+                .skipped_kinds()
+                .map(|(name, count)| (self.sentence(name), count))
+                .collect(),
+            damage: loss.damage().iter().map(damage).collect(),
+            truncated: loss.truncations().iter().map(damage).collect(),
+        }
+    }
+
+    fn finding(self, finding: &found::Finding) -> Finding {
+        let product = finding.gateway.product.and_then(gateway::by_name);
+        Finding {
+            id: finding.id.clone(),
+            time: finding.at.time.rfc3339(),
+            failure: finding.failure.word(),
+            status: finding.status,
+            origin: finding.origin.word(),
+            exchange: self.exchange(&finding.exchange),
+            gateway: self.gateway(&finding.gateway),
+            cause: self.cause(finding),
+            confidence_reasons: self.sentences(&finding.confidence_reasons),
+            contributing: finding.contributing.clone(),
+            caused_by: finding.caused_by.clone(),
+            upstream: finding.upstream.map(|address| Upstream {
+                address: address.to_string(),
+                connection: finding.upstream_connection.as_ref().map(connection),
+            }),
+            attempts: finding
+                .attempts
+                .iter()
+                .map(|attempt| self.attempt(attempt))
+                .collect(),
+            evidence: self.evidence(finding),
+            ruled_out: self.ruled_out(&finding.ruled_out),
+            not_observable: self.sentences(&finding.not_observable),
+            log_wording: log_wording(product, finding.code, finding.status),
+            next_steps: next_steps(product, finding.code),
+            wireshark_filter: wireshark_filter(finding),
+            incident: finding.incident.clone(),
+        }
+    }
+
+    fn exchange(self, exchange: &found::FailedExchange) -> Exchange {
+        Exchange {
+            client: exchange.connection.client.to_string(),
+            gateway: exchange.connection.server.to_string(),
+            method: self.optional(exchange.method.as_ref()),
+            target: exchange.target.as_ref().map(|target| self.target(target)),
+            host: self.optional(exchange.host.as_ref()),
+            http_version: exchange.http_version,
+            request_time: exchange.request.time.rfc3339(),
+            response_time: exchange.response.time.rfc3339(),
+            input: exchange.request.frame.input,
+            response_input: exchange.response.frame.input,
+            tcp_stream: exchange.connection.tcp_stream,
+            frames: ExchangeFrames {
+                request: exchange.request.frame.number,
+                response: exchange.response.frame.number,
+            },
+        }
+    }
+
+    fn gateway(self, gateway: &found::GatewayName) -> Gateway {
+        Gateway {
+            product: gateway.product,
+            version: self.optional(gateway.version.as_ref()),
+            identified_by: self.sentences(&gateway.identified_by),
+        }
+    }
+
+    fn cause(self, finding: &found::Finding) -> Cause {
+        let known = cause::by_code(finding.code);
+        Cause {
+            code: finding.code,
+            detail: self.optional(finding.detail.as_ref()),
+            title: known.map_or(finding.code, |cause| cause.title).to_owned(),
+            explanation: known.map_or("", |cause| cause.explanation).to_owned(),
+            confidence: finding.confidence.word(),
+        }
+    }
+
+    fn attempt(self, attempt: &found::AttemptReport) -> Attempt {
+        let frame = |mark: &crate::frame::Mark| FrameRef {
+            input: mark.frame.input,
+            frame: mark.frame.number,
+        };
+        Attempt {
+            cause: attempt.cause,
+            detail: self.optional(attempt.detail.as_ref()),
+            upstream: attempt.upstream.map(|upstream| upstream.to_string()),
+            connection: attempt.connection.as_ref().map(connection),
+            start: attempt.start.rfc3339(),
+            end: attempt.end.map(Timestamp::rfc3339),
+            matched_by: self.sentences(&attempt.matched_by),
+            frames: attempt.frames.iter().map(frame).collect(),
+        }
+    }
+
+    fn evidence(self, finding: &found::Finding) -> Vec<Evidence> {
+        let asked = finding.exchange.request.time;
+        let evidence = |evidence: &found::Evidence| Evidence {
+            input: evidence.mark.frame.input,
+            frame: evidence.mark.frame.number,
+            time: evidence.mark.time.rfc3339(),
+            offset_ms: evidence.mark.time.millis_since(asked),
+            leg: evidence.leg.word(),
+            summary: self.sentence(&evidence.summary),
+        };
+        finding.evidence.iter().map(evidence).collect()
+    }
+
+    fn ruled_out(self, ruled_out: &[found::RuledOut]) -> Vec<RuledOut> {
+        let one = |out: &found::RuledOut| RuledOut {
+            code: out.code,
+            reason: self.sentence(&out.reason),
+        };
+        ruled_out.iter().map(one).collect()
+    }
+
+    fn upstream_event(self, event: &found::UpstreamEvent) -> UpstreamEvent {
+        UpstreamEvent {
+            gateway: event.gateway.to_string(),
+            attempt: self.attempt(&event.attempt),
+        }
+    }
+
+    fn warning(self, warning: &found::Warning) -> Warning {
+        Warning {
+            code: warning.code,
+            message: self.sentence(&warning.message),
+            remedy: self.sentence(&warning.remedy),
+        }
+    }
+}
+
+fn connection(name: &found::ConnectionName) -> Connection {
+    Connection {
+        client: name.client.to_string(),
+        server: name.server.to_string(),
+        tcp_stream: name.tcp_stream,
+    }
+}
+
+/// The product's advice for the family of the cause, then the cause's own.
+fn next_steps(product: Option<&Product>, code: &str) -> Vec<String> {
+    let Some(cause) = cause::by_code(code) else {
+        return Vec::new();
+    };
+    let advice = product
+        .into_iter()
+        .flat_map(|product| product.advice)
+        .filter(|(family, _)| *family == cause.family)
+        .map(|(_, advice)| *advice);
+    advice
+        .chain(cause.next_steps.iter().copied())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What the log of the product says; of every product when it is not known.
+fn log_wording(
+    product: Option<&'static Product>,
+    code: &str,
+    status: Option<u16>,
+) -> Vec<LogWording> {
+    match product {
+        Some(product) => wordings_of(product, code, status),
+        None => gateway::GATEWAYS
+            .iter()
+            .flat_map(|product| wordings_of(product, code, status))
+            .take(LOG_WORDINGS_MAX)
+            .collect(),
+    }
+}
+
+/// The rows of a product for a cause: those that give the status that was seen, or all when none does.
+fn wordings_of(product: &'static Product, code: &str, status: Option<u16>) -> Vec<LogWording> {
+    let rows = || {
+        product
+            .rows
+            .iter()
+            .filter(|row| row.code == code && !row.log.is_empty())
+    };
+    // A row says 0 for a close without a status.
+    let seen = status.unwrap_or(0);
+    let gives_status = |row: &&'static Row| row.statuses.is_empty() || row.statuses.contains(&seen);
+    let any_gives = rows().any(|row| gives_status(&row));
+    rows()
+        .filter(|row| !any_gives || gives_status(row))
+        .map(|row| LogWording {
+            product: product.name,
+            text: row.log,
+        })
+        .collect()
+}
+
+/// A display filter by addresses and ports, because stream numbers differ between programs and files.
+fn wireshark_filter(finding: &found::Finding) -> String {
+    let mut parts = vec![connection_filter(&finding.exchange.connection)];
+    let attempts = finding
+        .attempts
+        .iter()
+        .rev()
+        .filter_map(|attempt| attempt.connection.as_ref());
+    for name in finding.upstream_connection.iter().chain(attempts) {
+        let part = connection_filter(name);
+        if parts.len() <= FILTER_CONNECTIONS_MAX && !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    if finding
+        .evidence
+        .iter()
+        .any(|evidence| evidence.leg == found::Leg::Dns)
+    {
+        parts.push("dns".to_owned());
+    }
+    parts.join(" || ")
+}
+
+fn connection_filter(name: &found::ConnectionName) -> String {
+    let field = if name.client.addr.is_ipv6() {
+        "ipv6"
+    } else {
+        "ip"
+    };
+    let (client, server) = (name.client, name.server);
+    let addresses = if client.addr == server.addr {
+        format!("{field}.addr == {}", client.addr)
+    } else {
+        format!(
+            "{field}.addr == {} && {field}.addr == {}",
+            client.addr, server.addr
+        )
+    };
+    format!(
+        "({addresses} && tcp.port == {} && tcp.port == {})",
+        client.port, server.port
+    )
+}

@@ -1,0 +1,19 @@
+//! The whole report as one JSON document, indented, one line end at its end.
+//!
+//! The rule: the values are exact; characters that act on a terminal are written as `\u` escapes.
+
+use std::io::{self, Write};
+
+use crate::report::escape;
+use crate::report::model::Report;
+use crate::report::view::View;
+
+/// Writes the document.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(report: &Report, _view: &View, out: &mut dyn Write) -> io::Result<()> {
+    let document = serde_json::to_string_pretty(report)?;
+    out.write_all(escape::for_json(&document).as_bytes())?;
+    out.write_all(b"\n")
+}

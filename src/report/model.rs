@@ -1,0 +1,376 @@
+//! The report as data. In: nothing. Out: the serde types that are the JSON schema of gwcap.
+//!
+//! The rule: a name that was published stays; additions raise the minor version of [`SCHEMA_VERSION`].
+//! Text in here is redacted and not escaped: each format escapes for its own reader. An optional value
+//! that is missing is `null`, never absent.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Version of the JSON schema (semver): additions are minor.
+pub const SCHEMA_VERSION: &str = "1.0.0";
+
+/// Everything that a format may show.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(title = "gwcap report")]
+pub struct Report {
+    /// Version of this schema, semver.
+    pub schema_version: &'static str,
+    /// The program.
+    pub gwcap: Program,
+    /// Whether secrets were taken out: `off` after --show-secrets.
+    #[schemars(extend("enum" = ["on", "off"]))]
+    pub redaction: &'static str,
+    /// What was read.
+    pub capture: Capture,
+    /// The numbers.
+    pub summary: Summary,
+    /// Failed exchanges, in order of time.
+    pub findings: Vec<Finding>,
+    /// Findings of one cause, gateway and upstream, in order of their first finding.
+    pub incidents: Vec<Incident>,
+    /// Failed attempts after which the client was served all the same.
+    pub upstream_events: Vec<UpstreamEvent>,
+    /// What to know about the capture before trusting the findings.
+    pub warnings: Vec<Warning>,
+}
+
+/// The program.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Program {
+    /// Its version.
+    pub version: String,
+}
+
+/// What was read.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Capture {
+    /// The inputs, in the order of the command line; `input` elsewhere is an index into this list.
+    pub inputs: Vec<Input>,
+    /// What was not seen or not decoded.
+    pub loss: Loss,
+}
+
+/// One input.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Input {
+    /// Path or interface, as given.
+    pub path: String,
+    /// SHA-256 of the file in hexadecimal; only with --hash, and not of a pipe.
+    pub sha256: Option<String>,
+    /// `pcap`, `pcapng` and so on.
+    pub format: String,
+    /// LINKTYPE_ numbers (tcpdump.org/linktypes.html).
+    pub link_types: Vec<u32>,
+    /// Frames that were read.
+    pub frames: u64,
+    /// Their bytes, as captured.
+    pub bytes: u64,
+    /// Time of the first frame, RFC 3339 UTC.
+    pub first_time: Option<String>,
+    /// Time of the last frame.
+    pub last_time: Option<String>,
+    /// Most bytes that were kept of a frame.
+    pub snap_length: Option<u32>,
+    /// The filter that the frames passed.
+    pub filter: Option<String>,
+}
+
+/// What was not seen, not kept or not decoded.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub struct Loss {
+    /// Counters by name; a name that is missing counts 0.
+    pub counters: BTreeMap<String, u64>,
+    /// Packets that no decoder knows, by what they are.
+    pub skipped: BTreeMap<String, u64>,
+    /// Places in the middle of inputs that could not be read; not empty means exit code 4.
+    pub damage: Vec<Damage>,
+    /// Inputs that end inside a record, as they do when their writer was stopped.
+    pub truncated: Vec<Damage>,
+}
+
+/// A place in an input that could not be read.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Damage {
+    /// Index of the input.
+    pub input: u16,
+    /// Byte offset from the start of the (uncompressed) input.
+    pub offset: u64,
+    /// What is wrong there.
+    pub what: String,
+}
+
+/// The numbers.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub struct Summary {
+    /// Exchanges of clients, complete or not.
+    pub exchanges: u64,
+    /// Gateway errors.
+    pub findings: u64,
+    /// Groups of findings.
+    pub incidents: u64,
+    /// 5xx answers that a plain application wrote.
+    pub application_errors: u64,
+    /// Clients that left before their answer.
+    pub client_aborts: u64,
+    /// Failed attempts that the client did not notice.
+    pub upstream_events: u64,
+    /// TCP connections.
+    pub connections: u64,
+    /// Retransmitted segments.
+    pub retransmissions: u64,
+    /// Findings by code of their cause.
+    pub by_cause: BTreeMap<String, u64>,
+}
+
+/// A failed exchange.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Finding {
+    /// Stable: the same capture gives the same id.
+    pub id: String,
+    /// Of the error's first byte, RFC 3339 UTC with nanoseconds.
+    pub time: String,
+    /// In what way the exchange failed.
+    #[schemars(extend("enum" = ["status", "silent-close", "raw", "truncated-relay", "grpc", "suspected"]))]
+    pub failure: &'static str,
+    /// The status that the client got; null where none was sent.
+    pub status: Option<u16>,
+    /// Who wrote the error.
+    #[schemars(extend("enum" = ["generated", "relayed", "unknown"]))]
+    pub origin: &'static str,
+    /// The exchange on the client leg.
+    pub exchange: Exchange,
+    /// Who answered.
+    pub gateway: Gateway,
+    /// Why.
+    pub cause: Cause,
+    /// Why the confidence is what it is, one clause each.
+    pub confidence_reasons: Vec<String>,
+    /// Codes that contributed.
+    pub contributing: Vec<&'static str>,
+    /// Id of the inner gateway's finding that this one follows from.
+    pub caused_by: Option<String>,
+    /// The upstream of the last attempt.
+    pub upstream: Option<Upstream>,
+    /// What the gateway tried for this exchange, in order.
+    pub attempts: Vec<Attempt>,
+    /// Proof, in order of time.
+    pub evidence: Vec<Evidence>,
+    /// What it is not.
+    pub ruled_out: Vec<RuledOut>,
+    /// What this capture cannot show, and which would.
+    pub not_observable: Vec<String>,
+    /// What the gateway's own log is expected to say.
+    pub log_wording: Vec<LogWording>,
+    /// What to do, the product's own advice first.
+    pub next_steps: Vec<String>,
+    /// Display filter for the frames of both legs.
+    pub wireshark_filter: String,
+    /// Id of its incident.
+    pub incident: String,
+}
+
+/// The failed exchange as its client saw it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Exchange {
+    /// `ip:port`, IPv6 as `[::1]:443`.
+    pub client: String,
+    /// The gateway's end.
+    pub gateway: String,
+    /// Method.
+    pub method: Option<String>,
+    /// Request target, redacted.
+    pub target: Option<String>,
+    /// Host header.
+    pub host: Option<String>,
+    /// `1.0`, `1.1`.
+    pub http_version: Option<&'static str>,
+    /// First byte of the request.
+    pub request_time: String,
+    /// First byte of the response, or the close that came instead.
+    pub response_time: String,
+    /// Index of the input that holds the request.
+    pub input: u16,
+    /// Index of the input that holds the response: another one only in a rotated set.
+    pub response_input: u16,
+    /// Wireshark's number of the stream, where it can be known.
+    pub tcp_stream: Option<u32>,
+    /// Frames of the first bytes.
+    pub frames: ExchangeFrames,
+}
+
+/// Frames of an exchange.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ExchangeFrames {
+    /// First byte of the request.
+    pub request: u64,
+    /// First byte of the response, or the close that came instead.
+    pub response: u64,
+}
+
+/// Who answered.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Gateway {
+    /// Product, where it can be told.
+    pub product: Option<&'static str>,
+    /// Version, as it announces itself.
+    pub version: Option<String>,
+    /// What gave it away.
+    pub identified_by: Vec<String>,
+}
+
+/// Why an exchange failed.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Cause {
+    /// Stable code; `gwcap --explain CODE` tells more.
+    pub code: &'static str,
+    /// What refines the code.
+    pub detail: Option<String>,
+    /// One line.
+    pub title: String,
+    /// What the wire shows and what it means.
+    pub explanation: String,
+    /// How sure.
+    #[schemars(extend("enum" = ["certain", "likely", "possible", "unknown"]))]
+    pub confidence: &'static str,
+}
+
+/// The upstream of the last attempt.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Upstream {
+    /// `ip:port`.
+    pub address: String,
+    /// The connection; null where none was seen.
+    pub connection: Option<Connection>,
+}
+
+/// A TCP connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Connection {
+    /// Who sent the SYN.
+    pub client: String,
+    /// The other end.
+    pub server: String,
+    /// Wireshark's number of the stream, where it can be known.
+    pub tcp_stream: Option<u32>,
+}
+
+/// One use of an upstream by the gateway.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Attempt {
+    /// Code of its cause; null when it succeeded.
+    pub cause: Option<&'static str>,
+    /// What refines the code.
+    pub detail: Option<String>,
+    /// `ip:port`; null for a lookup.
+    pub upstream: Option<String>,
+    /// The connection; null for a lookup.
+    pub connection: Option<Connection>,
+    /// When it began.
+    pub start: String,
+    /// The event that ended it, where one was seen.
+    pub end: Option<String>,
+    /// Why it is taken for this exchange's.
+    pub matched_by: Vec<String>,
+    /// Its decisive frames.
+    pub frames: Vec<FrameRef>,
+}
+
+/// A frame: the number that Wireshark shows, in one of the inputs.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct FrameRef {
+    /// Index of the input.
+    pub input: u16,
+    /// Number, from 1.
+    pub frame: u64,
+}
+
+/// A frame and what it proves.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Evidence {
+    /// Index of the input.
+    pub input: u16,
+    /// Number of the frame, from 1.
+    pub frame: u64,
+    /// Its time.
+    pub time: String,
+    /// Milliseconds since the first byte of the client's request; negative before it.
+    pub offset_ms: f64,
+    /// On which leg it was seen.
+    #[schemars(extend("enum" = ["client", "upstream", "dns", "icmp"]))]
+    pub leg: &'static str,
+    /// One sentence.
+    pub summary: String,
+}
+
+/// A cause that it is not.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct RuledOut {
+    /// Its code.
+    pub code: &'static str,
+    /// Why not.
+    pub reason: String,
+}
+
+/// What a gateway's log says when this happens: the stable part to search for.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct LogWording {
+    /// The product.
+    pub product: &'static str,
+    /// Its words.
+    pub text: &'static str,
+}
+
+/// Findings of one cause, gateway and upstream.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Incident {
+    /// Stable.
+    pub id: String,
+    /// Code of the cause.
+    pub cause: &'static str,
+    /// The gateway's end that clients used.
+    pub gateway: String,
+    /// The upstream.
+    pub upstream: Option<String>,
+    /// Number of findings.
+    pub count: u64,
+    /// First error.
+    pub first_time: String,
+    /// Last error.
+    pub last_time: String,
+    /// Ids of the findings.
+    pub findings: Vec<String>,
+}
+
+/// A failed attempt after which the client was served all the same.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct UpstreamEvent {
+    /// The gateway's end of the attempt.
+    pub gateway: String,
+    /// The attempt.
+    #[serde(flatten)]
+    pub attempt: Attempt,
+}
+
+/// Something to know about the capture.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Warning {
+    /// Stable code.
+    pub code: &'static str,
+    /// What.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// The JSON Schema (draft 2020-12) of [`Report`], indented.
+#[must_use]
+pub fn schema() -> String {
+    let schema = schemars::generate::SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<Report>();
+    format!("{:#}", schema.as_value())
+}

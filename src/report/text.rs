@@ -1,0 +1,363 @@
+//! The report for the person who was woken up. In: a report. Out: text whose first screen answers.
+//!
+//! The rule: what was read, how many errors and why, what the capture cannot show; only then the details.
+//! It leaves out what repeats: JSON has every finding in full.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use crate::report::model::{Finding, Incident, Loss, Report, Warning};
+use crate::report::view::View;
+
+mod clock;
+mod detail;
+mod page;
+
+use clock::{bytes, count, span};
+use page::{CAUTION, FAILURE, FAINT, HEADING, HEALTHY, PLAIN, Page};
+
+/// Most inputs that are listed one by one.
+const INPUTS_SHOWN_MAX: usize = 4;
+
+/// Most incidents of the overview: one screen.
+const INCIDENTS_LISTED_MAX: usize = 24;
+
+/// Most incidents that are told in full: nobody reads more pages at once.
+const INCIDENTS_TOLD_MAX: usize = 12;
+
+/// Most upstream events that are listed.
+const EVENTS_SHOWN_MAX: usize = 10;
+
+/// Most warnings that are listed.
+const WARNINGS_SHOWN_MAX: usize = 16;
+
+/// Most kinds of loss in the line of loss.
+const LOSS_KINDS_SHOWN_MAX: usize = 8;
+
+/// Most damaged places that are listed.
+const DAMAGE_SHOWN_MAX: usize = 4;
+
+/// Writes the text.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(report: &Report, view: &View, out: &mut dyn Write) -> io::Result<()> {
+    out.write_all(render(report, view).as_bytes())
+}
+
+fn render(report: &Report, view: &View) -> String {
+    let mut page = Page::new(view.color);
+    header(&mut page, report, view);
+    verdict(&mut page, report);
+    if view.quiet {
+        quiet_warnings(&mut page, &report.warnings);
+        return page.into_text();
+    }
+    overview(&mut page, report);
+    warnings(&mut page, &report.warnings);
+    damage(&mut page, report);
+    details(&mut page, report, view);
+    upstream_events(&mut page, report);
+    closing(&mut page, report);
+    page.into_text()
+}
+
+fn header(page: &mut Page, report: &Report, view: &View) {
+    let inputs = &report.capture.inputs;
+    for (index, input) in inputs.iter().enumerate().take(INPUTS_SHOWN_MAX) {
+        if inputs.len() > 1 {
+            page.put(FAINT, &format!("input {index}  "));
+        }
+        page.put(HEADING, &input.path).put(
+            PLAIN,
+            &format!(
+                "  {}, {}, {}",
+                input.format,
+                count(input.frames, "frame"),
+                bytes(input.bytes)
+            ),
+        );
+        if let Some(filter) = &input.filter {
+            page.put(FAINT, &format!(", filter: {filter}"));
+        }
+        page.end();
+        if let Some(sha256) = &input.sha256 {
+            page.line(FAINT, &format!("sha256 {sha256}"));
+        }
+    }
+    if let Some(more) = inputs.len().checked_sub(INPUTS_SHOWN_MAX + 1) {
+        page.line(
+            PLAIN,
+            &format!("and {}", count(more as u64 + 1, "more input")),
+        );
+    }
+    let first = inputs
+        .iter()
+        .filter_map(|input| input.first_time.as_ref())
+        .min();
+    let last = inputs
+        .iter()
+        .filter_map(|input| input.last_time.as_ref())
+        .max();
+    if let (Some(first), Some(last)) = (first, last) {
+        page.line(PLAIN, &span(first, last, view));
+    }
+    if report.redaction == "off" {
+        page.line(
+            CAUTION,
+            "Secrets are shown (--show-secrets): do not pass this report on.",
+        );
+    }
+    page.blank();
+}
+
+/// The answer in one line, and in quiet mode one more a cause.
+fn verdict(page: &mut Page, report: &Report) {
+    let summary = &report.summary;
+    if summary.findings == 0 {
+        return health(page, report);
+    }
+    let causes = count(summary.by_cause.len() as u64, "cause");
+    page.line(
+        FAILURE,
+        &format!("{}, {causes}", count(summary.findings, "gateway error")),
+    );
+    page.blank();
+    for incident in report.incidents.iter().take(INCIDENTS_LISTED_MAX) {
+        overview_row(page, report, incident);
+    }
+    if let Some(more) = report.incidents.len().checked_sub(INCIDENTS_LISTED_MAX + 1) {
+        page.line(
+            PLAIN,
+            &format!("  and {}", count(more as u64 + 1, "more incident")),
+        );
+    }
+}
+
+fn health(page: &mut Page, report: &Report) {
+    let summary = &report.summary;
+    let dropped: u64 = report
+        .capture
+        .loss
+        .counters
+        .iter()
+        .filter(|(name, _)| name.contains("drop"))
+        .map(|(_, count)| count)
+        .sum();
+    let numbers = format!(
+        "{} on {}, {}, {}, {}, {}",
+        count(summary.exchanges, "exchange"),
+        count(summary.connections, "connection"),
+        count(summary.retransmissions, "retransmission"),
+        count(summary.client_aborts, "client abort"),
+        count(summary.application_errors, "application error"),
+        count(dropped, "drop"),
+    );
+    if summary.exchanges == 0 {
+        page.line(
+            CAUTION,
+            "No HTTP exchange was seen, so nothing can be said.",
+        );
+        page.line(PLAIN, &format!("Seen: {numbers}"));
+    } else {
+        page.line(HEALTHY, &format!("No gateway errors: {numbers}"));
+    }
+}
+
+/// `  2 x  connect-refused  certain  10.1.0.2:80 -> 10.2.0.3:8080  The upstream refused the connection`.
+fn overview_row(page: &mut Page, report: &Report, incident: &Incident) {
+    let upstream = incident.upstream.as_deref().unwrap_or("no upstream");
+    let (title, confidence) = match first_finding(report, incident) {
+        Some(finding) => (finding.cause.title.as_str(), confidences(report, incident)),
+        None => ("", String::new()),
+    };
+    page.put(PLAIN, &format!("{:>6} x  ", incident.count))
+        .put(FAILURE, incident.cause)
+        .put(PLAIN, &format!("  ({confidence})"))
+        .end();
+    page.prose("          ", title);
+    page.line(
+        FAINT,
+        &format!("          {} -> {upstream}", incident.gateway),
+    );
+}
+
+/// `certain`, or `2 certain, 1 likely` when the findings differ.
+fn confidences(report: &Report, incident: &Incident) -> String {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for finding in report
+        .findings
+        .iter()
+        .filter(|finding| finding.incident == incident.id)
+    {
+        *counts.entry(finding.cause.confidence).or_default() += 1;
+    }
+    if let (1, Some(word)) = (counts.len(), counts.keys().next()) {
+        return (*word).to_owned();
+    }
+    let words = ["certain", "likely", "possible", "unknown"];
+    let counted = words
+        .iter()
+        .filter_map(|word| counts.get(word).map(|count| format!("{count} {word}")));
+    counted.collect::<Vec<_>>().join(", ")
+}
+
+fn first_finding<'a>(report: &'a Report, incident: &Incident) -> Option<&'a Finding> {
+    let first = incident.findings.first()?;
+    report.findings.iter().find(|finding| finding.id == *first)
+}
+
+/// The numbers beside the errors.
+fn overview(page: &mut Page, report: &Report) {
+    let summary = &report.summary;
+    if summary.findings > 0 {
+        page.blank();
+        page.line(
+            PLAIN,
+            &format!(
+                "Seen: {} on {}, {}, {}",
+                count(summary.exchanges, "exchange"),
+                count(summary.connections, "connection"),
+                count(summary.client_aborts, "client abort"),
+                count(summary.application_errors, "application error"),
+            ),
+        );
+    }
+}
+
+fn warnings(page: &mut Page, warnings: &[Warning]) {
+    for warning in warnings.iter().take(WARNINGS_SHOWN_MAX) {
+        page.blank();
+        page.put(CAUTION, "! ").put(CAUTION, warning.code).end();
+        page.prose("  ", &warning.message);
+        if !warning.remedy.is_empty() {
+            // Most remedies are commands, to be copied as they are.
+            page.line(PLAIN, &format!("  Remedy: {}", warning.remedy));
+        }
+    }
+    if let Some(more) = warnings.len().checked_sub(WARNINGS_SHOWN_MAX + 1) {
+        page.line(
+            PLAIN,
+            &format!("  and {}", count(more as u64 + 1, "more warning")),
+        );
+    }
+}
+
+fn quiet_warnings(page: &mut Page, warnings: &[Warning]) {
+    if !warnings.is_empty() {
+        let codes: Vec<&str> = warnings
+            .iter()
+            .take(WARNINGS_SHOWN_MAX)
+            .map(|warning| warning.code)
+            .collect();
+        page.put(CAUTION, &count(warnings.len() as u64, "warning"))
+            .put(PLAIN, &format!(": {}", codes.join(", ")))
+            .end();
+    }
+}
+
+fn damage(page: &mut Page, report: &Report) {
+    let Loss {
+        damage, truncated, ..
+    } = &report.capture.loss;
+    for (places, word) in [(damage, "is damaged"), (truncated, "ends inside a record")] {
+        for place in places.iter().take(DAMAGE_SHOWN_MAX) {
+            let input = report.capture.inputs.get(usize::from(place.input));
+            let path = input.map_or("an input", |input| input.path.as_str());
+            page.blank();
+            page.put(CAUTION, "! ")
+                .put(CAUTION, &format!("{path} {word} at byte {}", place.offset))
+                .end();
+            page.prose("  ", &place.what);
+        }
+        if let Some(more) = places.len().checked_sub(DAMAGE_SHOWN_MAX + 1) {
+            page.line(
+                PLAIN,
+                &format!("  and {}", count(more as u64 + 1, "more place")),
+            );
+        }
+    }
+}
+
+fn details(page: &mut Page, report: &Report, view: &View) {
+    for (index, incident) in report.incidents.iter().take(INCIDENTS_TOLD_MAX).enumerate() {
+        if let Some(first) = first_finding(report, incident) {
+            page.blank();
+            detail::incident(page, report, view, (index + 1, incident, first));
+        }
+    }
+    if let Some(more) = report.incidents.len().checked_sub(INCIDENTS_TOLD_MAX + 1) {
+        page.blank();
+        page.line(
+            PLAIN,
+            &format!(
+                "{} not told here: use -f json",
+                count(more as u64 + 1, "more incident")
+            ),
+        );
+    }
+}
+
+fn upstream_events(page: &mut Page, report: &Report) {
+    let events = &report.upstream_events;
+    if events.is_empty() {
+        return;
+    }
+    page.blank();
+    page.line(
+        HEADING,
+        &format!(
+            "{} that clients did not notice",
+            count(events.len() as u64, "failed attempt")
+        ),
+    );
+    for event in events.iter().take(EVENTS_SHOWN_MAX) {
+        let attempt = &event.attempt;
+        let upstream = attempt.upstream.as_deref().unwrap_or("a lookup");
+        let frames: Vec<String> = attempt
+            .frames
+            .iter()
+            .take(4)
+            .map(|frame| frame.frame.to_string())
+            .collect();
+        let cause = attempt.cause.unwrap_or("no cause");
+        page.line(
+            PLAIN,
+            &format!(
+                "  {}  {cause}  {} -> {upstream}  frames {}",
+                clock::time_of_day(&attempt.start),
+                event.gateway,
+                frames.join(", "),
+            ),
+        );
+    }
+    if let Some(more) = events.len().checked_sub(EVENTS_SHOWN_MAX + 1) {
+        page.line(PLAIN, &format!("  and {} more", more + 1));
+    }
+}
+
+/// One line of loss, and where to read on.
+fn closing(page: &mut Page, report: &Report) {
+    let loss = &report.capture.loss;
+    let kinds = loss.counters.iter().chain(&loss.skipped);
+    let mut shown: Vec<String> = kinds
+        .map(|(name, count)| format!("{count} {}", name.replace('_', " ")))
+        .collect();
+    let more = shown.len().saturating_sub(LOSS_KINDS_SHOWN_MAX);
+    shown.truncate(LOSS_KINDS_SHOWN_MAX);
+    if more > 0 {
+        shown.push(format!("{} (see -f json)", count(more as u64, "more kind")));
+    }
+    page.blank();
+    if shown.is_empty() {
+        page.line(FAINT, "Nothing was lost or left undecoded.");
+    } else {
+        page.line(
+            FAINT,
+            &format!("Not seen or not decoded: {}", shown.join(", ")),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! Reads ahead. In: the opened inputs and the analyzer. Out: the facts and losses of what was read.
+//!
+//! The rule: the next batch is filled while one is analysed, and never more than that one. The thread that
+//! reads is not waited for after Ctrl-C, because a silent pipe never answers.
+
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gwcap::analyzer::Analyzer;
+use gwcap::capture::{CaptureError, Fill, InputFacts, Merge, StopHandle};
+use gwcap::frame::Batch;
+use gwcap::loss::Loss;
+
+use crate::run::progress::Progress;
+
+/// Bytes of a batch: large enough for all threads, small enough for two to stay in memory unnoticed.
+pub const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// How often a waiting run looks whether it was asked to stop.
+pub const LOOK: Duration = Duration::from_millis(50);
+
+/// How long the end of an interface or a pipe is waited for: tcpdump in front of us flushes on Ctrl-C too.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// How to read.
+#[derive(Debug)]
+pub struct Plan {
+    /// Bytes read at once.
+    pub batch_bytes: usize,
+    /// Frames after which reading stops.
+    pub count_max: Option<u64>,
+    /// Whether the input ends when somebody else ends it.
+    pub ends_elsewhere: bool,
+    /// Set by Ctrl-C.
+    pub stop: StopHandle,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Fed {
+    /// The inputs.
+    pub inputs: Vec<InputFacts>,
+    /// What they lost.
+    pub loss: Loss,
+    /// Whether a file was left unread because of Ctrl-C.
+    pub interrupted: bool,
+}
+
+/// One batch and what is known of the inputs after it.
+struct Step {
+    batch: Batch,
+    state: Fill,
+    inputs: Vec<InputFacts>,
+    loss: Loss,
+}
+
+/// Reads everything and analyses it.
+///
+/// # Errors
+/// The first error of an input.
+pub fn feed(
+    sources: Merge,
+    analyzer: &mut Analyzer,
+    plan: &Plan,
+    progress: &mut Progress,
+) -> Result<Fed, CaptureError> {
+    let mut fed = Fed {
+        inputs: sources.describe(),
+        loss: Loss::default(),
+        interrupted: false,
+    };
+    let (steps, empties) = read_ahead(sources, plan.batch_bytes);
+    let mut left = plan.count_max.unwrap_or(u64::MAX);
+    let mut patience = Patience::new(plan);
+    loop {
+        if patience.is_over() {
+            fed.interrupted = !plan.ends_elsewhere;
+            return Ok(fed);
+        }
+        let mut step = match steps.recv_timeout(LOOK) {
+            Ok(step) => step?,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return Ok(fed),
+        };
+        fed.inputs = std::mem::take(&mut step.inputs);
+        fed.loss.merge(std::mem::take(&mut step.loss));
+        progress.show(&fed.inputs);
+        step.batch
+            .records
+            .truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        left = left.saturating_sub(step.batch.records.len() as u64);
+        if !step.batch.records.is_empty() {
+            analyzer.feed(&step.batch);
+        }
+        if step.state == Fill::End || left == 0 {
+            return Ok(fed);
+        }
+        // The reader may have ended with an error that is still to be received.
+        drop(empties.send(step.batch));
+    }
+}
+
+/// What the reader gives: batches, or the error that ended it.
+type Steps = Receiver<Result<Step, CaptureError>>;
+
+/// Starts the thread that reads. Two batches travel between it and the analysis.
+fn read_ahead(mut sources: Merge, batch_bytes: usize) -> (Steps, SyncSender<Batch>) {
+    let (send_step, steps) = mpsc::sync_channel(1);
+    let (send_empty, empties) = mpsc::sync_channel(2);
+    for _ in 0..2 {
+        drop(send_empty.send(Batch::default()));
+    }
+    thread::spawn(move || {
+        while let Ok(mut batch) = empties.recv() {
+            let step = sources.fill(&mut batch, batch_bytes).map(|state| Step {
+                batch,
+                state,
+                inputs: sources.describe(),
+                loss: sources.loss(),
+            });
+            let last = step.as_ref().map_or(true, |step| step.state == Fill::End);
+            if send_step.send(step).is_err() || last {
+                return;
+            }
+        }
+    });
+    (steps, send_empty)
+}
+
+/// How long to go on after the run was asked to stop.
+struct Patience<'a> {
+    plan: &'a Plan,
+    since: Option<Instant>,
+}
+
+impl<'a> Patience<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        Self { plan, since: None }
+    }
+
+    fn is_over(&mut self) -> bool {
+        if !self.plan.stop.is_stopped() {
+            return false;
+        }
+        let since = *self.since.get_or_insert_with(Instant::now);
+        !self.plan.ends_elsewhere || since.elapsed() >= GRACE
+    }
+}

@@ -1,0 +1,228 @@
+//! The face: exit codes, streams, and what is said when something is wrong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+const GWCAP: &str = env!("CARGO_BIN_EXE_gwcap");
+
+/// What a run gave.
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn gwcap(words: &[&str]) -> Ran {
+    ran(Command::new(GWCAP).args(words))
+}
+
+fn ran(command: &mut Command) -> Ran {
+    let output = command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("NO_COLOR", "1")
+        .output()
+        .unwrap();
+    Ran {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A pcap file (little-endian, microseconds, Ethernet) with `frames` empty frames and then `rest`.
+fn capture(folder: &Path, frames: u32, rest: &[u8]) -> PathBuf {
+    let mut bytes = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    bytes.extend(262_144_u32.to_le_bytes());
+    bytes.extend(1_u32.to_le_bytes());
+    for frame in 0..frames {
+        for word in [1_795_179_845 + frame, 0, 60, 60] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend([0; 60]);
+    }
+    bytes.extend(rest);
+    let path = folder.join("capture.pcap");
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn what_is_no_capture_exits_with_3_and_says_what_to_do() {
+    for (words, said) in [
+        (["-r", "/dev/null"], "empty"),
+        (["-r", "README.md"], "text"),
+        (["README.md", "-q"], "text"),
+        (["-r", "missing.pcap"], "check the path"),
+        (["missing.pcap", "-q"], "check the path"),
+        (["-r", "src"], "director"),
+    ] {
+        let ran = gwcap(&words);
+        assert_eq!(ran.code, 3, "{words:?}: {}", ran.err);
+        assert!(ran.err.contains(said), "{words:?}: {}", ran.err);
+        assert_eq!(ran.err.lines().count(), 1, "said once: {}", ran.err);
+        assert_eq!(ran.out, "", "{words:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = capture(folder.path(), 1, &[]);
+    let capture = path.to_str().unwrap();
+    let out = folder.path().join("out");
+    let out_name = out.to_str().unwrap();
+    for (words, said) in [
+        (vec![], "Usage"),
+        (
+            vec!["-r", capture, "-f", "markdown", "-o", out_name],
+            "text, json, ndjson",
+        ),
+        (
+            vec!["-r", capture, "-w", out_name],
+            "-w is not in this version yet",
+        ),
+        (vec!["-r", capture, "-o", capture], "is an input"),
+        (
+            vec!["-r", capture, "-o", out_name, "no", "such", "filter"],
+            "does not compile",
+        ),
+        (
+            vec!["--explain", "conect-refused"],
+            "did you mean connect-refused?",
+        ),
+        (vec!["--explain", "weather"], "gwcap --explain lists them"),
+    ] {
+        let ran = gwcap(&words);
+        assert_eq!(ran.code, 2, "{words:?}: {}", ran.err);
+        assert!(ran.err.contains(said), "{words:?}: {}", ran.err);
+        assert_eq!(ran.out, "", "{words:?}");
+        assert!(!out.exists(), "{words:?} created its output");
+    }
+    assert!(
+        fs::read(&path).unwrap().len() > 24,
+        "the input is untouched"
+    );
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for flag in ["--help", "-h", "--version"] {
+        let ran = gwcap(&[flag]);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{flag}");
+        assert!(ran.out.contains("gwcap"), "{flag}");
+    }
+}
+
+#[test]
+fn a_quiet_capture_exits_with_0_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = capture(folder.path(), 3, &[]);
+    let capture = path.to_str().unwrap();
+    let text = gwcap(&["--exit-code", capture]);
+    assert_eq!((text.code, text.err.as_str()), (0, ""));
+    assert!(text.out.contains("3 frames"), "{}", text.out);
+
+    let json: Value = serde_json::from_str(&gwcap(&[capture, "-f", "json"]).out).unwrap();
+    assert_eq!(json["findings"], Value::Array(vec![]));
+    assert_eq!(json["capture"]["inputs"][0]["frames"], 3);
+    let schema: Value = serde_json::from_str(&gwcap(&["--schema"]).out).unwrap();
+    assert!(jsonschema::is_valid(&schema, &json));
+
+    let lines = gwcap(&[capture, "-f", "ndjson"]).out;
+    let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!(last["event"], "summary");
+}
+
+#[test]
+fn a_half_record_at_the_end_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = capture(folder.path(), 3, &[1, 2, 3]);
+    let ran = gwcap(&[path.to_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("ends inside a record"), "{}", ran.out);
+}
+
+#[test]
+fn reports_go_to_their_files_and_hashes_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = capture(folder.path(), 1, &[]);
+    let out = folder.path().join("out.json");
+    let words = [
+        path.to_str().unwrap(),
+        "--hash",
+        "-f",
+        "text",
+        "-f",
+        "json",
+        "-o",
+        out.to_str().unwrap(),
+    ];
+    let ran = gwcap(&words);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("sha256 "), "{}", ran.out);
+    let json: Value = serde_json::from_str(&fs::read_to_string(out).unwrap()).unwrap();
+    assert_eq!(
+        json["capture"]["inputs"][0]["sha256"]
+            .as_str()
+            .unwrap()
+            .len(),
+        64
+    );
+}
+
+#[test]
+fn count_and_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = fs::read(capture(folder.path(), 5, &[])).unwrap();
+    let ran = ran(Command::new(GWCAP)
+        .args(["-r", "-", "-c", "2"])
+        .write_stdin(bytes));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[test]
+fn an_output_that_cannot_be_written_exits_with_5() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = capture(folder.path(), 1, &[]);
+    for out in ["/nowhere/at/all", "/dev/full"] {
+        let ran = gwcap(&[path.to_str().unwrap(), "-o", out]);
+        assert_eq!(ran.code, 5, "{out}: {}", ran.err);
+        assert!(ran.err.contains(out), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let mut child = Process::new(GWCAP)
+        .arg("--schema")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn every_cause_has_a_manual_page() {
+    let index = gwcap(&["--explain"]);
+    assert_eq!(index.code, 0);
+    for cause in gwcap::diagnose::cause::CAUSES {
+        assert!(
+            index.out.contains(cause.code),
+            "{} is not listed",
+            cause.code
+        );
+    }
+    assert!(
+        gwcap(&["--explain", "connect-refused"])
+            .out
+            .contains("refused")
+    );
+}
