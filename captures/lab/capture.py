@@ -1,0 +1,71 @@
+"""Recording one capture in the gateway's namespace and making sure that it is whole.
+
+In: the network, a folder, on which interface, an optional filter. Out: capture.pcapng (dumpcap) or capture.pcap (tcpdump).
+Rule: the packet socket runs before the first request is sent, and a capture that lost a frame is an error, not a case.
+"""
+
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import packets
+from topology import CLEAN_ENVIRONMENT
+
+# dumpcap reads the kernel's ring in blocks; what lies in an unfinished block when it is stopped would be lost.
+FLUSH_SECONDS = 0.5
+
+
+class Capture:
+    def __init__(self, network, folder, on="any", classic=False, only="", place="gateway"):
+        self.network, self.folder, self.on, self.place = network, folder, on, place
+        self.path = folder / ("capture.pcap" if classic else "capture.pcapng")
+        self.words = _tcpdump(on, self.path.name, only) if classic else _dumpcap(on, self.path.name, only)
+
+    def start(self):
+        self.errors = open(self.folder / "capture.log", "wb")
+        self.process = subprocess.Popen(self.network.command(self.place, *self.words), cwd=self.folder, env=CLEAN_ENVIRONMENT,
+                                        stdout=self.errors, stderr=self.errors)
+        deadline = time.time() + 10
+        while not self._is_running():
+            if time.time() > deadline or self.process.poll() is not None:
+                raise RuntimeError(f"the capture did not start: {(self.folder / 'capture.log').read_text()}")
+            time.sleep(0.02)
+
+    def stop(self):
+        time.sleep(FLUSH_SECONDS)
+        self.kill()
+        lost = packets.dropped(self.path) + _lost_by_tcpdump((self.folder / "capture.log").read_text())
+        if lost:
+            raise RuntimeError(f"the capture lost {lost} frames")
+        if self.path.suffix == ".pcapng":
+            self.path.write_bytes(packets.without_machine(self.path.read_bytes()))
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(10)
+        self.errors.close()
+
+    def _is_running(self):
+        """/proc/<pid>/net/packet lists the namespace's packet sockets; the column before the last four says whether one runs."""
+        try:
+            lines = Path(f"/proc/{self.process.pid}/net/packet").read_text().splitlines()[1:]
+        except OSError:
+            return False
+        return any(line.split()[5] == "1" for line in lines)
+
+
+def _dumpcap(on, name, only):
+    link = ["-y", "LINUX_SLL2"] if on == "any" else []
+    return ["dumpcap", "-i", on, *link, "-s", "0", "-w", name, *(["-f", only] if only else [])]
+
+
+def _tcpdump(on, name, only):
+    link = ["-y", "LINUX_SLL2"] if on == "any" else []
+    return ["tcpdump", "-i", on, *link, "-n", "-s", "0", "-U", "-Z", "root", "-w", name, *([only] if only else [])]
+
+
+def _lost_by_tcpdump(log):
+    return sum(int(count) for count in re.findall(r"^(\d+) packets dropped", log, re.M))

@@ -1,0 +1,41 @@
+"""The four gateways. A module each: how it is configured and started, and how its own log is read."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Route:
+    """What a case asks of a gateway, in words that all four understand. A gateway ignores what it has no notion of."""
+
+    upstreams: list = field(default_factory=lambda: ["10.77.0.3:8080"])
+    tls: bool = False
+    reuse: bool = False
+    retry: bool = False
+    health_checks: bool = False
+    name: str = ""                      # the upstream's host name, resolved at request time
+    variant: str = ""                   # a word that one gateway's module explains
+    connect_seconds: float = 0.8
+    response_seconds: float = 1.2
+
+
+@dataclass
+class Attempt:
+    """One try as the gateway's log tells it: where to, which codes its wording allows, over which connection if it says."""
+
+    upstream: str | None
+    codes: frozenset
+    line: str
+    connection: str | None = None       # the gateway's endpoint
+    time: float | None = None           # when the log says that it failed
+
+
+@dataclass
+class Exchange:
+    """One request as the gateway's log tells it."""
+
+    client: str
+    request: int                        # its number on that client connection
+    time: float
+    status: int
+    attempts: list
+    line: str

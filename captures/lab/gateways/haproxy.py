@@ -1,0 +1,96 @@
+"""HAProxy: its configuration, its start, and how its log is read.
+
+The log names the exact upstream connection (%bi:%bp) and tells by two letters who ended the exchange in which phase. It does not tell a
+FIN from a RST: the fault server's book does.
+"""
+
+import re
+import subprocess
+from collections import Counter
+
+from gateways import Attempt, Exchange
+from recordbook import endpoint, split
+
+PRODUCT, PROGRAM = "HAProxy", "haproxy"
+LINE = re.compile(r"^access (?P<client>\S+) at=(?P<time>\S+) from=(?P<local>\S+) to=(?P<server>\S+) (?P<where>\S+) "
+                  r"timers=(?P<timers>\S+) status=(?P<status>\S+) state=(?P<state>..).. retries=(?P<retries>\S+) error=(?P<error>\"[^\"]*\"|\S*)")
+
+FAILED_CONNECTS = {"connect-refused", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable", "icmp-admin-prohibited",
+                   "connect-reset-after-accept", "tls-alert-from-upstream", "tls-handshake-closed", "tls-handshake-reset",
+                   "tls-on-http-port"}
+# First letter: who ended it (S server, s its timer, P the proxy). Second: the phase (C connect, H head, D data).
+STATES = {
+    "SC": FAILED_CONNECTS,
+    "sC": {"connect-timeout", "tls-handshake-timeout"},
+    "SH": {"closed-before-response", "reset-before-response", "stale-keepalive-reuse", "closed-mid-head", "reset-mid-head",
+           "connect-reset-after-accept", "http-on-tls-port"},
+    "sH": {"response-timeout", "head-timeout"},
+    "PH": {"malformed-status-line", "bad-header", "header-too-large", "http-on-tls-port", "attempt-succeeded-but-error"},
+    "PR": {"attempt-succeeded-but-error"},
+    "SD": {"truncated-body", "reset-mid-response"},
+    "--": {"upstream-returned-5xx"},
+}
+
+
+def version():
+    return subprocess.run(["haproxy", "-v"], capture_output=True, text=True).stdout.split()[2].split("-")[0]
+
+
+def configuration(route):
+    servers = [f"    server s{number} {upstream}{_server_options(route)}" for number, upstream in enumerate(route.upstreams)]
+    return "\n".join([
+        "global", "    log stdout format raw local0 info", "    nbthread 1", "    maxconn 200",
+        "defaults", "    mode http", "    log global", "    timeout client 5s",
+        f"    timeout connect {int(route.connect_seconds * 1000)}ms", f"    timeout server {int(route.response_seconds * 1000)}ms",
+        f"    http-reuse {'always' if route.reuse else 'never'}",
+        *(["    retries 1", "    option redispatch 1"] if route.retry else ["    retries 0"]),
+        '    log-format "access %ci:%cp at=%Ts.%ms from=%bi:%bp to=%si:%sp %b/%s timers=%TR/%Tw/%Tc/%Tr/%Ta status=%ST state=%ts '
+        'retries=%rc error=%[bc_err_str] %{+Q}r"',
+        "frontend front", "    bind :80", "    bind :::80 v6only", "    default_backend pool",
+        "backend pool", *_backend_rules(route), *servers, ""])
+
+
+def _server_options(route):
+    checks = " check inter 300ms fall 1 rise 1" if route.health_checks else ""
+    return (" ssl verify none" if route.tls else "") + checks
+
+
+def _backend_rules(route):
+    return {"deny-answers": ["    http-response deny deny_status 502 if { res.hdr(x-secret) -m found }"],
+            "deny-all-answers": ["    http-response deny deny_status 502"]}.get(route.variant, [])
+
+
+def command(folder):
+    return ["haproxy", "-f", "gateway.conf"]
+
+
+def tidy(folder):
+    """The log goes to the standard output; only its lines about requests and servers are kept."""
+    lines = (folder / "console.log").read_text(errors="replace").splitlines(True)
+    (folder / "gateway.log").write_text("".join(line for line in lines if line.startswith(("access ", "Server ", "backend "))))
+
+
+def exchanges(folder, syns):
+    seen, found = Counter(), []
+    for line in (folder / "gateway.log").read_text(errors="replace").splitlines():
+        said = LINE.match(line)
+        if said:
+            client = _endpoint(said["client"])
+            found.append(Exchange(client, seen[client], float(said["time"]), int(said["status"]), _attempts(said, line), line))
+            seen[client] += 1
+    return found
+
+
+def _attempts(said, line):
+    if "<NOSRV>" in said["where"]:
+        return [Attempt(None, frozenset({"no-upstream-attempt"}), line)]
+    server = _endpoint(said["server"])
+    known = not said["local"].endswith((":0", ":-")) and said["state"] != "SC"
+    local = _endpoint(said["local"]) if known else None
+    last = Attempt(server, frozenset(STATES.get(said["state"], ())), line, local)
+    earlier = int(said["retries"].lstrip("+"))
+    return [Attempt(None, frozenset(FAILED_CONNECTS), line)] * earlier + [last]
+
+
+def _endpoint(text):
+    return endpoint(split(text))

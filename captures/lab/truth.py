@@ -1,0 +1,169 @@
+"""expected.json: what the gateway's own log and the fault server's book say happened. No packet is interpreted here.
+
+In: the raw logs of a recording. Out: the findings in time order, the failed attempts that no client noticed, and the counts.
+Rule: double entry. The log's wording allows a set of codes, the other side's book names one, and that one must be in the set; when the
+two disagree, the recording is refused. The only thing read from the capture is which port a SYN came from.
+"""
+
+import json
+from collections import defaultdict
+
+import packets
+from faults import CAUSE_OF_FAULT, IDLE_ENDS
+from topology import APPLICATION, GATEWAY, GATEWAY6
+
+# How long after the client's answer a gateway may still write its log line, and how far two clocks of one machine differ.
+TOLERANCE_SECONDS = 0.02
+
+
+class Disagreement(Exception):
+    pass
+
+
+def expected(case, work, capture):
+    truth = Truth(case, work, capture)
+    findings, events = truth.findings(), truth.events
+    return {
+        "gateway": {"product": case.gateway.PRODUCT, "version": case.gateway.version(), "addresses": [GATEWAY6 if case.ipv6 else GATEWAY]},
+        "recorded": {"on": case.on, "crowd": case.crowd, "healthy": case.healthy},
+        "clear_two_leg": case.clear_two_leg,
+        "findings": findings,
+        "upstream_events": events,
+        "application_errors": truth.application_errors,
+        "client_aborts": truth.client_aborts,
+    }
+
+
+class Truth:
+    def __init__(self, case, work, capture):
+        self.case = case
+        self.asked = _lines(work / "client.log")
+        book = _lines(work / "upstream.log")
+        self.arranged = {line["upstream"]: line["cause"] for line in book if line["event"] == "arranged"}
+        self.queries = [line for line in book if line["event"] == "query"]
+        self.served = defaultdict(list)
+        for line in book:
+            if "connection" in line:
+                self.served[line["peer"], line["local"]].append(line)
+        self.syns = _first_syns(case.full_capture or capture)
+        self.told = defaultdict(list)
+        for exchange in case.gateway.exchanges(work, [(source, to) for _, source, to in self.syns]):
+            self.told[exchange.client].append(exchange)
+        self.events, self.application_errors = [], 0
+        self.client_aborts = sum(line["aborted"] for line in self.asked)
+
+    def findings(self):
+        return [finding for line in self.asked for finding in self._judge(line)]
+
+    def _judge(self, line):
+        """The finding that a client's line deserves, if any."""
+        if line["server"].startswith(APPLICATION):
+            self.application_errors += line["status"] >= 500
+            return []
+        if line["aborted"]:
+            return []
+        failure, exchange = _failure(line), self._exchange(line)
+        failed = exchange.attempts if failure else exchange.attempts[:-1]
+        codes = [self._code(attempt, exchange, line) for attempt in failed]
+        connections = [self._connection(attempt, line) for attempt in failed]
+        if not failure:
+            self.events += [{"cause": code, "upstream": attempt.upstream, "connection": connection}
+                            for attempt, code, connection in zip(failed, codes, connections)]
+            return []
+        if not failed:
+            raise Disagreement(f"the client failed without an attempt or a reason in the log: {exchange.line}")
+        return [self._finding(line, failure, exchange, failed, codes[-1], connections[-1])]
+
+    def _finding(self, line, failure, exchange, attempts, code, connection):
+        last = attempts[-1]
+        finding = {
+            "client": line["client"], "time": line.get("response_time", line["end_time"]), "status": line["status"], "failure": failure,
+            "cause": self.case.cause or code, "detail": self._detail(code, line), "accept": self.case.accept,
+            "upstream": last.upstream, "connection": connection, "attempts": len(attempts),
+            "truth": "\n".join(dict.fromkeys([attempt.line for attempt in attempts] + [exchange.line])),
+        }
+        if self.case.cause:
+            finding["log_cause"] = code
+        return finding
+
+    def _exchange(self, line):
+        """The log's line for a client's line: the same client endpoint, the same place in its order."""
+        told = self.told[line["client"]]
+        if line["request"] >= len(told):
+            raise Disagreement(f"the gateway's log has no line for request {line['request']} of {line['client']}")
+        return told[line["request"]]
+
+    def _code(self, attempt, exchange, line):
+        other = self._other_side(attempt, line)
+        if other not in attempt.codes:
+            raise Disagreement(f"the log allows {sorted(attempt.codes)}, the upstream's book says {other}: {attempt.line}")
+        return other
+
+    def _other_side(self, attempt, line):
+        """The cause as the upstream's side knows it."""
+        if attempt.codes == {"no-upstream-attempt"}:
+            return "no-upstream-attempt"
+        connection = self._connection(attempt, line)
+        lines = self.served[connection["client"], connection["server"]] if connection else []
+        lines = [entry for entry in lines if entry["time"] <= line["end_time"] + TOLERANCE_SECONDS]
+        if lines:
+            return _cause_of_lines(lines)
+        if attempt.upstream is None:
+            return _cause_of_query(self.queries, line)
+        return self.arranged.get(attempt.upstream)
+
+    def _connection(self, attempt, line):
+        """The exact upstream connection: the log's word for it, else the only SYN towards the upstream while the client waited."""
+        if attempt.upstream is None:
+            return None
+        if attempt.connection:
+            return {"client": attempt.connection, "server": attempt.upstream}
+        if self.case.crowd:
+            return None
+        sources = [source for time, source, to in self.syns
+                   if to == attempt.upstream and line["time"] <= time <= line["end_time"] + TOLERANCE_SECONDS]
+        return {"client": sources[-1], "server": attempt.upstream} if sources else None
+
+    def _detail(self, code, line):
+        if code == "upstream-returned-5xx":
+            return str(line["status"])
+        return {"no-upstream-attempt": "no-live-upstream", "tls-alert-from-upstream": self.case.alert}.get(code)
+
+
+def _failure(line):
+    if line["status"] is None:
+        return "raw" if "raw" in line else "silent-close"
+    if line["status"] >= 500:
+        return "status"
+    return None if line["complete"] else "truncated-relay"
+
+
+def _cause_of_lines(lines):
+    """The last thing the fault server did on a connection."""
+    last = next(line for line in reversed(lines) if line["event"] not in ("peer-closed", "peer-ended", "closed", "reset"))
+    if last["event"] in IDLE_ENDS:
+        return "stale-keepalive-reuse"
+    if last["event"] == "fault":
+        return last["cause"]
+    step = next(line["step"] for line in reversed(lines) if line["event"] == "request").split("+")[0]
+    name, _, argument = step.partition(":")
+    if name == "status" and int(argument) >= 500:
+        return "upstream-returned-5xx"
+    return CAUSE_OF_FAULT.get(name, "attempt-succeeded-but-error")
+
+
+def _cause_of_query(queries, line):
+    answers = [query["answer"] for query in queries if query["time"] <= line["end_time"]]
+    return {"silence": "dns-timeout"}.get(answers[-1], f"dns-{answers[-1]}") if answers else None
+
+
+def _first_syns(capture):
+    seen = {}
+    for segment in packets.segments(capture):
+        if segment.flags & (packets.SYN | packets.ACK) == packets.SYN:
+            seen.setdefault((segment.source, segment.destination), segment.time)
+    return sorted((time, source, to) for (source, to), time in seen.items())
+
+
+def _lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
