@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import packets
-from topology import CLEAN_ENVIRONMENT
+from topology import CLEAN_ENVIRONMENT, run
 
-# dumpcap reads the kernel's ring in blocks; what lies in an unfinished block when it is stopped would be lost.
-FLUSH_SECONDS = 0.5
+# Both read the kernel's ring in blocks, tcpdump after at most a second; what lies in an unfinished block at the end would be lost.
+FLUSH_SECONDS = {".pcapng": 0.5, ".pcap": 1.3}
 
 
 class Capture:
@@ -34,13 +34,19 @@ class Capture:
             time.sleep(0.02)
 
     def stop(self):
-        time.sleep(FLUSH_SECONDS)
+        time.sleep(FLUSH_SECONDS[self.path.suffix])
         self.kill()
         lost = packets.dropped(self.path) + _lost_by_tcpdump((self.folder / "capture.log").read_text())
         if lost:
             raise RuntimeError(f"the capture lost {lost} frames")
         if self.path.suffix == ".pcapng":
             self.path.write_bytes(packets.without_machine(self.path.read_bytes()))
+
+    def remove_frames(self, numbers):
+        """Makes a gap, for cases about what an observer can say with a part of the capture missing."""
+        whole = self.path.rename(self.path.with_name("whole" + self.path.suffix))
+        kind = "pcapng" if self.path.suffix == ".pcapng" else "pcap"
+        run("editcap", "-F", kind, str(whole), str(self.path), *map(str, numbers))
 
     def kill(self):
         if self.process.poll() is None:
@@ -68,4 +74,6 @@ def _tcpdump(on, name, only):
 
 
 def _lost_by_tcpdump(log):
-    return sum(int(count) for count in re.findall(r"^(\d+) packets dropped", log, re.M))
+    """tcpdump counts what the kernel dropped, and what it received but had not written when it was stopped."""
+    count = {what: int(number) for number, what in re.findall(r"^(\d+) packets (captured|received|dropped)", log, re.M)}
+    return count.get("dropped", 0) + count.get("received", 0) - count.get("captured", 0)

@@ -97,10 +97,10 @@ class Visitor:
             end = "fin"
         except TimeoutError:
             end = "timeout"
-        status = int(head.split()[1]) if head else None
+        status = int(head.split()[1]) if head and head.split()[1].isdigit() else None
         line.update(status=status, complete=complete, end=end if keep else "left", end_time=time.time())
-        if not head and self.buffer:
-            line["raw"] = self.buffer[:60].decode("latin-1")
+        if status is None and (head or self.buffer):
+            line["raw"] = (head or self.buffer)[:60].decode("latin-1")
         if not keep or end != "open":
             self.close()
         return line

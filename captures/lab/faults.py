@@ -117,6 +117,16 @@ class Upstream:
         return AFTERWARDS[name](connection, argument)
 
 
+class Mute(Upstream):
+    """Takes what comes, whatever language it is in, and ends the connection in one way each time."""
+
+    def _exchange(self, connection):
+        connection.socket.recv(65536)
+        connection.note("request", request=0, step=self.plan)
+        FAULTS[self.plan](connection)
+        return False
+
+
 class Connection:
     def __init__(self, accepted, peer, book, number):
         self.socket, self.peer, self.book, self.number = accepted, peer, book, number
@@ -291,8 +301,12 @@ GARBAGE = b"ERR 17 backend not initialised\r\n\r\n"
 BAD_CODE = b"HTTP/1.1 abc OK\r\nContent-Length: 3\r\n\r\nabc"
 SPACE_IN_NAME = b"HTTP/1.1 200 OK\r\nX Trace: 1\r\nContent-Length: 3\r\n\r\nabc"
 NUL_IN_VALUE = b"HTTP/1.1 200 OK\r\nX-Trace: a\0b\r\nContent-Length: 3\r\n\r\nabc"
-HUGE_HEAD = b"HTTP/1.1 200 OK\r\nSet-Cookie: cart=" + b"x" * 70000 + b"\r\nContent-Length: 3\r\n\r\nabc"
+
 CLEAR_TEXT_400 = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 12\r\nConnection: close\r\n\r\nBad Request\n"
+
+
+def _head_with_a_cookie_of(length):
+    return b"HTTP/1.1 200 OK\r\nSet-Cookie: cart=" + b"x" * length + b"\r\nContent-Length: 3\r\n\r\nabc"
 
 
 def _part_then(data, end):
@@ -329,8 +343,17 @@ FAULTS = {
     "bad-code": _part_then(BAD_CODE, Connection.close),
     "space-in-name": _part_then(SPACE_IN_NAME, Connection.close),
     "nul-in-value": _part_then(NUL_IN_VALUE, Connection.close),
-    "huge-head": _part_then(HUGE_HEAD, Connection.close),
+    "huge-head": _part_then(_head_with_a_cookie_of(20_000), Connection.close),
+    "giant-head": _part_then(_head_with_a_cookie_of(100_000), Connection.close),
     "upgrade": _upgrade,
+    "tls-alert-40": _part_then(b"\x15\x03\x03\0\x02\x02\x28", Connection.close),
+    "tls-alert-80": _part_then(b"\x15\x03\x03\0\x02\x02\x50", Connection.close),
+    "tls-close": Connection.close,
+    "tls-reset": Connection.reset,
+    "tls-hang": Connection.stay_silent,
+    "tls-answer-400": _part_then(CLEAR_TEXT_400, Connection.close),
+    "plain-to-tls-alert": _part_then(b"\x15\x03\x01\0\x02\x02\x46", Connection.close),
+    "plain-to-tls-close": Connection.close,
 }
 
 # What each fault is called in causes.md: the fault server's half of the truth.
@@ -339,6 +362,9 @@ CAUSE_OF_FAULT = {
     "hang": "response-timeout", "close-mid-head": "closed-mid-head", "reset-mid-head": "reset-mid-head",
     "stall-mid-head": "head-timeout", "close-mid-body": "truncated-body", "reset-mid-body": "reset-mid-response",
     "garbage": "malformed-status-line", "bad-code": "malformed-status-line", "space-in-name": "bad-header",
-    "nul-in-value": "bad-header", "huge-head": "header-too-large",
+    "nul-in-value": "bad-header", "huge-head": "header-too-large", "giant-head": "header-too-large",
+    "tls-alert-40": "tls-alert-from-upstream", "tls-alert-80": "tls-alert-from-upstream", "tls-close": "tls-handshake-closed",
+    "tls-reset": "tls-handshake-reset", "tls-hang": "tls-handshake-timeout", "tls-answer-400": "tls-on-http-port",
+    "plain-to-tls-alert": "http-on-tls-port", "plain-to-tls-close": "http-on-tls-port",
 }
 IDLE_ENDS = {"vanished", "idle-closed", "idle-reset", "closed-after-answer", "reset-after-answer"}

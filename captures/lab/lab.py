@@ -12,14 +12,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import delay
+import packets
 import resolver
 import story
 import truth
 from capture import Capture
 from client import Visitor
-from faults import Upstream
+from faults import Mute, Upstream
 from recordbook import Book
-from topology import CLEAN_ENVIRONMENT, GATEWAY, UPSTREAM, Network
+from topology import CLEAN_ENVIRONMENT, GATEWAY, RESOLVER, UPSTREAM, Network
 
 
 class Lab:
@@ -33,13 +35,22 @@ class Lab:
     def upstream(self, plan, address=UPSTREAM, port=8080, place="upstream", wrap=None):
         self.upstreams.append(Upstream(self.network, self.upstream_book, address, port, plan, place, wrap))
 
+    def mute(self, fault, address=UPSTREAM, port=8080):
+        self.upstreams.append(Mute(self.network, self.upstream_book, address, port, fault))
+
     def arrange(self, upstream, cause, how, place="upstream"):
         """A fault that no server makes but the network does. `how` is the rule in iptables' words."""
         if how:
             self.network.run(place, *how.split())
         self.upstream_book.note(event="arranged", upstream=upstream, cause=cause, how=how or "nothing listens there")
 
+    def far_away(self, seconds):
+        """The far place, reached through the router over a path that takes so long each way."""
+        delay.Path(self.network, "router", "far", seconds)
+        self.network.connect_far()
+
     def resolver(self, answers):
+        self.network.use_resolver("gateway", RESOLVER)
         self.upstreams.append(resolver.Resolver(self.network, self.upstream_book, answers))
 
     def visitor(self, server=f"{GATEWAY}:80", place="client"):
@@ -113,8 +124,9 @@ def _keep(case, lab, capture, folder):
     lab.upstream_book.write(lab.work / "upstream.log")
     lab.client_book.write(lab.work / "client.log")
     case.gateway.tidy(lab.work)
-    case.afterwards(capture.path)
     expected = truth.expected(case, lab.work, capture.path)
+    if case.remove:
+        capture.remove_frames(case.remove(list(packets.segments(capture.path))))
     story.write(case, expected, lab.work, capture.path.name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

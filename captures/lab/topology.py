@@ -96,6 +96,8 @@ class Network:
             self._plug(place, addresses)
         if self.remote:
             self._add_remote()
+        if self.far:
+            self._add("far")
 
     def _add(self, place):
         self.places.append(place)
@@ -131,10 +133,8 @@ class Network:
         for network in ("10.78.0.0/16", "10.79.0.0/16"):
             run("ip", "-n", self.name("gateway"), "route", "add", network, "via", ROUTER)
 
-    def add_far(self, join):
-        """A place behind a link that `join` makes of two tunnel devices, named tun0 on either side."""
-        self._add("far")
-        join()
+    def connect_far(self):
+        """Gives addresses to the two tunnel devices that delay.Path has made between the router and the far place."""
         self._address("router", "tun0", ["10.79.0.254/24"])
         self._address("far", "tun0", [f"{FAR}/24"])
         run("ip", "-n", self.name("far"), "route", "add", "default", "via", "10.79.0.254")

@@ -45,7 +45,7 @@ class Truth:
         for line in book:
             if "connection" in line:
                 self.served[line["peer"], line["local"]].append(line)
-        self.syns = _first_syns(case.full_capture or capture)
+        self.syns = _first_syns(capture)
         self.told = defaultdict(list)
         for exchange in case.gateway.exchanges(work, [(source, to) for _, source, to in self.syns]):
             self.told[exchange.client].append(exchange)
@@ -105,7 +105,7 @@ class Truth:
             return "no-upstream-attempt"
         connection = self._connection(attempt, line)
         lines = self.served[connection["client"], connection["server"]] if connection else []
-        lines = [entry for entry in lines if entry["time"] <= line["end_time"] + TOLERANCE_SECONDS]
+        lines = [entry for entry in lines if entry["time"] <= line["end_time"]]
         if lines:
             return _cause_of_lines(lines)
         if attempt.upstream is None:

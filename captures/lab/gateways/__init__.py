@@ -39,3 +39,9 @@ class Exchange:
     status: int
     attempts: list
     line: str
+
+
+def earlier_attempts(count, members, last, codes, line):
+    """Tries before the last one, where a log only counts them: they went to the members that the last one did not go to."""
+    others = [member for member in members if member != last]
+    return [Attempt(others[number % len(others)], frozenset(codes), line) for number in range(count)]

@@ -36,8 +36,8 @@ WORDINGS = [
     (r"AH01084|AH01097|AH02003", HANDSHAKES),
 ]
 
-MODULES = ["mpm_event", "authz_core", "log_config", "proxy", "proxy_http", "slotmem_shm", "proxy_balancer", "lbmethod_byrequests",
-           "watchdog", "proxy_hcheck", "ssl", "headers"]
+MODULES = ["mpm_event", "authz_core", "proxy", "proxy_http", "slotmem_shm", "proxy_balancer", "lbmethod_byrequests",
+           "proxy_hcheck", "ssl", "headers"]
 
 
 def version():

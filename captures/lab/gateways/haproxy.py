@@ -8,12 +8,12 @@ import re
 import subprocess
 from collections import Counter
 
-from gateways import Attempt, Exchange
+from gateways import Attempt, Exchange, earlier_attempts
 from recordbook import endpoint, split
 
 PRODUCT, PROGRAM = "HAProxy", "haproxy"
 LINE = re.compile(r"^access (?P<client>\S+) at=(?P<time>\S+) from=(?P<local>\S+) to=(?P<server>\S+) (?P<where>\S+) "
-                  r"timers=(?P<timers>\S+) status=(?P<status>\S+) state=(?P<state>..).. retries=(?P<retries>\S+) error=(?P<error>\"[^\"]*\"|\S*)")
+                  r"timers=(?P<timers>\S+) status=(?P<status>\S+) state=(?P<state>..) retries=(?P<retries>\S+)")
 
 FAILED_CONNECTS = {"connect-refused", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable", "icmp-admin-prohibited",
                    "connect-reset-after-accept", "tls-alert-from-upstream", "tls-handshake-closed", "tls-handshake-reset",
@@ -71,25 +71,25 @@ def tidy(folder):
 
 
 def exchanges(folder, syns):
+    members = re.findall(r"^    server \S+ (\S+)", (folder / "gateway.conf").read_text(), re.M)
     seen, found = Counter(), []
     for line in (folder / "gateway.log").read_text(errors="replace").splitlines():
         said = LINE.match(line)
         if said:
             client = _endpoint(said["client"])
-            found.append(Exchange(client, seen[client], float(said["time"]), int(said["status"]), _attempts(said, line), line))
+            found.append(Exchange(client, seen[client], float(said["time"]), int(said["status"]), _attempts(said, members, line), line))
             seen[client] += 1
     return found
 
 
-def _attempts(said, line):
+def _attempts(said, members, line):
     if "<NOSRV>" in said["where"]:
         return [Attempt(None, frozenset({"no-upstream-attempt"}), line)]
     server = _endpoint(said["server"])
     known = not said["local"].endswith((":0", ":-")) and said["state"] != "SC"
     local = _endpoint(said["local"]) if known else None
     last = Attempt(server, frozenset(STATES.get(said["state"], ())), line, local)
-    earlier = int(said["retries"].lstrip("+"))
-    return [Attempt(None, frozenset(FAILED_CONNECTS), line)] * earlier + [last]
+    return earlier_attempts(int(said["retries"].lstrip("+")), members, server, FAILED_CONNECTS | {"connect-timeout"}, line) + [last]
 
 
 def _endpoint(text):

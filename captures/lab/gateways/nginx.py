@@ -10,6 +10,7 @@ import subprocess
 from collections import defaultdict
 
 from gateways import Attempt, Exchange
+from recordbook import endpoint, split
 
 PRODUCT, PROGRAM = "nginx", "nginx"
 ACCESS = re.compile(r"^access (?P<time>\S+) (?P<client>\S+) conn=(?P<serial>\d+)/(?P<request>\d+) \"(?P<line>[^\"]*)\" (?P<status>\d+) "
@@ -137,7 +138,7 @@ def _exchange(access, failures, connections, line):
         codes = _codes(failure["text"]) if failure else _codes_of_status(statuses[number] if number < len(statuses) else "")
         connection = connections[number] if address and number < len(connections) else None
         attempts.append(Attempt(address, codes, text, connection))
-    return Exchange(access["client"], int(access["request"]) - 1, float(access["time"]), int(access["status"]), attempts, line)
+    return Exchange(endpoint(split(access["client"])), int(access["request"]) - 1, float(access["time"]), int(access["status"]), attempts, line)
 
 
 def _codes(text):
