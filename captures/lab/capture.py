@@ -18,14 +18,14 @@ FLUSH_SECONDS = {".pcapng": 0.5, ".pcap": 1.3}
 
 
 class Capture:
-    def __init__(self, network, folder, on="any", classic=False, only="", place="gateway"):
-        self.network, self.folder, self.on, self.place = network, folder, on, place
-        self.path = folder / ("capture.pcap" if classic else "capture.pcapng")
+    def __init__(self, network, folder, on="any", classic=False, only="", name="capture"):
+        self.network, self.folder, self.on, self.process = network, folder, on, None
+        self.path = folder / (name + (".pcap" if classic else ".pcapng"))
         self.words = _tcpdump(on, self.path.name, only) if classic else _dumpcap(on, self.path.name, only)
 
     def start(self):
-        self.errors = open(self.folder / "capture.log", "wb")
-        self.process = subprocess.Popen(self.network.command(self.place, *self.words), cwd=self.folder, env=CLEAN_ENVIRONMENT,
+        self.errors = open(self.path.with_suffix(".said"), "wb")
+        self.process = subprocess.Popen(self.network.command("gateway", *self.words), cwd=self.folder, env=CLEAN_ENVIRONMENT,
                                         stdout=self.errors, stderr=self.errors)
         deadline = time.time() + 10
         while not self._is_running():
@@ -36,7 +36,7 @@ class Capture:
     def stop(self):
         time.sleep(FLUSH_SECONDS[self.path.suffix])
         self.kill()
-        lost = packets.dropped(self.path) + _lost_by_tcpdump((self.folder / "capture.log").read_text())
+        lost = packets.dropped(self.path) + _lost_by_tcpdump(self.path.with_suffix(".said").read_text())
         if lost:
             raise RuntimeError(f"the capture lost {lost} frames")
         if self.path.suffix == ".pcapng":
@@ -49,6 +49,8 @@ class Capture:
         run("editcap", "-F", kind, str(whole), str(self.path), *map(str, numbers))
 
     def kill(self):
+        if not self.process:
+            return
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(10)

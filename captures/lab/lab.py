@@ -92,10 +92,10 @@ def record(case, out, prefix):
         with Network(prefix, remote=case.remote, far=case.far) as network:
             lab = Lab(case, network, work)
             try:
-                capture = _run(case, lab)
+                captured = _run(case, lab)
             finally:
                 lab.stop()
-        _keep(case, lab, capture, Path(out, case.name))
+        _keep(case, lab, *captured, Path(out, case.name))
     finally:
         if os.environ.get("GWCAP_LAB_KEEP"):
             print(f"kept {work}")
@@ -111,20 +111,26 @@ def _run(case, lab):
     if case.settle:
         time.sleep(case.settle)
     capture = Capture(lab.network, lab.work, case.on, case.classic, case.only)
-    capture.start()
+    # Behind a filter the truth still needs to know which ports the gateway connected from.
+    whole = Capture(lab.network, lab.work, name="unfiltered") if case.only else capture
+    started = {capture, whole}
     try:
+        for each in started:
+            each.start()
         case.traffic(lab)
-        capture.stop()
+        for each in started:
+            each.stop()
     finally:
-        capture.kill()
-    return capture
+        for each in started:
+            each.kill()
+    return capture, whole
 
 
-def _keep(case, lab, capture, folder):
+def _keep(case, lab, capture, whole, folder):
     lab.upstream_book.write(lab.work / "upstream.log")
     lab.client_book.write(lab.work / "client.log")
     case.gateway.tidy(lab.work)
-    expected = truth.expected(case, lab.work, capture.path)
+    expected = truth.expected(case, lab.work, whole.path)
     if case.remove:
         capture.remove_frames(case.remove(list(packets.segments(capture.path))))
     story.write(case, expected, lab.work, capture.path.name)

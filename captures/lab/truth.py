@@ -10,6 +10,7 @@ from collections import defaultdict
 
 import packets
 from faults import CAUSE_OF_FAULT, IDLE_ENDS
+from gateways import Attempt, Exchange
 from topology import APPLICATION, GATEWAY, GATEWAY6
 
 # How long after the client's answer a gateway may still write its log line, and how far two clocks of one machine differ.
@@ -89,9 +90,19 @@ class Truth:
     def _exchange(self, line):
         """The log's line for a client's line: the same client endpoint, the same place in its order."""
         told = self.told[line["client"]]
+        if line["request"] >= len(told) and _failure(line) == "silent-close":
+            return self._unlogged(line)
         if line["request"] >= len(told):
             raise Disagreement(f"the gateway's log has no line for request {line['request']} of {line['client']}")
         return told[line["request"]]
+
+    def _unlogged(self, line):
+        """A request that the gateway leaves out of its log by design: over the upstream connection that the book mentioned last."""
+        last = [entry for lines in self.served.values() for entry in lines if entry["time"] <= line["end_time"]]
+        last = max(last, key=lambda entry: entry["time"])
+        codes = getattr(self.case.gateway, "SILENT_WITHOUT_A_LINE", frozenset())
+        text = f"no line in the log: {self.case.gateway.PRODUCT} does not log a request that it ends in silence"
+        return Exchange(line["client"], line["request"], line["time"], 0, [Attempt(last["local"], codes, text, last["peer"])], text)
 
     def _code(self, attempt, exchange, line):
         other = self._other_side(attempt, line)

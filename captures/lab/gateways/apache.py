@@ -30,6 +30,10 @@ WORDINGS = [
     (r"\(104\).*AH01102", {"reset-before-response", "stale-keepalive-reuse", "reset-mid-head", "connect-reset-after-accept",
                            "http-on-tls-port"}),
     (r"\(70007\).*AH01102", {"response-timeout", "head-timeout"}),
+    (r"\(70014\).*AH10404", {"closed-mid-head"}),
+    (r"\(104\).*AH10404", {"reset-mid-head"}),
+    (r"\(70007\).*AH10404", {"head-timeout"}),
+    (r"AH02429|AH02430", {"bad-header"}),
     (r"AH01110", {"truncated-body", "reset-mid-response"}),
     (r"AH01099|AH01106|AH10404|AH01100|AH10124", REFUSED_HEADS),
     (r"AH01170|AH01171|AH00940", {"no-upstream-attempt"}),
@@ -80,7 +84,7 @@ def tidy(folder):
     """The lines about requests; what Apache says of its start and end names the build."""
     log = folder / "gateway.log"
     log.write_text("".join(line for line in log.read_text(errors="replace").splitlines(True)
-                           if line.startswith("access ") or "proxy" in line))
+                           if line.startswith("access ") or "[client " in line or "AH00957" in line))
 
 
 def exchanges(folder, syns):
