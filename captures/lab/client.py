@@ -160,16 +160,17 @@ class Visitor:
             return True
 
 
-def crowd(network, book, server, clients, rounds, pause=0.0, method="GET", target="/", stagger=0.0, body=b""):
-    """Many clients that all ask for the same thing; each round starts for all of them in the same instant."""
+def crowd(network, book, server, clients, rounds, method="GET", targets=False, keep=True, stagger=0.0):
+    """Many clients that all ask for the same thing unless each has `targets` of its own; each round starts for all of them in the same instant."""
     start = threading.Barrier(clients)
 
     def visit(number):
         visitor = Visitor(network, book, server)
-        for _ in range(rounds):
+        for turn in range(rounds):
+            target = f"/item/{number}?turn={turn}" if targets else "/"
             start.wait(30)
-            time.sleep(pause + stagger * number)
-            visitor.ask(method, target, body=body)
+            time.sleep(stagger * number)
+            visitor.ask(method, target, body=b"quantity=2" if method == "POST" else b"", keep=keep)
         visitor.close()
 
     threads = [threading.Thread(target=visit, args=(number,)) for number in range(clients)]

@@ -28,9 +28,10 @@ class Path:
     def _take(self, source, underway):
         while True:
             try:
-                underway.put((time.monotonic() + self.seconds, os.read(source, 65536)))
+                packet = os.read(source, 65536)
             except OSError:
                 return
+            underway.put((time.monotonic() + self.seconds, packet))
 
     @staticmethod
     def _deliver(target, underway):

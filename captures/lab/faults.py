@@ -247,8 +247,14 @@ def _status(request, argument):
     return _plain(request, "", int(argument), b"the application says %s\n" % argument.encode())
 
 
+def _slow(request, argument):
+    time.sleep(float(argument))
+    return _plain(request, "")
+
+
 ANSWERS = {
     "ok": _plain,
+    "slow": _slow,
     "chunked": _chunked,
     "no-content": lambda request, argument: _message(204),
     "not-modified": lambda request, argument: _message(304, ['ETag: "7"']),
@@ -269,6 +275,8 @@ def _close(connection, argument):
 
 
 def _reset(connection, argument):
+    # The answer arrives and is read before the reset does.
+    time.sleep(PAUSE_SECONDS)
     connection.reset("reset-after-answer")
     return False
 
@@ -322,6 +330,13 @@ def _late(connection):
     connection.close()
 
 
+def _together_with_another(end):
+    def fault(connection):
+        TWO.wait(5)
+        end(connection)
+    return fault
+
+
 def _upgrade(connection):
     connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
     connection.note("answered", request=connection.request)
@@ -329,10 +344,15 @@ def _upgrade(connection):
     connection.stay_silent()
 
 
+# Two connections that fail in the same instant.
+TWO = threading.Barrier(2)
+
 FAULTS = {
     "close": Connection.close,
     "close-late": _late,
     "reset": Connection.reset,
+    "close-together": _together_with_another(Connection.close),
+    "reset-together": _together_with_another(Connection.reset),
     "hang": Connection.stay_silent,
     "close-mid-head": _part_then(HALF_A_HEAD, Connection.close),
     "reset-mid-head": _part_then(HALF_A_HEAD, Connection.reset),
@@ -359,7 +379,7 @@ FAULTS = {
 # What each fault is called in causes.md: the fault server's half of the truth.
 CAUSE_OF_FAULT = {
     "close": "closed-before-response", "close-late": "closed-before-response", "reset": "reset-before-response",
-    "hang": "response-timeout", "close-mid-head": "closed-mid-head", "reset-mid-head": "reset-mid-head",
+    "close-together": "closed-before-response", "reset-together": "reset-before-response", "hang": "response-timeout", "close-mid-head": "closed-mid-head", "reset-mid-head": "reset-mid-head",
     "stall-mid-head": "head-timeout", "close-mid-body": "truncated-body", "reset-mid-body": "reset-mid-response",
     "garbage": "malformed-status-line", "bad-code": "malformed-status-line", "space-in-name": "bad-header",
     "nul-in-value": "bad-header", "huge-head": "header-too-large", "giant-head": "header-too-large",

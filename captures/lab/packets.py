@@ -19,7 +19,7 @@ class Segment:
     source: str
     destination: str
     flags: int
-    payload: int
+    payload: bytes
     acknowledged: int
     sequence: int
 
@@ -124,7 +124,7 @@ def _segment(number, time, link, data):
     tcp = network[header:total]
     source_port, destination_port, sequence, acknowledged = struct.unpack_from("!HHII", tcp)
     return Segment(number, time, f"{source}:{source_port}", f"{destination}:{destination_port}", tcp[13],
-                   len(tcp) - (tcp[12] >> 4) * 4, acknowledged, sequence)
+                   tcp[(tcp[12] >> 4) * 4:], acknowledged, sequence)
 
 
 def _address6(data):

@@ -13,9 +13,6 @@ from faults import CAUSE_OF_FAULT, IDLE_ENDS
 from gateways import Attempt, Exchange
 from topology import APPLICATION, GATEWAY, GATEWAY6
 
-# How long after the client's answer a gateway may still write its log line, and how far two clocks of one machine differ.
-TOLERANCE_SECONDS = 0.02
-
 
 class Disagreement(Exception):
     pass
@@ -54,7 +51,10 @@ class Truth:
         self.client_aborts = sum(line["aborted"] for line in self.asked)
 
     def findings(self):
-        return [finding for line in self.asked for finding in self._judge(line)]
+        found = [finding for line in self.asked for finding in self._judge(line)]
+        if bool(found) == self.case.healthy:
+            raise Disagreement(f"{len(found)} clients failed, which is not what was arranged")
+        return sorted(found, key=lambda finding: finding["time"])
 
     def _judge(self, line):
         """The finding that a client's line deserves, if any."""
@@ -78,7 +78,7 @@ class Truth:
     def _finding(self, line, failure, exchange, attempts, code, connection):
         last = attempts[-1]
         finding = {
-            "client": line["client"], "time": line.get("response_time", line["end_time"]), "status": line["status"], "failure": failure,
+            "client": line["client"], "time": line["response_time"] if failure == "status" else line["end_time"], "status": line["status"], "failure": failure,
             "cause": self.case.cause or code, "detail": self._detail(code, line), "accept": self.case.accept,
             "upstream": last.upstream, "connection": connection, "attempts": len(attempts),
             "truth": "\n".join(dict.fromkeys([attempt.line for attempt in attempts] + [exchange.line])),
@@ -132,7 +132,7 @@ class Truth:
         if self.case.crowd:
             return None
         sources = [source for time, source, to in self.syns
-                   if to == attempt.upstream and line["time"] <= time <= line["end_time"] + TOLERANCE_SECONDS]
+                   if to == attempt.upstream and line["time"] <= time <= line["end_time"]]
         return {"client": sources[-1], "server": attempt.upstream} if sources else None
 
     def _detail(self, code, line):

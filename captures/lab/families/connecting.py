@@ -19,6 +19,10 @@ RULES = {
     "icmp-net-unreachable": (f"{INPUT} REJECT --reject-with icmp-net-unreachable", "The SYN is answered with ICMP 3/0."),
     "icmp-admin-prohibited": (f"{INPUT} REJECT --reject-with icmp-admin-prohibited", "The upstream's firewall answers the SYN with ICMP 3/13."),
 }
+SHORT_SECONDS, LONG_SECONDS = 0.8, 1.5
+# The kernel repeats a SYN after a second. HAProxy sees an ICMP error only then.
+MORE_THAN_ONE_SYN = {("haproxy", "icmp-admin-prohibited"), ("nginx", "connect-timeout"), ("envoy", "connect-timeout"),
+                     ("apache", "connect-timeout")}
 ON = {
     "connect-refused": GATEWAYS,
     "connect-timeout": GATEWAYS,
@@ -41,10 +45,9 @@ def _broken(code, rule):
 def _cases():
     for number, (code, (rule, about)) in enumerate(RULES.items()):
         for gateway in ON[code]:
-            # HAProxy sees an ICMP error only at the second SYN, a second later.
-            patience = 1.6 if (gateway, code) == ("haproxy", "icmp-admin-prohibited") else 0.8
+            patience = LONG_SECONDS if (gateway, code) in MORE_THAN_ONE_SYN else SHORT_SECONDS
             yield Case(f"{gateway}-{code}", about, _broken(code, rule), one_by_one("GET", "GET", keep=gateway != "nginx"),
-                       Route(upstreams=[BROKEN], connect_seconds=patience), on="eth0" if number % 3 == 1 else "any", classic=gateway == "apache")
+                       Route(upstreams=[BROKEN], connect_seconds=patience, response_seconds=2.5), on="eth0" if number % 3 == 1 else "any", classic=gateway == "apache")
 
 
 def _by_the_router(lab):
@@ -57,9 +60,11 @@ def _prohibited_by_the_router(lab):
     lab.arrange("10.78.0.78:8080", "icmp-admin-prohibited", "iptables -w -L FORWARD", place="router")
 
 
-def _half_is_broken(lab):
-    lab.arrange(BROKEN, "connect-refused", None)
-    lab.upstream(in_order(), port=8080)
+def _half_is_broken(code):
+    def arrange(lab):
+        lab.arrange(BROKEN, code, RULES[code][0])
+        lab.upstream(in_order(), port=8080)
+    return arrange
 
 
 EXTRA = [
@@ -71,9 +76,14 @@ EXTRA = [
          lambda lab: lab.arrange("[fd77::3]:8080", "connect-refused", None),
          lambda lab: lab.visitor("[fd77::1]:80").ask(), Route(upstreams=["[fd77::3]:8080"]), ipv6=True),
     Case("nginx-one-of-two-refused", "Two upstreams in turn, one of them without a listener, and no retry: every other request fails.",
-         _half_is_broken, one_by_one(*["GET"] * 6), Route(upstreams=[BROKEN, HEALTHY])),
+         _half_is_broken("connect-refused"), one_by_one(*["GET"] * 6), Route(upstreams=[BROKEN, HEALTHY])),
     Case("envoy-one-of-two-refused", "Two upstreams in turn, one of them without a listener, and no retry: every other request fails.",
-         _half_is_broken, one_by_one(*["GET"] * 6), Route(upstreams=[BROKEN, HEALTHY])),
+         _half_is_broken("connect-refused"), one_by_one(*["GET"] * 6), Route(upstreams=[BROKEN, HEALTHY])),
+    Case("haproxy-one-of-two-silent", "Two ports of one upstream in turn; the firewall drops what goes to one of them. A later request of a "
+         "client connection that meets it is not answered: HAProxy logs 503 and closes without a byte.",
+         _half_is_broken("connect-timeout"), one_by_one(*["GET"] * 4), Route(upstreams=[HEALTHY, BROKEN])),
+    Case("apache-one-of-two-timeout", "Two ports of one upstream in turn; the firewall drops what goes to one of them.",
+         _half_is_broken("connect-timeout"), one_by_one(*["GET"] * 4), Route(upstreams=[HEALTHY, BROKEN])),
 ]
 
 CASES = [*_cases(), *EXTRA]

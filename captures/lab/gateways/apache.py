@@ -8,7 +8,7 @@ import re
 import subprocess
 from collections import Counter, defaultdict
 
-from gateways import Attempt, Exchange
+from gateways import Attempt, Exchange, earlier_attempts
 
 PRODUCT, PROGRAM = "Apache httpd", "apache2"
 ACCESS = re.compile(r"^access (?P<client>\S+) at=(?P<time>\d+) request=(?P<request>\d+) \"(?P<line>[^\"]*)\" status=(?P<status>\d+) "
@@ -72,7 +72,7 @@ def _proxy(route):
     options = options.replace("retry=0", "retry=60") if route.variant == "rest-after-failure" else options
     members = [f'    BalancerMember "{scheme}://{upstream}" {options}{checks}' for upstream in route.upstreams]
     attempts = 1 if route.retry else 0
-    return ['<Proxy "balancer://pool">', *members, f"    ProxySet maxattempts={attempts}" + (" failonstatus=599" if False else ""),
+    return ['<Proxy "balancer://pool">', *members, f"    ProxySet maxattempts={attempts} forcerecovery=Off",
             "</Proxy>", 'ProxyPass "/" "balancer://pool/"']
 
 
@@ -106,6 +106,9 @@ def _attempts(access, failures, members, line):
     if not failures:
         return [Attempt(_worker(access, members), frozenset({"upstream-returned-5xx", "attempt-succeeded-but-error"}), line, _source(access))]
     codes = next((set_of for failure in failures for set_of in [_codes(failure)] if set_of), frozenset())
+    if codes <= CONNECTS and int(access["status"]) < 500:
+        last = _attempts(access, [], members, line)
+        return earlier_attempts(1, members, last[0].upstream, CONNECTS, "\n".join(failures)) + last
     upstream = None if codes & {"no-upstream-attempt", "dns-nxdomain"} else _worker(access, members)
     source = None if codes & CONNECTS == CONNECTS else _source(access)
     return [Attempt(upstream, codes, "\n".join(failures), source if upstream else None)]

@@ -45,7 +45,7 @@ static_resources:
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: front
-          generate_request_id: false
+          generate_request_id: {ids}
           upgrade_configs: [{{upgrade_type: echo}}]
           access_log:
           - name: envoy.access_loggers.file
@@ -99,7 +99,7 @@ def version():
 def configuration(route):
     endpoints = [ENDPOINT.format(host=host.strip("[]"), port=port) for host, _, port in (u.rpartition(":") for u in route.upstreams)]
     retry = ", retry_policy: {retry_on: connect-failure, num_retries: 1}" if route.retry else ""
-    return CONFIGURATION.format(log=LOG, response=route.response_seconds, connect=route.connect_seconds, retry=retry,
+    return CONFIGURATION.format(log=LOG, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds, connect=route.connect_seconds, retry=retry,
                                 router=", suppress_envoy_headers: true", checks=CHECKS if route.health_checks else "",
                                 tls=TLS if route.tls else "", endpoints="\n".join(endpoints))
 

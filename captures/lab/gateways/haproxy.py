@@ -91,8 +91,7 @@ def _attempts(said, members, line):
     if "<NOSRV>" in said["where"]:
         return [Attempt(None, frozenset({"no-upstream-attempt"}), line)]
     server = _endpoint(said["server"])
-    known = not said["local"].endswith((":0", ":-")) and said["state"] != "SC"
-    local = _endpoint(said["local"]) if known else None
+    local = None if said["local"].endswith((":0", ":-")) else _endpoint(said["local"])
     last = Attempt(server, frozenset(STATES.get(said["state"], ())), line, local)
     return earlier_attempts(int(said["retries"].lstrip("+")), members, server, FAILED_CONNECTS | {"connect-timeout"}, line) + [last]
 

@@ -144,7 +144,9 @@ def _exchange(access, failures, connections, line):
 def _codes(text):
     for wording, codes in WORDINGS:
         if wording in text:
-            return frozenset(codes)
+            # Inside TLS nginx has one wording for either end.
+            either = {"reset-before-response"} if 'upstream: "https:' in text and "closed-before-response" in codes else set()
+            return frozenset(codes | either)
     raise ValueError(f"nginx said something that causes.md does not know: {text}")
 
 
