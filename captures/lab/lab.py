@@ -131,9 +131,10 @@ def _keep(case, lab, capture, whole, folder):
     lab.client_book.write(lab.work / "client.log")
     case.gateway.tidy(lab.work)
     expected = truth.expected(case, lab.work, whole.path)
-    if case.remove:
-        capture.remove_frames(case.remove(list(packets.segments(capture.path))))
-    story.write(case, expected, lab.work, capture.path.name)
+    removed = case.remove(list(packets.segments(capture.path))) if case.remove else []
+    if removed:
+        capture.remove_frames(removed)
+    story.write(case, expected, lab.work, capture.path.name, removed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in [capture.path.name, "gateway.conf", "gateway.log", "upstream.log", "client.log", "expected.json", "story.md"]:

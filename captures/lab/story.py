@@ -3,17 +3,19 @@
 import json
 
 
-def write(case, expected, work, capture):
+def write(case, expected, work, capture, removed):
     (work / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
-    (work / "story.md").write_text("\n".join(_lines(case, expected, capture)) + "\n")
+    (work / "story.md").write_text("\n".join(_lines(case, expected, capture, removed)) + "\n")
 
 
-def _lines(case, expected, capture):
+def _lines(case, expected, capture, removed):
     gateway, findings = expected["gateway"], expected["findings"]
     yield f"# {case.name}\n"
     yield f"{case.about}\n"
     yield f"- gateway: {gateway['product']} {gateway['version']} on {', '.join(gateway['addresses'])}, configured by `gateway.conf`"
     yield f"- recorded on `{case.on}` of the gateway's machine into `{capture}`" + (f" with the filter `{case.only}`" if case.only else "")
+    if removed:
+        yield f"- taken out afterwards, by their numbers in the whole capture: frames {', '.join(map(str, removed))}"
     yield f"- clear on both legs and decidable from the packets: {'yes' if expected['clear_two_leg'] else 'no'}"
     yield f"- findings: {_counted(findings)}"
     if expected["upstream_events"]:

@@ -22,7 +22,7 @@ def expected(case, work, capture):
     truth = Truth(case, work, capture)
     findings, events = truth.findings(), truth.events
     return {
-        "gateway": {"product": case.gateway.PRODUCT, "version": case.gateway.version(), "addresses": [GATEWAY6 if case.ipv6 else GATEWAY]},
+        "gateway": {"product": case.gateway.PRODUCT, "version": case.gateway.version(), "addresses": _addresses(case)},
         "recorded": {"on": case.on, "crowd": case.crowd, "healthy": case.healthy},
         "clear_two_leg": case.clear_two_leg,
         "findings": findings,
@@ -38,7 +38,7 @@ class Truth:
         self.asked = _lines(work / "client.log")
         book = _lines(work / "upstream.log")
         self.arranged = {line["upstream"]: line["cause"] for line in book if line["event"] == "arranged"}
-        self.queries = [line for line in book if line["event"] == "query"]
+        self.queries = [line for line in book if line["event"] == "query" and line["name"] == case.route.name]
         self.served = defaultdict(list)
         for line in book:
             if "connection" in line:
@@ -80,7 +80,7 @@ class Truth:
         finding = {
             "client": line["client"], "time": line["response_time"] if failure == "status" else line["end_time"], "status": line["status"], "failure": failure,
             "cause": self.case.cause or code, "detail": self._detail(code, line), "accept": self.case.accept,
-            "upstream": last.upstream, "connection": connection, "attempts": len(attempts),
+            "upstream": last.upstream, "connection": connection, "attempts": sum(attempt.codes != {"no-upstream-attempt"} for attempt in attempts),
             "truth": "\n".join(dict.fromkeys([attempt.line for attempt in attempts] + [exchange.line])),
         }
         if self.case.cause:
@@ -124,21 +124,27 @@ class Truth:
         return self.arranged.get(attempt.upstream)
 
     def _connection(self, attempt, line):
-        """The exact upstream connection: the log's word for it, else the only SYN towards the upstream while the client waited."""
+        """The exact upstream connection: the log's word for it, else the SYN towards the upstream while the client
+        waited; in a crowd there must have been only one."""
         if attempt.upstream is None:
             return None
         if attempt.connection:
             return {"client": attempt.connection, "server": attempt.upstream}
-        if self.case.crowd:
-            return None
         sources = [source for time, source, to in self.syns
                    if to == attempt.upstream and line["time"] <= time <= line["end_time"]]
-        return {"client": sources[-1], "server": attempt.upstream} if sources else None
+        unclear = not sources or self.case.crowd and len(sources) > 1
+        return None if unclear else {"client": sources[-1], "server": attempt.upstream}
 
     def _detail(self, code, line):
         if code == "upstream-returned-5xx":
             return str(line["status"])
         return {"no-upstream-attempt": "no-live-upstream", "tls-alert-from-upstream": self.case.alert}.get(code)
+
+
+def _addresses(case):
+    """The gateway's own address on either side; they differ when the upstream is reached over the loopback interface."""
+    front = GATEWAY6 if case.ipv6 else GATEWAY
+    return [front] + (["127.0.0.1"] if case.route.upstreams[0].startswith("127.") else [])
 
 
 def _failure(line):

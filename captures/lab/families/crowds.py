@@ -49,11 +49,26 @@ def _cases():
                    on="eth0")
 
 
+def _silences(lab):
+    """Ports that fail slowly: one drops the handshake, one never answers, one stops in the head, one closes late."""
+    lab.arrange(REFUSING, "connect-timeout", "iptables -w -A INPUT -p tcp --dport 8099 -j DROP")
+    for number, fault in enumerate(SLOWLY):
+        lab.upstream(mixed("ok", "ok:300", fault), port=FIRST_PORT + number)
+
+
+SLOWLY = ["hang", "stall-mid-head", "close-late", "ok", "ok"]
+
 EXTRA = [
     Case("nginx-crowd-targets", "Eight clients, each with targets of its own: here the path does tell which attempt belongs to whom.",
          _one_fault_a_port(*MIXTURE), _visits(8, 6, targets=True), _route(len(MIXTURE)), crowd=True),
     Case("envoy-crowd-request-ids", "Eight clients ask for one target; Envoy gives each request an id of its own on the upstream side.",
          _one_fault_a_port(*MIXTURE), _visits(8, 6), _route(len(MIXTURE), variant="request-ids"), crowd=True),
+    Case("nginx-crowd-silences", "Ten clients, four rounds: unanswered handshakes, unanswered requests, half heads and late closes side by side.",
+         _silences, _visits(10, 4), _route(len(SLOWLY)), crowd=True),
+    Case("haproxy-crowd-silences", "Ten clients, four rounds: unanswered handshakes, unanswered requests, half heads and late closes side by "
+         "side.", _silences, _visits(10, 4, keep=False), _route(len(SLOWLY)), crowd=True),
+    Case("nginx-crowd-retries", "Ten clients, five rounds, and nginx tries another upstream when one fails: most clients never notice.",
+         _one_fault_a_port(*MIXTURE), _visits(10, 5), _route(len(MIXTURE), retry=True), crowd=True, healthy=True),
     Case("haproxy-crowd-alike", "Eight clients at once and one cause for all: every second request is reset.",
          lambda lab: lab.upstream(mixed("ok", "reset")), _visits(8, 3, keep=False), Route(reuse=True), crowd=True),
 ]

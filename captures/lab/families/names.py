@@ -26,6 +26,10 @@ def _cases():
                    on="eth0" if number % 2 else "any")
         yield Case(f"apache-dns-{answer}", about + " Apache asks through the C library and answers 500.", _answering(answer),
                    one_by_one("GET"), Route(name=NAME))
+        yield Case(f"haproxy-dns-{answer}", about + " HAProxy resolves at request time and a rule answers 503.", _answering(answer),
+                   one_by_one("GET"), Route(name=NAME))
+        yield Case(f"envoy-dns-{answer}", about + " Envoy's dynamic forward proxy answers 503.", _answering(answer),
+                   one_by_one("GET"), Route(name=NAME))
 
 
 CASES = [
@@ -33,4 +37,6 @@ CASES = [
     Case("nginx-dns-timeout", "The resolver never answers.", _answering("silence"), one_by_one("GET"), Route(name=NAME)),
     Case("apache-dns-timeout", "The resolver never answers the C library that Apache asks through.", _answering("silence"),
          one_by_one("GET"), Route(name=NAME)),
+    Case("haproxy-dns-timeout", "The resolver never answers HAProxy.", _answering("silence"), one_by_one("GET"), Route(name=NAME)),
+    Case("envoy-dns-timeout", "The resolver never answers Envoy.", _answering("silence"), one_by_one("GET"), Route(name=NAME)),
 ]

@@ -75,6 +75,27 @@ EXTRA = [
     Case("haproxy-retry-both-fail", "Two upstreams: the first refuses, HAProxy sends the request to the second, which closes.",
          lambda lab: (lab.arrange("10.77.0.3:8080", "connect-refused", None), lab.upstream(in_order("close"), address="10.77.0.4")),
          one_by_one("GET"), Route(upstreams=["10.77.0.3:8080", "10.77.0.4:8080"], retry=True)),
+    Case("haproxy-later-reset-silent", "The second request of a client connection travels on a new upstream connection, which is reset. HAProxy "
+         "closes the client's connection without a byte.", served_by(in_order("ok", "reset")), one_by_one("GET", "GET")),
+    Case("haproxy-later-close-silent", "The third request of a client connection is read by the upstream, which closes. HAProxy closes the "
+         "client's connection without a byte.", served_by(in_order("ok", "ok", "close")), one_by_one("GET", "POST", "GET"), Route(reuse=True)),
+    Case("apache-later-close-silent", "The second request of a client connection is read by the upstream, which closes. Apache closes the "
+         "client's connection without a byte.", served_by(in_order("ok", "close")), one_by_one("GET", "GET"), Route(reuse=True)),
+    Case("apache-later-reset-silent", "The second request of a client connection is read by the upstream, which resets. Apache closes the "
+         "client's connection without a byte.", served_by(in_order("ok", "reset")), one_by_one("GET", "POST"), Route(reuse=True)),
+    Case("apache-later-timeout", "The second request of a client connection is not answered by the upstream.",
+         served_by(in_order("ok", "hang")), one_by_one("GET", "GET"), Route(reuse=True)),
+    Case("nginx-remote-reset", "The upstream is on another network, behind a router, and resets.",
+         served_by(in_order("ok", "reset"), address="10.78.0.3", place="remote"), one_by_one("GET", "GET"),
+         Route(upstreams=["10.78.0.3:8080"]), remote=True),
+    Case("envoy-far-closed", "The upstream is 30 ms away and closes without an answer.",
+         lambda lab: (lab.far_away(0.03), lab.upstream(in_order("ok", "close"), address="10.79.0.3", place="far")),
+         one_by_one("GET", "GET"), Route(upstreams=["10.79.0.3:8080"]), far=True),
+    Case("nginx-loopback-reset", "The application runs on the gateway's own machine and is reached over the loopback interface; it resets.",
+         served_by(in_order("ok", "reset"), address="127.0.0.1", place="gateway"), one_by_one("GET", "GET"),
+         Route(upstreams=["127.0.0.1:8080"])),
+    Case("haproxy-loopback-refused", "The application should run on the gateway's own machine, but nothing listens there.",
+         lambda lab: lab.arrange("127.0.0.1:8080", "connect-refused", None), one_by_one("GET"), Route(upstreams=["127.0.0.1:8080"])),
     Case("haproxy-answer-denied", "The upstream answers 200 in full; a rule of HAProxy denies the answer and sends 502 instead.",
          served_by(in_order("ok", "chunked:3000")), one_by_one("GET", "GET"), Route(variant="deny-all-answers")),
 ]

@@ -28,6 +28,7 @@ FLAGS = {
             "truncated-body", "reset-mid-response"},
     "UT": {"response-timeout", "head-timeout"},
     "UH": {"no-upstream-attempt"},
+    "DF": {"dns-nxdomain", "dns-nodata", "dns-servfail", "dns-refused", "dns-timeout"},
     "-": {"upstream-returned-5xx"},
 }
 
@@ -54,23 +55,49 @@ static_resources:
               path: gateway.log
               log_format: {{text_format_source: {{inline_string: "{log}"}}}}
           http_filters:
-          - name: envoy.filters.http.router
+{by_name}          - name: envoy.filters.http.router
             typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router{router}}}
           route_config:
             virtual_hosts:
             - name: all
               domains: ["*"]
-              routes: [{{match: {{prefix: "/"}}, route: {{cluster: pool, timeout: {response:.1f}s{retry}}}}}]
+              routes: [{{match: {{prefix: "/"}}, route: {{cluster: pool, timeout: {response:.1f}s{retry}}}{name}}}]
   clusters:
   - name: pool
-    type: STATIC
     connect_timeout: {connect:.1f}s
+{cluster}
+"""
+
+MEMBERS = """\
+    type: STATIC
     common_lb_config: {{healthy_panic_threshold: {{value: 0}}}}
 {checks}{tls}    load_assignment:
       cluster_name: pool
       endpoints:
       - lb_endpoints:
-{endpoints}
+{endpoints}"""
+
+# With a dynamic forward proxy Envoy asks for the name when the request comes.
+CACHE = """\
+dns_cache_config: {name: names, dns_lookup_family: V4_ONLY, dns_query_timeout: 1s, \
+typed_dns_resolver_config: {name: envoy.network.dns_resolver.cares, \
+typed_config: {"@type": type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig, \
+resolvers: [{socket_address: {address: "10.77.0.53", port_value: 53}}]}}}"""
+
+BY_NAME_FILTER = f"""\
+          - name: envoy.filters.http.dynamic_forward_proxy
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig, {CACHE}}}
+"""
+
+NAME = """, \
+typed_per_filter_config: {envoy.filters.http.dynamic_forward_proxy: \
+{"@type": type.googleapis.com/envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig, host_rewrite_literal: "%s:8080"}}"""
+
+BY_NAME_CLUSTER = f"""\
+    lb_policy: CLUSTER_PROVIDED
+    cluster_type:
+      name: envoy.clusters.dynamic_forward_proxy
+      typed_config: {{"@type": type.googleapis.com/envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig, {CACHE}}}
 """
 
 ENDPOINT = "        - endpoint: {{address: {{socket_address: {{address: \"{host}\", port_value: {port}}}}}}}"
@@ -97,11 +124,16 @@ def version():
 
 
 def configuration(route):
-    endpoints = [ENDPOINT.format(host=host.strip("[]"), port=port) for host, _, port in (u.rpartition(":") for u in route.upstreams)]
     retry = ", retry_policy: {retry_on: connect-failure, num_retries: 1}" if route.retry else ""
-    return CONFIGURATION.format(log=LOG, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds, connect=route.connect_seconds, retry=retry,
-                                router=", suppress_envoy_headers: true", checks=CHECKS if route.health_checks else "",
-                                tls=TLS if route.tls else "", endpoints="\n".join(endpoints))
+    return CONFIGURATION.format(log=LOG, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds,
+                                connect=route.connect_seconds, retry=retry, router=", suppress_envoy_headers: true",
+                                by_name=BY_NAME_FILTER if route.name else "", cluster=BY_NAME_CLUSTER if route.name else _members(route),
+                                name=NAME % route.name if route.name else "")
+
+
+def _members(route):
+    endpoints = [ENDPOINT.format(host=host.strip("[]"), port=port) for host, _, port in (u.rpartition(":") for u in route.upstreams)]
+    return MEMBERS.format(checks=CHECKS if route.health_checks else "", tls=TLS if route.tls else "", endpoints="\n".join(endpoints))
 
 
 def command(folder):
@@ -129,7 +161,7 @@ def exchanges(folder, syns):
 def _attempts(said, members, line):
     flags = said["flags"].split(",")
     codes = frozenset().union(*(FLAGS.get(flag, ()) for flag in flags))
-    if "UH" in flags:
+    if "UH" in flags or "DF" in flags:
         return [Attempt(None, codes, line)]
     local = said["local"] if said["local"] != "-" and "UF" not in flags else None
     earlier = int(said["attempts"]) - 1 if said["attempts"].isdigit() else 0

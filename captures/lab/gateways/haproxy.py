@@ -23,6 +23,9 @@ ICMP = {code for code in FAILED_CONNECTS if code.startswith("icmp-")}
 # On a later request of a client connection HAProxy wants the client to try again: it closes without an answer and without a log line.
 SILENT_WITHOUT_A_LINE = frozenset({"stale-keepalive-reuse", "closed-before-response", "reset-before-response"})
 
+# A request that a rule turned away because its upstream's name led to no address.
+NAMES = {"dns-nxdomain", "dns-nodata", "dns-servfail", "dns-refused", "dns-timeout"}
+
 # First letter: who ended it (S server, s its timer, P the proxy). Second: the phase (C connect, H head, D data).
 STATES = {
     "SC": FAILED_CONNECTS,
@@ -42,7 +45,8 @@ def version():
 
 
 def configuration(route):
-    servers = [f"    server s{number} {upstream}{_server_options(route)}" for number, upstream in enumerate(route.upstreams)]
+    upstreams = ["0.0.0.0:8080"] if route.name else route.upstreams
+    servers = [f"    server s{number} {upstream}{_server_options(route)}" for number, upstream in enumerate(upstreams)]
     return "\n".join([
         "global", "    log stdout format raw local0 info", "    nbthread 1", "    maxconn 200",
         "defaults", "    mode http", "    log global", "    timeout client 5s",
@@ -51,8 +55,16 @@ def configuration(route):
         *(["    retries 1", "    option redispatch 1"] if route.retry else ["    retries 0"]),
         '    log-format "access %ci:%cp at=%Ts.%ms from=%bi:%bp to=%si:%sp %b/%s timers=%TR/%Tw/%Tc/%Tr/%Ta status=%ST state=%ts '
         'retries=%rc error=%[bc_err_str] %{+Q}r"',
+        *_resolvers(route),
         "frontend front", "    bind :80", "    bind :::80 v6only", "    default_backend pool",
         "backend pool", *_backend_rules(route), *servers, ""])
+
+
+def _resolvers(route):
+    if not route.name:
+        return []
+    return ["resolvers names", "    nameserver one 10.77.0.53:53", "    resolve_retries 1", "    timeout resolve 1s", "    timeout retry 1s",
+            "    hold nx 1ms", "    hold refused 1ms", "    hold other 1ms"]
 
 
 def _server_options(route):
@@ -61,6 +73,10 @@ def _server_options(route):
 
 
 def _backend_rules(route):
+    if route.name:
+        # The name is asked for when the request comes; without an address there is nowhere to connect to.
+        return [f"    http-request do-resolve(txn.address,names,ipv4) str({route.name})", "    http-request set-dst var(txn.address)",
+                "    http-request deny deny_status 503 unless { var(txn.address) -m found }"]
     return {"deny-answers": ["    http-response deny deny_status 502 if { res.hdr(x-secret) -m found }"],
             "deny-all-answers": ["    http-response deny deny_status 502"]}.get(route.variant, [])
 
@@ -88,6 +104,8 @@ def exchanges(folder, syns):
 
 
 def _attempts(said, members, line):
+    if "<NOSRV>" in said["where"] and said["state"] == "PR":
+        return [Attempt(None, frozenset(NAMES), line)]
     if "<NOSRV>" in said["where"]:
         return [Attempt(None, frozenset({"no-upstream-attempt"}), line)]
     server = _endpoint(said["server"])
