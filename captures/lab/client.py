@@ -161,7 +161,7 @@ class Visitor:
 
 
 def crowd(network, book, server, clients, rounds, method="GET", targets=False, keep=True, stagger=0.0):
-    """Many clients that all ask for the same thing unless each has `targets` of its own; each round starts for all of them in the same instant."""
+    """Many clients that all ask for the same thing unless each has `targets` of its own. Each round starts for all in the same instant."""
     start = threading.Barrier(clients)
 
     def visit(number):

@@ -31,6 +31,7 @@ class Lab:
         self.case, self.network, self.work = case, network, work
         self.upstream_book, self.client_book = Book(), Book()
         self.upstreams, self.processes = [], []
+        self.regular = None             # the visitor who was there before the capture began
 
     def upstream(self, plan, address=UPSTREAM, port=8080, place="upstream", wrap=None):
         self.upstreams.append(Upstream(self.network, self.upstream_book, address, port, plan, place, wrap))
@@ -89,7 +90,7 @@ def record(case, out, prefix):
     work = Path(tempfile.mkdtemp(prefix="gwcap-lab-"))
     work.chmod(0o755)
     try:
-        with Network(prefix, remote=case.remote, far=case.far) as network:
+        with Network(prefix, remote=case.remote, far=case.far, back=case.back) as network:
             lab = Lab(case, network, work)
             try:
                 captured = _run(case, lab)
@@ -111,17 +112,20 @@ def _run(case, lab):
     if case.settle:
         time.sleep(case.settle)
     capture = Capture(lab.network, lab.work, case.on, case.classic, case.only)
-    # Behind a filter the truth still needs to know which ports the gateway connected from.
-    whole = Capture(lab.network, lab.work, name="unfiltered") if case.only else capture
-    started = {capture, whole}
+    # Where the kept capture is filtered or starts late, the truth still needs to know which ports the gateway connected from.
+    whole = Capture(lab.network, lab.work, name="whole-time") if case.only or case.warm_up else capture
+    captures = [whole] if whole is capture else [whole, capture]
     try:
-        for each in started:
-            each.start()
+        whole.start()
+        if case.warm_up:
+            case.warm_up(lab)
+        if whole is not capture:
+            capture.start()
         case.traffic(lab)
-        for each in started:
+        for each in captures:
             each.stop()
     finally:
-        for each in started:
+        for each in captures:
             each.kill()
     return capture, whole
 

@@ -4,6 +4,7 @@
     gateway 10.77.0.1 --+-- switch (bridge) -- router 10.77.0.254 -- remote 10.78.0.3 (another network)
     upstream 10.77.0.3 -+                            |
     resolver 10.77.0.53 +                            +-- far 10.79.0.3 (a path with a delay)
+    gateway 10.80.0.1 -- back 10.80.0.3 (the gateway's second interface)
 
 In: a unique prefix and which optional places are wanted. Out: a network that is gone again when the `with` block ends.
 Rule: nothing outside the prefixed namespaces is touched, and everything is removed even when a step fails.
@@ -20,6 +21,7 @@ from pathlib import Path
 GATEWAY, CLIENT, UPSTREAM, RESOLVER = "10.77.0.1", "10.77.0.2", "10.77.0.3", "10.77.0.53"
 SECOND_UPSTREAM, APPLICATION = "10.77.0.4", "10.77.0.9"
 ROUTER, REMOTE, FAR = "10.77.0.254", "10.78.0.3", "10.79.0.3"
+GATEWAY_BACK, BACK = "10.80.0.1", "10.80.0.3"
 GATEWAY6, CLIENT6, UPSTREAM6 = "fd77::1", "fd77::2", "fd77::3"
 
 CLEAN_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
@@ -36,8 +38,8 @@ PLACES = {
 
 
 class Network:
-    def __init__(self, prefix, remote=False, far=False):
-        self.prefix, self.remote, self.far = prefix, remote or far, far
+    def __init__(self, prefix, remote=False, far=False, back=False):
+        self.prefix, self.remote, self.far, self.back = prefix, remote or far, far, back
         self.places = []
 
     def __enter__(self):
@@ -98,6 +100,8 @@ class Network:
             self._add_remote()
         if self.far:
             self._add("far")
+        if self.back:
+            self._add_back()
 
     def _add(self, place):
         self.places.append(place)
@@ -132,6 +136,12 @@ class Network:
         run("ip", "-n", self.name("remote"), "route", "add", "default", "via", "10.78.0.254")
         for network in ("10.78.0.0/16", "10.79.0.0/16"):
             run("ip", "-n", self.name("gateway"), "route", "add", network, "via", ROUTER)
+
+    def _add_back(self):
+        self._add("back")
+        run("ip", "-n", self.name("gateway"), "link", "add", "eth1", "type", "veth", "peer", "name", "eth0", "netns", self.name("back"))
+        self._address("gateway", "eth1", [f"{GATEWAY_BACK}/24"])
+        self._address("back", "eth0", [f"{BACK}/24"])
 
     def connect_far(self):
         """Gives addresses to the two tunnel devices that delay.Path has made between the router and the far place."""

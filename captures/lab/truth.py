@@ -9,9 +9,9 @@ import json
 from collections import defaultdict
 
 import packets
-from faults import CAUSE_OF_FAULT, IDLE_ENDS
 from gateways import Attempt, Exchange
-from topology import APPLICATION, GATEWAY, GATEWAY6
+from steps import CAUSE_OF_FAULT, IDLE_ENDS
+from topology import APPLICATION, GATEWAY, GATEWAY6, GATEWAY_BACK
 
 
 class Disagreement(Exception):
@@ -64,6 +64,8 @@ class Truth:
         if line["aborted"]:
             return []
         failure, exchange = _failure(line), self._exchange(line)
+        if failure == "status" and exchange.status != line["status"]:
+            raise Disagreement(f"the client got {line['status']}, the log says: {exchange.line}")
         failed = exchange.attempts if failure else exchange.attempts[:-1]
         codes = [self._code(attempt, exchange, line) for attempt in failed]
         connections = [self._connection(attempt, line) for attempt in failed]
@@ -78,9 +80,16 @@ class Truth:
     def _finding(self, line, failure, exchange, attempts, code, connection):
         last = attempts[-1]
         finding = {
-            "client": line["client"], "time": line["response_time"] if failure == "status" else line["end_time"], "status": line["status"], "failure": failure,
-            "cause": self.case.cause or code, "detail": self._detail(code, line), "accept": self.case.accept,
-            "upstream": last.upstream, "connection": connection, "attempts": sum(attempt.codes != {"no-upstream-attempt"} for attempt in attempts),
+            "client": line["client"],
+            "time": line["response_time"] if failure == "status" else line["end_time"],
+            "status": line["status"],
+            "failure": failure,
+            "cause": self.case.cause or code,
+            "detail": self._detail(code, line),
+            "accept": self.case.accept,
+            "upstream": last.upstream,
+            "connection": connection,
+            "attempts": sum(attempt.codes != {"no-upstream-attempt"} for attempt in attempts),
             "truth": "\n".join(dict.fromkeys([attempt.line for attempt in attempts] + [exchange.line])),
         }
         if self.case.cause:
@@ -102,7 +111,7 @@ class Truth:
         last = max(last, key=lambda entry: entry["time"])
         codes = getattr(self.case.gateway, "SILENT_WITHOUT_A_LINE", frozenset())
         text = f"no line in the log: {self.case.gateway.PRODUCT} does not log a request that it ends in silence"
-        return Exchange(line["client"], line["request"], line["time"], 0, [Attempt(last["local"], codes, text, last["peer"])], text)
+        return Exchange(line["client"], line["request"], 0, [Attempt(last["local"], codes, text, last["peer"])], text)
 
     def _code(self, attempt, exchange, line):
         other = self._other_side(attempt, line)
@@ -142,9 +151,10 @@ class Truth:
 
 
 def _addresses(case):
-    """The gateway's own address on either side; they differ when the upstream is reached over the loopback interface."""
+    """The gateway's own address on either side; they differ when the upstream is reached over another interface."""
     front = GATEWAY6 if case.ipv6 else GATEWAY
-    return [front] + (["127.0.0.1"] if case.route.upstreams[0].startswith("127.") else [])
+    back = {"127.": "127.0.0.1", "10.8": GATEWAY_BACK}.get(case.route.upstreams[0][:4])
+    return [front, back] if back else [front]
 
 
 def _failure(line):

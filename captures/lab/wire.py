@@ -22,6 +22,11 @@ class View:
     request: object     # the gateway's last segment with payload before the error
 
     @property
+    def opened_before(self):
+        """The capture began when the connection was already open."""
+        return not any(segment.flags & SYN for segment in self.gateway)
+
+    @property
     def answer(self):
         """What the upstream sent since the last request."""
         return b"".join(segment.payload for segment in self.upstream if self.request and segment.frame > self.request.frame)
@@ -92,7 +97,7 @@ def _ended_by_gateway(some):
 def _stale(view):
     """An earlier answer, then an end that does not acknowledge the request."""
     side, _, segment = view.end()
-    answered_before = any(before.payload for before in view.upstream if before.frame < view.request.frame)
+    answered_before = view.opened_before or any(before.payload for before in view.upstream if before.frame < view.request.frame)
     return side == "upstream" and answered_before and not view.answer and not _acknowledges(segment, view.request)
 
 

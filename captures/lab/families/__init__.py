@@ -8,10 +8,6 @@ from gateways import Route, apache, envoy, haproxy, nginx
 GATEWAYS = {"nginx": nginx, "haproxy": haproxy, "envoy": envoy, "apache": apache}
 
 
-def nothing(*_):
-    """For what most cases do not need."""
-
-
 @dataclass(eq=False)
 class Case:
     name: str
@@ -25,6 +21,8 @@ class Case:
     ipv6: bool = False
     remote: bool = False                # with a router and another network
     far: bool = False                   # with a path that has a delay
+    back: bool = False                  # with a second interface and a network behind it
+    warm_up: object = None              # function(lab): traffic before the capture begins
     crowd: bool = False
     healthy: bool = False
     clear_two_leg: bool = True

@@ -14,10 +14,10 @@ RULES = {
     "connect-refused": (None, "Nothing listens on the upstream's port: the SYN is answered by RST."),
     "connect-timeout": (f"{INPUT} DROP", "A firewall on the upstream drops the SYN without a word."),
     "connect-reset-after-accept": (LAST_OF_HANDSHAKE, "The handshake completes for the gateway and is reset before it sent a byte."),
-    "icmp-port-unreachable": (f"{INPUT} REJECT --reject-with icmp-port-unreachable", "The upstream's firewall answers the SYN with ICMP 3/3."),
+    "icmp-port-unreachable": (f"{INPUT} REJECT --reject-with icmp-port-unreachable", "The SYN is answered with ICMP 3/3."),
     "icmp-host-unreachable": (f"{INPUT} REJECT --reject-with icmp-host-unreachable", "The SYN is answered with ICMP 3/1."),
     "icmp-net-unreachable": (f"{INPUT} REJECT --reject-with icmp-net-unreachable", "The SYN is answered with ICMP 3/0."),
-    "icmp-admin-prohibited": (f"{INPUT} REJECT --reject-with icmp-admin-prohibited", "The upstream's firewall answers the SYN with ICMP 3/13."),
+    "icmp-admin-prohibited": (f"{INPUT} REJECT --reject-with icmp-admin-prohibited", "The SYN is answered with ICMP 3/13."),
 }
 SHORT_SECONDS, LONG_SECONDS = 0.8, 1.5
 # The kernel repeats a SYN after a second. HAProxy sees an ICMP error only then.
@@ -47,7 +47,8 @@ def _cases():
         for gateway in ON[code]:
             patience = LONG_SECONDS if (gateway, code) in MORE_THAN_ONE_SYN else SHORT_SECONDS
             yield Case(f"{gateway}-{code}", about, _broken(code, rule), one_by_one("GET", "GET", keep=gateway != "nginx"),
-                       Route(upstreams=[BROKEN], connect_seconds=patience, response_seconds=2.5), on="eth0" if number % 3 == 1 else "any", classic=gateway == "apache")
+                       Route(upstreams=[BROKEN], connect_seconds=patience, response_seconds=2.5),
+                       on="eth0" if number % 3 == 1 else "any", classic=gateway == "apache")
 
 
 def _by_the_router(lab):
@@ -79,8 +80,8 @@ EXTRA = [
          _half_is_broken("connect-refused"), one_by_one(*["GET"] * 6), Route(upstreams=[BROKEN, HEALTHY])),
     Case("envoy-one-of-two-refused", "Two upstreams in turn, one of them without a listener, and no retry: every other request fails.",
          _half_is_broken("connect-refused"), one_by_one(*["GET"] * 6), Route(upstreams=[BROKEN, HEALTHY])),
-    Case("haproxy-one-of-two-silent", "Two ports of one upstream in turn; the firewall drops what goes to one of them. A later request of a "
-         "client connection that meets it is not answered: HAProxy logs 503 and closes without a byte.",
+    Case("haproxy-one-of-two-silent", "Two ports of one upstream in turn; the firewall drops what goes to one of them. A later request "
+         "of a client connection that meets it is not answered: HAProxy logs 503 and closes without a byte.",
          _half_is_broken("connect-timeout"), one_by_one(*["GET"] * 4), Route(upstreams=[HEALTHY, BROKEN])),
     Case("apache-one-of-two-timeout", "Two ports of one upstream in turn; the firewall drops what goes to one of them.",
          _half_is_broken("connect-timeout"), one_by_one(*["GET"] * 4), Route(upstreams=[HEALTHY, BROKEN])),

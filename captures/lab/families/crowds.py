@@ -42,11 +42,11 @@ def _cases():
         giant = ["giant-head" if (gateway, fault) == ("envoy", "huge-head") else fault for fault in OTHER_MIXTURE]
         # HAProxy and Apache end later requests of a client connection in silence; one request a connection shows the statuses.
         keep = gateway in ("nginx", "envoy")
-        yield Case(f"{gateway}-crowd", "Twelve clients, six rounds, all in step: five ways to fail among healthy answers over pooled connections.",
+        yield Case(f"{gateway}-crowd", "Twelve clients, six rounds, all in step: seven ways to fail among healthy answers from a pool.",
                    _one_fault_a_port(*MIXTURE), _visits(12, 6, keep=keep), _route(len(MIXTURE)), crowd=True)
         yield Case(f"{gateway}-crowd-post", "Ten clients POST in seven rounds, a millisecond apart: other ways to fail, one of them the "
-                   "application's own 503.", _one_fault_a_port(*giant), _visits(10, 7, method="POST", keep=keep, stagger=0.001), _route(len(giant)), crowd=True,
-                   on="eth0")
+                   "application's own 503.", _one_fault_a_port(*giant), _visits(10, 7, method="POST", keep=keep, stagger=0.001),
+                   _route(len(giant)), crowd=True, on="eth0")
 
 
 def _silences(lab):
@@ -56,6 +56,7 @@ def _silences(lab):
         lab.upstream(mixed("ok", "ok:300", fault), port=FIRST_PORT + number)
 
 
+SILENCES = "Ten clients, four rounds: unanswered handshakes, unanswered requests, half heads and late closes side by side."
 SLOWLY = ["hang", "stall-mid-head", "close-late", "ok", "ok"]
 
 EXTRA = [
@@ -63,10 +64,9 @@ EXTRA = [
          _one_fault_a_port(*MIXTURE), _visits(8, 6, targets=True), _route(len(MIXTURE)), crowd=True),
     Case("envoy-crowd-request-ids", "Eight clients ask for one target; Envoy gives each request an id of its own on the upstream side.",
          _one_fault_a_port(*MIXTURE), _visits(8, 6), _route(len(MIXTURE), variant="request-ids"), crowd=True),
-    Case("nginx-crowd-silences", "Ten clients, four rounds: unanswered handshakes, unanswered requests, half heads and late closes side by side.",
+    Case("nginx-crowd-silences", SILENCES,
          _silences, _visits(10, 4), _route(len(SLOWLY)), crowd=True),
-    Case("haproxy-crowd-silences", "Ten clients, four rounds: unanswered handshakes, unanswered requests, half heads and late closes side by "
-         "side.", _silences, _visits(10, 4, keep=False), _route(len(SLOWLY)), crowd=True),
+    Case("haproxy-crowd-silences", SILENCES, _silences, _visits(10, 4, keep=False), _route(len(SLOWLY)), crowd=True),
     Case("nginx-crowd-retries", "Ten clients, five rounds, and nginx tries another upstream when one fails: most clients never notice.",
          _one_fault_a_port(*MIXTURE), _visits(10, 5), _route(len(MIXTURE), retry=True), crowd=True, healthy=True),
     Case("haproxy-crowd-alike", "Eight clients at once and one cause for all: every second request is reset.",

@@ -82,7 +82,8 @@ KINDS = {
         served_by(in_order("no-content", "ok:800", "not-modified", "ok", "ok:3000")), _bodies_without_bodies, POOLED),
     "healthy-large-bodies": (
         "Bodies of some size both ways, with a length and in chunks.",
-        served_by(in_order("ok:20000", "chunked:24000", "ok", "chunked:5")), one_by_one("GET", "GET", "POST", "GET", body=b"q" * 9000), POOLED),
+        served_by(in_order("ok:20000", "chunked:24000", "ok", "chunked:5")),
+        one_by_one("GET", "GET", "POST", "GET", body=b"q" * 9000), POOLED),
     "healthy-client-leaves": (
         "Two clients leave before the upstream has answered, one by FIN, one by RST.",
         served_by(in_order("ok", "slow:0.5", "slow:0.5")), _two_left_early, Route()),
@@ -125,7 +126,7 @@ def _cases():
 
 CASES = [
     *_cases(),
-    Case("nginx-healthy-stale-retried", "The pooled connection was gone, nginx sends the GET again over a new one and the client is served.",
+    Case("nginx-healthy-stale-retried", "The pooled connection was gone; nginx sends the GET again over a new one.",
          served_by(in_order("ok+vanish", "ok")), one_by_one("GET", "GET", "GET"), Route(reuse=True, retry=True), healthy=True),
     Case("nginx-healthy-upgrade", "The client switches protocols; bytes flow both ways through the tunnel.",
          served_by(always("upgrade")), _switched, Route(variant="upgrade"), healthy=True),

@@ -3,6 +3,9 @@
 from families import Case, GATEWAYS, one_by_one, served_by
 from faults import in_order
 from gateways import Route
+from topology import BACK
+
+TWO_NETWORKS = Route(upstreams=[f"{BACK}:8080"])
 
 # fault of the server -> (the case's last name, what the story says)
 ENDS = {
@@ -12,8 +15,8 @@ ENDS = {
     "close-mid-head": ("closed-mid-head", "The upstream sends half a head and closes by FIN."),
     "reset-mid-head": ("reset-mid-head", "The upstream sends half a head and resets."),
     "stall-mid-head": ("head-timeout", "The upstream sends half a head and then nothing until the gateway gives up."),
-    "close-mid-body": ("truncated-body", "The upstream announces 5000 bytes, sends 1800 and closes by FIN: the client sees 200 and a short body."),
-    "reset-mid-body": ("reset-mid-response", "The upstream announces 5000 bytes, sends 1800 and resets: the client sees 200 and a short body."),
+    "close-mid-body": ("truncated-body", "Of 5000 bytes announced the upstream sends 1800 and closes by FIN: 200 with a short body."),
+    "reset-mid-body": ("reset-mid-response", "Of 5000 bytes announced the upstream sends 1800 and resets: 200 with a short body."),
     "garbage": ("malformed-status-line", "The upstream answers with a line that is no HTTP."),
     "space-in-name": ("bad-header", "The upstream's head has a field name with a space in it."),
     "huge-head": ("header-too-large", "The upstream's head is larger than the gateway's buffer: a cookie of many kilobytes."),
@@ -75,10 +78,11 @@ EXTRA = [
     Case("haproxy-retry-both-fail", "Two upstreams: the first refuses, HAProxy sends the request to the second, which closes.",
          lambda lab: (lab.arrange("10.77.0.3:8080", "connect-refused", None), lab.upstream(in_order("close"), address="10.77.0.4")),
          one_by_one("GET"), Route(upstreams=["10.77.0.3:8080", "10.77.0.4:8080"], retry=True)),
-    Case("haproxy-later-reset-silent", "The second request of a client connection travels on a new upstream connection, which is reset. HAProxy "
-         "closes the client's connection without a byte.", served_by(in_order("ok", "reset")), one_by_one("GET", "GET")),
+    Case("haproxy-later-reset-silent", "The second request of a client connection travels on a new upstream connection, which is reset. "
+         "HAProxy closes the client's connection without a byte.", served_by(in_order("ok", "reset")), one_by_one("GET", "GET")),
     Case("haproxy-later-close-silent", "The third request of a client connection is read by the upstream, which closes. HAProxy closes the "
-         "client's connection without a byte.", served_by(in_order("ok", "ok", "close")), one_by_one("GET", "POST", "GET"), Route(reuse=True)),
+         "client's connection without a byte.", served_by(in_order("ok", "ok", "close")), one_by_one("GET", "POST", "GET"),
+         Route(reuse=True)),
     Case("apache-later-close-silent", "The second request of a client connection is read by the upstream, which closes. Apache closes the "
          "client's connection without a byte.", served_by(in_order("ok", "close")), one_by_one("GET", "GET"), Route(reuse=True)),
     Case("apache-later-reset-silent", "The second request of a client connection is read by the upstream, which resets. Apache closes the "
@@ -96,6 +100,16 @@ EXTRA = [
          Route(upstreams=["127.0.0.1:8080"])),
     Case("haproxy-loopback-refused", "The application should run on the gateway's own machine, but nothing listens there.",
          lambda lab: lab.arrange("127.0.0.1:8080", "connect-refused", None), one_by_one("GET"), Route(upstreams=["127.0.0.1:8080"])),
+    Case("nginx-own-error-page", "The upstream resets; nginx answers 503 with a page of the owner, without its version.",
+         served_by(in_order("ok", "reset")), one_by_one("GET", "GET"), Route(variant="own-error-page")),
+    Case("haproxy-own-error-page", "The upstream closes; HAProxy answers with a page of the owner.",
+         served_by(in_order("close")), one_by_one("GET"), Route(variant="own-error-page")),
+    Case("nginx-two-networks-reset", "Clients and upstream are on two networks, the gateway is on both; the upstream resets.",
+         served_by(in_order("ok", "reset"), address=BACK, place="back"), one_by_one("GET", "GET"), TWO_NETWORKS, back=True),
+    Case("envoy-two-networks-timeout", "Clients and upstream are on two networks, the gateway is on both; the upstream is silent.",
+         served_by(in_order("ok", "hang"), address=BACK, place="back"), one_by_one("GET", "POST"), TWO_NETWORKS, back=True),
+    Case("haproxy-two-networks-refused", "Clients and upstream are on two networks, the gateway is on both; nothing listens.",
+         lambda lab: lab.arrange(f"{BACK}:8080", "connect-refused", None), one_by_one("GET"), TWO_NETWORKS, back=True),
     Case("haproxy-answer-denied", "The upstream answers 200 in full; a rule of HAProxy denies the answer and sends 502 instead.",
          served_by(in_order("ok", "chunked:3000")), one_by_one("GET", "GET"), Route(variant="deny-all-answers")),
 ]

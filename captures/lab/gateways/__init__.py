@@ -26,7 +26,6 @@ class Attempt:
     codes: frozenset
     line: str
     connection: str | None = None       # the gateway's endpoint
-    time: float | None = None           # when the log says that it failed
 
 
 @dataclass
@@ -35,7 +34,6 @@ class Exchange:
 
     client: str
     request: int                        # its number on that client connection
-    time: float
     status: int
     attempts: list
     line: str

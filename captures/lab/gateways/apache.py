@@ -95,7 +95,7 @@ def exchanges(folder, syns):
         if access:
             client = access["client"]
             attempts = _attempts(access, failures.pop(client, []), members, line)
-            found.append(Exchange(client, seen[client], int(access["time"]) / 1e6, int(access["status"]), attempts, line))
+            found.append(Exchange(client, seen[client], int(access["status"]), attempts, line))
             seen[client] += 1
         elif error and error["level"] in ("error", "warn", "crit"):
             failures[error["client"]].append(line)
@@ -104,7 +104,8 @@ def exchanges(folder, syns):
 
 def _attempts(access, failures, members, line):
     if not failures:
-        return [Attempt(_worker(access, members), frozenset({"upstream-returned-5xx", "attempt-succeeded-but-error"}), line, _source(access))]
+        codes = frozenset({"upstream-returned-5xx", "attempt-succeeded-but-error"})
+        return [Attempt(_worker(access, members), codes, line, _source(access))]
     codes = next((set_of for failure in failures for set_of in [_codes(failure)] if set_of), frozenset())
     if codes <= CONNECTS and int(access["status"]) < 500:
         last = _attempts(access, [], members, line)

