@@ -24,7 +24,7 @@ ROUTER, REMOTE, FAR = "10.77.0.254", "10.78.0.3", "10.79.0.3"
 GATEWAY_BACK, BACK = "10.80.0.1", "10.80.0.3"
 GATEWAY6, CLIENT6, UPSTREAM6 = "fd77::1", "fd77::2", "fd77::3"
 
-CLEAN_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+CLEAN_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 

@@ -14,6 +14,9 @@ from steps import CAUSE_OF_FAULT, IDLE_ENDS
 from topology import APPLICATION, GATEWAY, GATEWAY6, GATEWAY_BACK
 
 
+NEIGHBOURS_SECONDS = 0.005
+
+
 class Disagreement(Exception):
     pass
 
@@ -45,7 +48,7 @@ class Truth:
                 self.served[line["peer"], line["local"]].append(line)
         self.syns = _first_syns(capture)
         self.told = defaultdict(list)
-        for exchange in case.gateway.exchanges(work, [(source, to) for _, source, to in self.syns]):
+        for exchange in case.gateway.exchanges(work, self.syns):
             self.told[exchange.client].append(exchange)
         self.events, self.application_errors = [], 0
         self.client_aborts = sum(line["aborted"] for line in self.asked)
@@ -54,6 +57,7 @@ class Truth:
         found = [finding for line in self.asked for finding in self._judge(line)]
         if bool(found) == self.case.healthy:
             raise Disagreement(f"{len(found)} clients failed, which is not what was arranged")
+        _accept_neighbours(found)
         return sorted(found, key=lambda finding: finding["time"])
 
     def _judge(self, line):
@@ -133,21 +137,38 @@ class Truth:
         return self.arranged.get(attempt.upstream)
 
     def _connection(self, attempt, line):
-        """The exact upstream connection: the log's word for it, else the SYN towards the upstream while the client
-        waited; in a crowd there must have been only one."""
+        """The exact upstream connection: the log's word for it, else the SYN towards the upstream while the client waited. In a crowd there
+        must have been only one, and as many SYNs as attempts."""
         if attempt.upstream is None:
             return None
         if attempt.connection:
             return {"client": attempt.connection, "server": attempt.upstream}
         sources = [source for time, source, to in self.syns
                    if to == attempt.upstream and line["time"] <= time <= line["end_time"]]
-        unclear = not sources or self.case.crowd and len(sources) > 1
+        unclear = not sources or self.case.crowd and (len(sources) > 1 or not self._one_syn_each(attempt.upstream))
         return None if unclear else {"client": sources[-1], "server": attempt.upstream}
+
+    def _one_syn_each(self, upstream):
+        """Whether each failed attempt had a SYN of its own: a gateway may fail several requests for one refused connection."""
+        nameless = [attempt for told in self.told.values() for exchange in told for attempt in exchange.attempts
+                    if attempt.upstream == upstream and not attempt.connection]
+        return len(nameless) == sum(to == upstream for _, _, to in self.syns)
 
     def _detail(self, code, line):
         if code == "upstream-returned-5xx":
             return str(line["status"])
         return {"no-upstream-attempt": "no-live-upstream", "tls-alert-from-upstream": self.case.alert}.get(code)
+
+
+def _accept_neighbours(findings):
+    """A request that was given up without a connect while another's connect to the same place failed: no packet tells which of the two
+    made it, so either code is right for both."""
+    for without in findings:
+        for tried in findings if without["cause"] == "no-upstream-attempt" else []:
+            near = abs(tried["time"] - without["time"]) < NEIGHBOURS_SECONDS
+            if near and tried["cause"].startswith("connect-") and "AH01114" in without["truth"]:
+                tried["accept"] = sorted({*tried["accept"], without["cause"]})
+                without["accept"] = sorted({*without["accept"], tried["cause"]})
 
 
 def _addresses(case):

@@ -54,7 +54,8 @@ def complaints(code, connection, segments, until):
         return
     gateway = [segment for segment in mine if segment.source == connection["client"]]
     upstream = [segment for segment in mine if segment.source == connection["server"]]
-    sent = [segment for segment in gateway if segment.payload]
+    # A pooled connection may carry the next request within the same milliseconds.
+    sent = [segment for segment in gateway if segment.payload and (until is None or segment.time <= until)]
     in_tls = bool(sent) and sent[0].payload[:1] == HANDSHAKE
     if in_tls and not code.startswith("tls-"):
         return

@@ -7,13 +7,18 @@ errno in parentheses, and names the client by its port.
 import re
 import subprocess
 from collections import Counter, defaultdict
+from datetime import datetime
 
 from gateways import Attempt, Exchange, earlier_attempts
+from topology import CLEAN_ENVIRONMENT
 
 PRODUCT, PROGRAM = "Apache httpd", "apache2"
 ACCESS = re.compile(r"^access (?P<client>\S+) at=(?P<time>\d+) request=(?P<request>\d+) \"(?P<line>[^\"]*)\" status=(?P<status>\d+) "
                     r"source=(?P<source>\S+) worker=(?P<worker>\S+)")
 ERROR = re.compile(r"^\[[^\]]*\] \[(?P<module>\w+):(?P<level>\w+)\] .*?\[client (?P<client>[^\]\s]+(?:\][:\d]+)?)\] ?(?P<text>.*)$")
+
+THREAD = re.compile(r"^\[(?P<when>[^\]]*)\] \[[^\]]*\] \[pid \d+:tid (?P<thread>\d+)\]")
+CONNECT = re.compile(r"AH00957: http: attempt to connect to (?P<upstream>\S+) ")
 
 CONNECTS = {"connect-refused", "connect-timeout", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable",
             "icmp-admin-prohibited", "connect-reset-after-accept"}
@@ -45,7 +50,7 @@ MODULES = ["mpm_event", "authz_core", "proxy", "proxy_http", "slotmem_shm", "pro
 
 
 def version():
-    return subprocess.run(["apache2", "-v"], capture_output=True, text=True).stdout.split("Apache/")[1].split()[0]
+    return subprocess.run(["apache2", "-v"], capture_output=True, text=True, env=CLEAN_ENVIRONMENT).stdout.split("Apache/")[1].split()[0]
 
 
 def configuration(route):
@@ -88,31 +93,75 @@ def tidy(folder):
 
 
 def exchanges(folder, syns):
+    """Every request of the log, in its order. `syns` are the first SYNs of connections on the wire as (time, gateway, upstream)."""
     members = re.findall(r'(?:BalancerMember|ProxyPass "/") "https?://([^/"]+:\d+)', (folder / "gateway.conf").read_text())
+    lines = (folder / "gateway.log").read_text(errors="replace").splitlines()
+    sources, dialled = _sources_of_failed_connects(lines, syns), {}
     failures, seen, found = defaultdict(list), Counter(), []
-    for line in (folder / "gateway.log").read_text(errors="replace").splitlines():
-        access, error = ACCESS.match(line), ERROR.match(line)
+    for line in lines:
+        access, error, thread = ACCESS.match(line), ERROR.match(line), THREAD.match(line)
         if access:
             client = access["client"]
             attempts = _attempts(access, failures.pop(client, []), members, line)
             found.append(Exchange(client, seen[client], int(access["status"]), attempts, line))
             seen[client] += 1
+        elif "AH00957" in line:
+            dialled[thread["thread"]] = line
         elif error and error["level"] in ("error", "warn", "crit"):
-            failures[error["client"]].append(line)
+            failures[error["client"]].append((line, *_dialled(line, dialled.pop(thread["thread"], None), sources)))
     return found
+
+
+def _dialled(line, connect, sources):
+    """(the connect's own line, the port it came from) for a failure that follows a connect of the same thread."""
+    return (connect, sources.get(connect)) if "AH01114" in line else (None, None)
+
+
+def _sources_of_failed_connects(lines, syns):
+    """AH00957 line -> the gateway's endpoint. The n-th failed connect is the n-th SYN, when no other SYN went out between it and its line
+    and the line before it was written before it went out; otherwise the order proves nothing."""
+    sources, lines_to, syns_to = {}, defaultdict(list), defaultdict(list)
+    for line in lines:
+        connect = CONNECT.search(line)
+        if connect:
+            lines_to[connect["upstream"]].append((_time(line), line))
+    for time, source, to in syns:
+        syns_to[to].append((time, source))
+    for upstream, told in lines_to.items():
+        sent = syns_to[upstream]
+        for number, (when, line) in enumerate(sorted(told)) if len(told) == len(sent) else ():
+            after_the_last = number == 0 or sorted(told)[number - 1][0] <= sent[number][0]
+            before_the_next = number + 1 == len(sent) or when <= sent[number + 1][0]
+            if after_the_last and before_the_next:
+                sources[line] = sent[number][1]
+    return sources
+
+
+def _time(line):
+    return datetime.strptime(THREAD.match(line)["when"] + " +0000", "%a %b %d %H:%M:%S.%f %Y %z").timestamp()
 
 
 def _attempts(access, failures, members, line):
     if not failures:
         codes = frozenset({"upstream-returned-5xx", "attempt-succeeded-but-error"})
         return [Attempt(_worker(access, members), codes, line, _source(access))]
-    codes = next((set_of for failure in failures for set_of in [_codes(failure)] if set_of), frozenset())
-    if codes <= CONNECTS and int(access["status"]) < 500:
-        last = _attempts(access, [], members, line)
-        return earlier_attempts(1, members, last[0].upstream, CONNECTS, "\n".join(failures)) + last
+    text = "\n".join(failure for failure, _, _ in failures)
+    codes = next((codes for codes in (_codes(failure) for failure, _, _ in failures) if codes), frozenset())
+    if codes <= CONNECTS:
+        return _failed_connect(access, failures, members, line)
     upstream = None if codes & {"no-upstream-attempt", "dns-nxdomain"} else _worker(access, members)
-    source = None if codes & CONNECTS == CONNECTS else _source(access)
-    return [Attempt(upstream, codes, "\n".join(failures), source if upstream else None)]
+    return [Attempt(upstream, codes, text, _source(access) if upstream else None)]
+
+
+def _failed_connect(access, failures, members, line):
+    """A thread that finds the member put into error by another thread gives up with AH01114 too, but never dialled (no AH00957)."""
+    text, connect, source = failures[-1]
+    if int(access["status"]) < 500:
+        last = _attempts(access, [], members, line)
+        return earlier_attempts(1, members, last[0].upstream, CONNECTS, text) + last
+    if not connect:
+        return [Attempt(None, frozenset({"no-upstream-attempt"}), text)]
+    return [Attempt(CONNECT.search(connect)["upstream"], frozenset(CONNECTS), f"{connect}\n{text}", source)]
 
 
 def _codes(text):

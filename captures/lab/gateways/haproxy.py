@@ -10,6 +10,7 @@ from collections import Counter
 
 from gateways import Attempt, Exchange, earlier_attempts
 from recordbook import endpoint, split
+from topology import CLEAN_ENVIRONMENT
 
 PRODUCT, PROGRAM = "HAProxy", "haproxy"
 LINE = re.compile(r"^access (?P<client>\S+) at=(?P<time>\S+) from=(?P<local>\S+) to=(?P<server>\S+) (?P<where>\S+) "
@@ -41,7 +42,7 @@ STATES = {
 
 
 def version():
-    return subprocess.run(["haproxy", "-v"], capture_output=True, text=True).stdout.split()[2].split("-")[0]
+    return subprocess.run(["haproxy", "-v"], capture_output=True, text=True, env=CLEAN_ENVIRONMENT).stdout.split()[2].split("-")[0]
 
 
 def configuration(route):

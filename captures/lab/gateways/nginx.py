@@ -11,6 +11,7 @@ from collections import defaultdict
 
 from gateways import Attempt, Exchange
 from recordbook import endpoint, split
+from topology import CLEAN_ENVIRONMENT
 
 PRODUCT, PROGRAM = "nginx", "nginx"
 ACCESS = re.compile(r"^access (?P<time>\S+) (?P<client>\S+) conn=(?P<serial>\d+)/(?P<request>\d+) \"(?P<line>[^\"]*)\" (?P<status>\d+) "
@@ -52,7 +53,7 @@ WORDINGS = [
 
 
 def version():
-    return subprocess.run(["nginx", "-v"], capture_output=True, text=True).stderr.strip().split("/")[1]
+    return subprocess.run(["nginx", "-v"], capture_output=True, text=True, env=CLEAN_ENVIRONMENT).stderr.strip().split("/")[1]
 
 
 def configuration(route):
@@ -118,7 +119,7 @@ def tidy(folder):
 
 
 def exchanges(folder, syns):
-    """Every request of the log, in its order. `syns` are the first SYNs of connections on the wire as (gateway, upstream)."""
+    """Every request of the log, in its order. `syns` are the first SYNs of connections on the wire as (time, gateway, upstream)."""
     connections = _connections((folder / "debug.log").read_text(errors="replace"), syns)
     failures, found = defaultdict(list), []
     for line in (folder / "gateway.log").read_text(errors="replace").splitlines():
@@ -163,7 +164,7 @@ def _codes_of_status(status):
 def _connections(debug, syns):
     """Serial of the client connection -> for each of its requests the local endpoints of the upstream connections it used."""
     towards = defaultdict(list)
-    for local, upstream in syns:
+    for _, local, upstream in syns:
         towards[upstream].append(local)
     current, pool, done = defaultdict(list), {}, defaultdict(list)
     for serial, event, what in STEPS.findall(debug):
