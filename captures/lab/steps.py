@@ -55,6 +55,7 @@ def _slow(request, argument):
 ANSWERS = {
     "ok": _plain,
     "slow": _slow,
+    "large-head": lambda request, argument: _message(200, ["Set-Cookie: cart=" + "x" * int(argument), "Content-Length: 3"], b"abc"),
     "chunked": _chunked,
     "no-content": lambda request, argument: _message(204),
     "not-modified": lambda request, argument: _message(304, ['ETag: "7"']),

@@ -15,7 +15,7 @@ import os
 import shutil
 import socket
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 GATEWAY, CLIENT, UPSTREAM, RESOLVER = "10.77.0.1", "10.77.0.2", "10.77.0.3", "10.77.0.53"
@@ -154,6 +154,8 @@ class Network:
             subprocess.run(["ip", "netns", "del", self.name(place)], env=CLEAN_ENVIRONMENT, stderr=subprocess.DEVNULL)
             shutil.rmtree(Path("/etc/netns", self.name(place)), ignore_errors=True)
         self.places = []
+        with suppress(OSError):
+            Path("/etc/netns").rmdir()          # only when nobody else uses it
 
 
 def run(*words):

@@ -59,7 +59,15 @@ def _silences(lab):
 SILENCES = "Ten clients, four rounds: unanswered handshakes, unanswered requests, half heads and late closes side by side."
 SLOWLY = ["hang", "stall-mid-head", "close-late", "ok", "ok"]
 
+def _nothing_wrong(lab):
+    lab.upstream(mixed("ok", "chunked:3000", "last+close", "ok:5000", "no-content"))
+    lab.upstream(mixed("ok:200", "ok", "last+close", "chunked:900"), port=8081)
+
+
 EXTRA = [
+    *[Case(f"{gateway}-healthy-crowd", "Ten clients, five rounds, all in step, over pooled connections that the upstreams close now and then, as "
+           "they announced. Nothing is wrong.", _nothing_wrong, _visits(10, 5),
+           Route(upstreams=["10.77.0.3:8080", "10.77.0.3:8081"], reuse=True), crowd=True, healthy=True) for gateway in GATEWAYS],
     Case("nginx-crowd-targets", "Eight clients, each with targets of its own: here the path does tell which attempt belongs to whom.",
          _one_fault_a_port(*MIXTURE), _visits(8, 6, targets=True), _route(len(MIXTURE)), crowd=True),
     Case("envoy-crowd-request-ids", "Eight clients ask for one target; Envoy gives each request an id of its own on the upstream side.",

@@ -110,6 +110,9 @@ EXTRA = [
          served_by(in_order("ok", "hang"), address=BACK, place="back"), one_by_one("GET", "POST"), TWO_NETWORKS, back=True),
     Case("haproxy-two-networks-refused", "Clients and upstream are on two networks, the gateway is on both; nothing listens.",
          lambda lab: lab.arrange(f"{BACK}:8080", "connect-refused", None), one_by_one("GET"), TWO_NETWORKS, back=True),
+    Case("haproxy-rewrite-fails", "The upstream answers 200 with a large cookie; with the headers that HAProxy adds the head no longer fits its "
+         "buffer, and the client gets 500.", served_by(in_order("ok", "large-head:14900")), one_by_one("GET", "GET"),
+         Route(variant="long-header")),
     Case("haproxy-answer-denied", "The upstream answers 200 in full; a rule of HAProxy denies the answer and sends 502 instead.",
          served_by(in_order("ok", "chunked:3000")), one_by_one("GET", "GET"), Route(variant="deny-all-answers")),
 ]

@@ -79,6 +79,7 @@ def _backend_rules(route):
         return [f"    http-request do-resolve(txn.address,names,ipv4) str({route.name})", "    http-request set-dst var(txn.address)",
                 "    http-request deny deny_status 503 unless { var(txn.address) -m found }"]
     return {"own-error-page": ['    http-error status 502 content-type text/html string "<h1>We will be back soon</h1>"'],
+            "long-header": [f"    http-response set-header X-Policy {'p' * 900}", f"    http-response set-header X-Rules {'r' * 900}"],
             "deny-all-answers": ["    http-response deny deny_status 502"]}.get(route.variant, [])
 
 
