@@ -147,13 +147,8 @@ impl<'a> Scene<'a> {
             })
             .filter(|before| before.start >= exchange.request_at && before.start < candidate.start)
             .filter_map(|before| {
-                let end = before.end.unwrap_or(before.start);
-                let gap = candidate.start.time.nanos_since(end.time);
-                let prompt = gap < RETRY_PROMPT_NANOS
-                    || (gap < RETRY_WAIT_NANOS && before.upstream == candidate.upstream);
-                let silent = before.end.is_none() && before.start < candidate.start;
-                (end <= candidate.start && (prompt || silent) && gap < since_asked)
-                    .then_some((gap, before))
+                let gap = retry_gap(before, candidate)?;
+                (gap < since_asked).then_some((gap, before))
             })
             .min_by_key(|(gap, before)| (*gap, before.id))
             .map(|(_, before)| before)
@@ -229,6 +224,23 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// How long after the failure of `before` the attempt `next` began, nanoseconds, if it may be its retry: at
+/// once, or after a deliberate wait at the same upstream. A SYN that nobody answered has no moment of
+/// failure: there the next attempt ends the wait.
+fn retry_gap(before: &Candidate, next: &Candidate) -> Option<i64> {
+    /// The shortest connect timeout that is told from a SYN still on its way, nanoseconds.
+    const CONNECT_WAIT_MIN_NANOS: i64 = 300_000_000;
+    let Some(end) = before.end else {
+        let waited = next.start.time.nanos_since(before.start.time);
+        return (waited >= CONNECT_WAIT_MIN_NANOS && before.upstream != next.upstream)
+            .then_some(waited);
+    };
+    let gap = next.start.time.nanos_since(end.time);
+    let prompt =
+        gap < RETRY_PROMPT_NANOS || (gap < RETRY_WAIT_NANOS && before.upstream == next.upstream);
+    (end <= next.start && prompt).then_some(gap)
+}
+
 /// The good attempt that followed a failed one at once, with the same request: a retry that succeeded.
 #[must_use]
 pub fn recovery<'c>(
@@ -236,19 +248,10 @@ pub fn recovery<'c>(
     failed: &Candidate,
     candidates: &'c [Candidate],
 ) -> Option<&'c Candidate> {
-    let end = failed.end.unwrap_or(failed.start);
     candidates
         .iter()
-        .filter(|next| {
-            (next.whole || matches!(next.standing, Standing::Well | Standing::Opaque))
-                && next.start >= end
-        })
-        .filter(|next| {
-            let gap = next.start.time.nanos_since(end.time);
-            let prompt = gap < RETRY_PROMPT_NANOS
-                || (gap < RETRY_WAIT_NANOS && next.upstream == failed.upstream);
-            (prompt || failed.end.is_none()) && same_request(timeline, failed, next)
-        })
+        .filter(|next| next.whole || matches!(next.standing, Standing::Well | Standing::Opaque))
+        .filter(|next| retry_gap(failed, next).is_some() && same_request(timeline, failed, next))
         .find(|next| retried_not_asked(timeline, failed, next))
 }
 
