@@ -9,6 +9,7 @@ use crate::diagnose::candidate::Candidate;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::Product;
 use crate::diagnose::identity::{Likeness, likeness};
+use crate::diagnose::order::crosses;
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::{ExchangeRecord, Timeline};
 use crate::frame::Mark;
@@ -18,9 +19,14 @@ use crate::frame::Mark;
 const IMPROVEMENT_PASSES_MAX: usize = 16;
 /// Largest group for which all pairs are compared; above it greedy order alone decides, so that an outage
 /// of 100,000 errors stays near linear.
-const COMPARED_MAX: usize = 512;
-/// Clock noise between two frames of one capture, nanoseconds: timestamps of different CPUs may cross.
-const NOISE_NANOS: i64 = 1_000_000;
+const COMPARED_MAX: usize = 160;
+/// Clock noise between two frames of one capture point, nanoseconds: frames of two processors may be stamped
+/// this much out of order.
+const NOISE_NANOS: i64 = 20_000;
+/// What two pairs cost that keep not the order of their beginnings, and of their ends.
+const CROSSED_STARTS: f64 = 0.6;
+/// See [`CROSSED_STARTS`].
+const CROSSED_ENDS: f64 = 0.5;
 /// The gateway's own close upstream may follow its answer downstream by this much, nanoseconds.
 const CLEAN_UP_NANOS: i64 = 20_000_000;
 /// Below this sum a pairing is no pairing.
@@ -92,7 +98,17 @@ pub fn fit(
     match candidate.end {
         Some(end) => {
             let gap = suspect.at.time.nanos_since(end.time);
-            if gap < -CLEAN_UP_NANOS {
+            let by_gateway = candidate
+                .verdict
+                .as_ref()
+                .is_some_and(|verdict| verdict.by_gateway);
+            if gap
+                < if by_gateway {
+                    -CLEAN_UP_NANOS
+                } else {
+                    -NOISE_NANOS
+                }
+            {
                 return None;
             }
             fit.score += closeness(gap) * 1.5;
@@ -157,22 +173,33 @@ fn add_status(
     }
 }
 
-/// 3 for no gap, 2 for a millisecond, 1 for ten, 0 for a hundred, -1 for a second.
+/// 3 for no gap, 2 for two milliseconds, 1 for twenty, 0 for two hundred.
+///
+/// Convex below two milliseconds, so that of two exchanges and two attempts the pairing that keeps their
+/// order wins: an event loop serves in order. Slow beyond, so that a late answer is not out of the question.
 fn closeness(gap_nanos: i64) -> f64 {
-    let micros = gap_nanos.unsigned_abs() as f64 / 1e3;
-    3.0 - (1.0 + micros / 100.0).log10()
+    let millis = gap_nanos.unsigned_abs() as f64 / 1e6;
+    if millis <= 2.0 {
+        3.0 - 0.354 * millis.powf(1.5)
+    } else {
+        2.0 - (millis / 2.0).log10()
+    }
 }
 
-/// Gives each case at most one candidate and no candidate to two cases (unless `shared`).
+/// Gives each case at most one candidate and no candidate to two cases.
 #[must_use]
-pub fn assign(cases: &[Case<'_>], candidates: &[Candidate]) -> Vec<Option<Assignment>> {
-    let mut chosen = greedy(cases, candidates.len());
+pub fn assign(cases: &[Case<'_>], candidates: &[Candidate], order: f64) -> Vec<Option<Assignment>> {
+    let chosen = greedy(cases, candidates.len());
+    let mut board = Board {
+        cases,
+        candidates,
+        chosen,
+        order,
+    };
     if cases.len() <= COMPARED_MAX {
-        improve(cases, &mut chosen, candidates.len());
+        board.improve();
     }
-    (0..cases.len())
-        .map(|case| explain(cases, candidates, &chosen, case))
-        .collect()
+    (0..cases.len()).map(|case| board.explain(case)).collect()
 }
 
 fn greedy(cases: &[Case<'_>], candidates: usize) -> Vec<Option<usize>> {
@@ -203,162 +230,203 @@ fn greedy(cases: &[Case<'_>], candidates: usize) -> Vec<Option<usize>> {
     chosen
 }
 
-fn score_of(case: &Case<'_>, candidate: Option<usize>) -> Option<f64> {
-    let candidate = candidate?;
-    case.fits
-        .iter()
-        .find(|(index, _)| *index == candidate)
-        .map(|(_, fit)| fit.score)
+/// Cases, candidates, and who has which.
+struct Board<'a> {
+    cases: &'a [Case<'a>],
+    candidates: &'a [Candidate],
+    chosen: Vec<Option<usize>>,
+    /// How well the gateway keeps order, 0 to 1.
+    order: f64,
 }
 
-/// Moves to free candidates and swaps between two cases while the sum grows.
-fn improve(cases: &[Case<'_>], chosen: &mut [Option<usize>], candidates: usize) {
-    /// What an unassigned exchange costs: more than any gap, so that all that can be assigned are.
-    const UNASSIGNED: f64 = -20.0;
-    let value = |case: &Case<'_>, candidate: Option<usize>| match candidate {
-        None => Some(UNASSIGNED),
-        some => score_of(case, some),
-    };
-    for _ in 0..IMPROVEMENT_PASSES_MAX {
-        let mut better = false;
-        for one in 0..cases.len() {
-            for other in 0..cases.len() {
-                let (Some(a), Some(b)) = (cases.get(one), cases.get(other)) else {
-                    continue;
-                };
-                let (Some(x), Some(y)) = (chosen.get(one).copied(), chosen.get(other).copied())
-                else {
-                    continue;
-                };
-                if one == other || x == y {
-                    continue;
+/// What an unassigned exchange costs: more than any gap, so that all that can be assigned are.
+const UNASSIGNED: f64 = -20.0;
+
+impl Board<'_> {
+    /// What `case` is worth with `candidate`, among the others as they stand except `without`; `None` when
+    /// the two do not fit.
+    fn worth(&self, case: usize, candidate: Option<usize>, without: usize) -> Option<f64> {
+        let Some(index) = candidate else {
+            return Some(UNASSIGNED);
+        };
+        let entry = self.cases.get(case)?;
+        let score = entry
+            .fits
+            .iter()
+            .find(|(other, _)| *other == index)
+            .map(|(_, fit)| fit.score)?;
+        let mine = self.candidates.get(index)?;
+        let crossed: f64 = self
+            .chosen
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != case && *other != without)
+            .filter_map(|(other, theirs)| {
+                Some((self.cases.get(other)?, self.candidates.get((*theirs)?)?))
+            })
+            .map(|(other, theirs)| crossing(entry, mine, other, theirs))
+            .sum();
+        Some(score - crossed * self.order)
+    }
+
+    /// The worth of two cases with the given candidates, the crossing between them included.
+    fn worth_of_two(
+        &self,
+        one: (usize, Option<usize>),
+        other: (usize, Option<usize>),
+    ) -> Option<f64> {
+        let sum = self.worth(one.0, one.1, other.0)? + self.worth(other.0, other.1, one.0)?;
+        let between = match (one.1, other.1) {
+            (Some(mine), Some(theirs)) => crossing(
+                self.cases.get(one.0)?,
+                self.candidates.get(mine)?,
+                self.cases.get(other.0)?,
+                self.candidates.get(theirs)?,
+            ),
+            _ => 0.0,
+        };
+        Some(sum - between * self.order)
+    }
+
+    /// Swaps between two cases and moves to free candidates while the sum grows.
+    fn improve(&mut self) {
+        for _ in 0..IMPROVEMENT_PASSES_MAX {
+            let mut better = false;
+            for one in 0..self.cases.len() {
+                for other in one + 1..self.cases.len() {
+                    better |= self.swap_if_better(one, other);
                 }
-                let (Some(now_a), Some(now_b)) = (value(a, x), value(b, y)) else {
-                    continue;
-                };
-                let (Some(then_a), Some(then_b)) = (value(a, y), value(b, x)) else {
-                    continue;
-                };
-                if then_a + then_b > now_a + now_b + 1e-9 {
-                    chosen.swap(one, other);
-                    better = true;
-                }
+                better |= self.move_if_better(one);
             }
-            better |= move_to_free(cases, chosen, one, candidates);
-        }
-        if !better {
-            return;
+            if !better {
+                return;
+            }
         }
     }
-}
 
-fn move_to_free(
-    cases: &[Case<'_>],
-    chosen: &mut [Option<usize>],
-    one: usize,
-    candidates: usize,
-) -> bool {
-    let Some(case) = cases.get(one) else {
-        return false;
-    };
-    let mut taken = vec![false; candidates];
-    for candidate in chosen.iter().flatten() {
-        if let Some(flag) = taken.get_mut(*candidate) {
-            *flag = true;
-        }
-    }
-    let now = chosen.get(one).copied().flatten();
-    let current = score_of(case, now).unwrap_or(f64::NEG_INFINITY);
-    let free = case
-        .fits
-        .iter()
-        .filter(|(index, fit)| {
-            !taken.get(*index).copied().unwrap_or(true) && fit.score > current + 1e-9
-        })
-        .max_by(|a, b| a.1.score.total_cmp(&b.1.score));
-    match (free, chosen.get_mut(one)) {
-        (Some((index, _)), Some(slot)) => {
-            *slot = Some(*index);
-            true
-        }
-        _ => false,
-    }
-}
-
-/// The assignment of one case with its margin over the nearest pairing that would tell another story.
-fn explain(
-    cases: &[Case<'_>],
-    candidates: &[Candidate],
-    chosen: &[Option<usize>],
-    case: usize,
-) -> Option<Assignment> {
-    let entry = cases.get(case)?;
-    let mine = chosen.get(case).copied().flatten()?;
-    let fit = entry
-        .fits
-        .iter()
-        .find(|(index, _)| *index == mine)
-        .map(|(_, fit)| fit.clone())?;
-    let own = candidates.get(mine)?;
-    let mut assignment = Assignment {
-        candidate: mine,
-        fit,
-        margin: f64::INFINITY,
-        runner_up: None,
-        alike: false,
-    };
-    for (other, rival) in &entry.fits {
-        if *other == mine {
-            continue;
-        }
-        let Some(margin) = loss_of(
-            cases,
-            chosen,
-            case,
-            mine,
-            *other,
-            rival.score,
-            assignment.fit.score,
+    fn swap_if_better(&mut self, one: usize, other: usize) -> bool {
+        let (Some(x), Some(y)) = (
+            self.chosen.get(one).copied(),
+            self.chosen.get(other).copied(),
         ) else {
-            continue;
+            return false;
         };
-        let Some(theirs) = candidates.get(*other) else {
-            continue;
+        if x == y {
+            return false;
+        }
+        let now = self.worth_of_two((one, x), (other, y));
+        let then = self.worth_of_two((one, y), (other, x));
+        let better = matches!((now, then), (Some(now), Some(then)) if then > now + 1e-9);
+        if better {
+            self.chosen.swap(one, other);
+        }
+        better
+    }
+
+    fn move_if_better(&mut self, one: usize) -> bool {
+        let Some(entry) = self.cases.get(one) else {
+            return false;
         };
-        let alike = theirs.code == own.code
-            && theirs.upstream == own.upstream
-            && theirs.verdict.as_ref().and_then(|v| v.detail.as_ref())
-                == own.verdict.as_ref().and_then(|v| v.detail.as_ref());
-        if alike {
-            assignment.alike |= margin < 1.0;
-        } else if margin < assignment.margin {
-            assignment.margin = margin;
-            assignment.runner_up = Some(*other);
+        let now = self.chosen.get(one).copied().flatten();
+        let current = self.worth(one, now, one).unwrap_or(f64::NEG_INFINITY);
+        let free = entry
+            .fits
+            .iter()
+            .filter(|(index, _)| !self.chosen.contains(&Some(*index)))
+            .filter_map(|(index, _)| {
+                self.worth(one, Some(*index), one)
+                    .map(|worth| (worth, *index))
+            })
+            .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
+        match (free, self.chosen.get_mut(one)) {
+            (Some((worth, index)), Some(slot)) if worth > current + 1e-9 => {
+                *slot = Some(index);
+                true
+            }
+            _ => false,
         }
     }
-    Some(assignment)
+
+    /// The assignment of one case with its margin over the nearest pairing that would tell another story.
+    fn explain(&self, case: usize) -> Option<Assignment> {
+        let entry = self.cases.get(case)?;
+        let mine = self.chosen.get(case).copied().flatten()?;
+        let fit = entry
+            .fits
+            .iter()
+            .find(|(index, _)| *index == mine)
+            .map(|(_, fit)| fit.clone())?;
+        let own = self.candidates.get(mine)?;
+        let mut assignment = Assignment {
+            candidate: mine,
+            fit,
+            margin: f64::INFINITY,
+            runner_up: None,
+            alike: false,
+        };
+        for (other, _) in entry.fits.iter().filter(|(other, _)| *other != mine) {
+            let (Some(margin), Some(theirs)) =
+                (self.margin(case, mine, *other), self.candidates.get(*other))
+            else {
+                continue;
+            };
+            if alike(own, theirs) {
+                assignment.alike |= margin < 1.0;
+            } else if margin < assignment.margin {
+                assignment.margin = margin;
+                assignment.runner_up = Some(*other);
+            }
+        }
+        Some(assignment)
+    }
+
+    /// By how much the sum falls when `case` takes `other` instead of `mine`; `None` when that leaves the
+    /// present owner of `other` without an attempt.
+    fn margin(&self, case: usize, mine: usize, other: usize) -> Option<f64> {
+        let owner = self
+            .chosen
+            .iter()
+            .position(|candidate| *candidate == Some(other));
+        match owner.filter(|owner| *owner != case) {
+            None => {
+                Some(self.worth(case, Some(mine), case)? - self.worth(case, Some(other), case)?)
+            }
+            Some(owner) => {
+                let now = self.worth_of_two((case, Some(mine)), (owner, Some(other)))?;
+                let then = self.worth_of_two((case, Some(other)), (owner, Some(mine)))?;
+                Some(now - then)
+            }
+        }
+    }
 }
 
-/// By how much the sum falls when `case` takes `other` instead of `mine`; `None` when that leaves the present
-/// owner of `other` without an attempt.
-fn loss_of(
-    cases: &[Case<'_>],
-    chosen: &[Option<usize>],
-    case: usize,
-    mine: usize,
-    other: usize,
-    then: f64,
-    now: f64,
-) -> Option<f64> {
-    let owner = chosen
-        .iter()
-        .position(|candidate| *candidate == Some(other))
-        .filter(|owner| *owner != case);
-    let Some(owner) = owner else {
-        return Some(now - then);
+/// Whether two attempts tell the same story: same cause at the same upstream.
+fn alike(one: &Candidate, other: &Candidate) -> bool {
+    let detail = |candidate: &Candidate| {
+        candidate
+            .verdict
+            .as_ref()
+            .and_then(|verdict| verdict.detail.clone())
     };
-    let theirs = cases.get(owner)?;
-    let swapped = score_of(theirs, Some(mine))?;
-    let kept = score_of(theirs, Some(other))?;
-    Some(now + kept - then - swapped)
+    one.code == other.code && one.upstream == other.upstream && detail(one) == detail(other)
+}
+
+/// What it costs that two pairs do not keep the order of their beginnings or of their ends.
+fn crossing(one: &Case<'_>, mine: &Candidate, other: &Case<'_>, theirs: &Candidate) -> f64 {
+    let starts = crosses(
+        one.exchange.asked_at().time,
+        mine.start.time,
+        other.exchange.asked_at().time,
+        theirs.start.time,
+    );
+    let ends = match (mine.end, theirs.end) {
+        (Some(mine), Some(theirs)) => crosses(
+            one.suspect.at.time,
+            mine.time,
+            other.suspect.at.time,
+            theirs.time,
+        ),
+        _ => false,
+    };
+    f64::from(u8::from(starts)) * CROSSED_STARTS + f64::from(u8::from(ends)) * CROSSED_ENDS
 }

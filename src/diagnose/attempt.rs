@@ -3,7 +3,7 @@
 //!
 //! The rule: order and direction decide blame. What a gateway does after it gave up is a consequence.
 
-use crate::decode::segment::IcmpReason;
+use crate::decode::segment::{IcmpError, IcmpReason};
 use crate::diagnose::finding::{Confidence, Evidence, Leg, RuledOut};
 use crate::diagnose::gateway::product::{Product, Wait};
 use crate::diagnose::gateway::timer_that_equals;
@@ -21,6 +21,9 @@ pub struct Verdict {
     pub detail: Option<String>,
     /// The event that made the attempt fail; `None` where it is an absence (nobody answered).
     pub at: Option<Mark>,
+    /// Whether `at` is the gateway's own reaction (it gave up) and not the upstream's doing: then it may be
+    /// seen a little after the gateway's answer.
+    pub by_gateway: bool,
     /// The most that may be said of it: `Certain` when the event was seen.
     pub confidence: Confidence,
     /// Why not more, one clause each.
@@ -40,11 +43,21 @@ impl Verdict {
         Self {
             detail: None,
             at: Some(at),
+            by_gateway: false,
             confidence: Confidence::Certain,
             reservations: Vec::new(),
             evidence: Vec::new(),
             ruled_out: Vec::new(),
             contributing: Vec::new(),
+        }
+    }
+
+    /// A verdict whose event, seen at `at`, is that the gateway gave up.
+    #[must_use]
+    pub fn gave_up(at: Mark) -> Self {
+        Self {
+            by_gateway: true,
+            ..Self::seen(at)
         }
     }
 
@@ -299,11 +312,10 @@ impl Attempt<'_> {
     /// The verdict of an ICMP error of that kind that quotes the SYN.
     #[must_use]
     pub fn icmp(&self, reason: IcmpReason, words: &str) -> Option<Verdict> {
-        let error = self
-            .connection
-            .icmp
-            .iter()
-            .find(|error| error.mark.time <= self.until)?;
+        // The latest counts: a first error while the socket is busy is soft, and the gateway fails only at
+        // the one that answers the SYN sent again (causes.md A.6).
+        let by_now = |error: &&IcmpError| error.mark.time <= self.until;
+        let error = self.connection.icmp.iter().rev().find(by_now)?;
         if error.reason != reason || self.connected() {
             return None;
         }

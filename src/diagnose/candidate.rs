@@ -79,19 +79,20 @@ pub struct Candidate {
     pub verdict: Option<Verdict>,
     /// Status of its answer.
     pub status: Option<u16>,
+    /// Whether its answer was whole, whatever a strict gateway may have found in it.
+    pub whole: bool,
     /// Whether it was given to another exchange already.
     pub claimed: bool,
 }
 
 /// The attempts of `gateway` that began in `from..=until`, judged by what was seen up to `until` and the
-/// clean-up time after it. `rejected` also asks the causes that need to know that the gateway did not like
-/// an answer which is whole.
+/// clean-up time after it. Causes that a strict gateway sees in a readable answer are asked too; whether it
+/// did not like that answer is known when nobody was served with it (`order.rs`).
 pub fn candidates(
     timeline: &Timeline,
     gateway: &Gateway,
     from: Timestamp,
     until: Timestamp,
-    rejected: bool,
 ) -> Vec<Candidate> {
     let mut found = Vec::new();
     for addr in &gateway.addrs {
@@ -118,7 +119,7 @@ pub fn candidates(
                 continue;
             };
             if record.facts.server != gateway.endpoint {
-                found.extend(judge(timeline, gateway, record, *id, until, rejected));
+                found.extend(judge(timeline, gateway, record, *id, until));
             }
         }
     }
@@ -132,7 +133,6 @@ fn judge(
     record: &ConnectionRecord,
     id: AttemptId,
     until: Timestamp,
-    rejected: bool,
 ) -> Option<Candidate> {
     let exchange = match id.index {
         Some(index) => Some(record.exchange(index)?),
@@ -146,7 +146,7 @@ fn judge(
         exchange,
         until: until.plus_millis(CLEAN_UP_MILLIS),
         server_speaks_tls: service.is_some_and(|service| service.tls_handshakes > 0),
-        rejected,
+        rejected: true,
         product: gateway.product,
     };
     let found = cause::examine(&attempt);
@@ -170,6 +170,7 @@ fn judge(
         code,
         verdict,
         status: exchange.and_then(ExchangeRecord::status),
+        whole: exchange.is_some_and(ExchangeRecord::went_well),
         claimed: exchange.map_or(record.claimed, |exchange| exchange.claimed),
     })
 }

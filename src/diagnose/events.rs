@@ -170,12 +170,13 @@ fn recovered(timeline: &Timeline, id: AttemptId) -> Option<(UpstreamEvent, Attem
         .unwrap_or(facts.opened)
         .time
         .plus_millis(2_000);
-    let all = candidates(timeline, &gateway, from, until, false);
+    let all = candidates(timeline, &gateway, from, until);
     let mine: &Candidate = all.iter().find(|candidate| {
         candidate.id.connection == id.connection
             && (candidate.id.index == id.index || id.index.is_none())
             && candidate.standing == Standing::Failed
             && !candidate.claimed
+            && !candidate.whole
             && candidate.code != Some("upstream-returned-5xx")
     })?;
     recovery(timeline, mine, &all)?;

@@ -6,6 +6,7 @@
 use crate::diagnose::assign::{Assignment, Case, assign, fit};
 use crate::diagnose::candidate::{Candidate, Standing, candidates};
 use crate::diagnose::finding::Finding;
+use crate::diagnose::order::Order;
 use crate::diagnose::role::Identified;
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::{ExchangeRecord, Timeline};
@@ -55,38 +56,34 @@ pub fn judge(timeline: &mut Timeline, members: &[Member]) -> Vec<Finding> {
 struct Scene<'a> {
     members: &'a [Member],
     candidates: Vec<Candidate>,
+    order: Order,
 }
 
 impl<'a> Scene<'a> {
     fn gather(timeline: &Timeline, members: &'a [Member]) -> Option<Self> {
-        let from = members
+        let open = members
             .iter()
             .filter_map(|m| timeline.exchange(m.suspect.exchange))
             .map(|(_, x)| x.request_at)
             .min()?;
-        let until = members.iter().map(|member| member.suspect.at).max()?;
+        let from = open.time.plus_millis(-1);
+        let until = members.iter().map(|member| member.suspect.at).max()?.time;
         let gateway = &members.first()?.identified.gateway;
-        let mut found = candidates(
-            timeline,
-            gateway,
-            from.time.plus_millis(-1),
-            until.time,
-            false,
-        );
-        found.retain(|candidate| !candidate.claimed);
+        let mut found = candidates(timeline, gateway, from, until);
+        let order = Order::measure(timeline, gateway, &found, from, until);
+        // An answer that a client has got was not refused, however odd it is.
+        found.retain(|candidate| {
+            !candidate.claimed && !(candidate.whole && order.served.contains(&candidate.id))
+        });
         Some(Self {
             members,
             candidates: found,
+            order,
         })
     }
 
     /// Gives each member its last attempt.
     fn assign(&self, timeline: &Timeline) -> Vec<Option<Assignment>> {
-        let recovered: Vec<bool> = self
-            .candidates
-            .iter()
-            .map(|candidate| self.recovered(timeline, candidate))
-            .collect();
         let cases: Vec<Case<'_>> = self
             .members
             .iter()
@@ -96,10 +93,7 @@ impl<'a> Scene<'a> {
                     .candidates
                     .iter()
                     .enumerate()
-                    .filter(|(index, candidate)| {
-                        candidate.standing == Standing::Failed
-                            && !recovered.get(*index).copied().unwrap_or(false)
-                    })
+                    .filter(|(_, candidate)| candidate.standing == Standing::Failed)
                     .filter_map(|(index, candidate)| {
                         let trigger = self.trigger(candidate, exchange);
                         let product = member.identified.gateway.product;
@@ -111,7 +105,12 @@ impl<'a> Scene<'a> {
                             trigger,
                             product,
                         )
-                        .map(|fit| (index, fit))
+                        .map(|mut fit| {
+                            fit.score -= self
+                                .order
+                                .against(exchange.asked_at().time, candidate.start.time);
+                            (index, fit)
+                        })
                     })
                     .collect();
                 Some(Case {
@@ -121,7 +120,7 @@ impl<'a> Scene<'a> {
                 })
             })
             .collect();
-        assign(&cases, &self.candidates)
+        assign(&cases, &self.candidates, self.order.reliability)
     }
 
     /// What set an attempt off inside an exchange: the request, or the failure of an attempt before it.
@@ -143,7 +142,9 @@ impl<'a> Scene<'a> {
         let since_asked = candidate.start.time.nanos_since(asked.time);
         self.candidates
             .iter()
-            .filter(|before| before.standing == Standing::Failed && before.id != candidate.id)
+            .filter(|before| {
+                before.standing == Standing::Failed && !before.whole && before.id != candidate.id
+            })
             .filter(|before| before.start >= exchange.request_at && before.start < candidate.start)
             .filter_map(|before| {
                 let end = before.end.unwrap_or(before.start);
@@ -202,7 +203,7 @@ impl<'a> Scene<'a> {
             .and_then(|index| self.candidates.get(index))
             .cloned();
         let unread = if attempts.is_empty() {
-            self.unread(timeline, member, exchange)
+            self.unread(member, exchange)
         } else {
             Vec::new()
         };
@@ -217,24 +218,14 @@ impl<'a> Scene<'a> {
 
     /// What remains inside the window of an exchange without a failed attempt: answers that were whole,
     /// opaque or open, and that no served client explains.
-    fn unread(
-        &self,
-        timeline: &Timeline,
-        member: &Member,
-        exchange: &ExchangeRecord,
-    ) -> Vec<Candidate> {
-        let gateway = &member.identified.gateway;
-        let until = member.suspect.at.time;
-        let from = exchange.request_at.time.plus_millis(-1);
-        let mut found = candidates(timeline, gateway, from, until, true);
-        found.retain(|candidate| {
-            !candidate.claimed
-                && candidate
-                    .end
-                    .is_none_or(|end| end.time <= until.plus_millis(1))
-                && !verdict::served_someone(timeline, gateway, candidate, member.suspect.exchange)
-        });
-        found
+    fn unread(&self, member: &Member, exchange: &ExchangeRecord) -> Vec<Candidate> {
+        let inside = |candidate: &&Candidate| {
+            candidate.standing != Standing::Failed
+                && candidate.start >= exchange.request_at
+                && candidate.start <= member.suspect.at
+                && candidate.end.is_none_or(|end| end <= member.suspect.at)
+        };
+        self.candidates.iter().filter(inside).cloned().collect()
     }
 }
 
@@ -249,7 +240,8 @@ pub fn recovery<'c>(
     candidates
         .iter()
         .filter(|next| {
-            matches!(next.standing, Standing::Well | Standing::Opaque) && next.start >= end
+            (next.whole || matches!(next.standing, Standing::Well | Standing::Opaque))
+                && next.start >= end
         })
         .filter(|next| {
             let gap = next.start.time.nanos_since(end.time);

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod incident;
 pub mod lookup;
 pub mod nothing;
+pub mod order;
 pub mod role;
 pub mod suspect;
 pub mod timeline;

@@ -229,14 +229,13 @@ fn no_attempt(timeline: &Timeline, member: &Member, exchange: &ExchangeRecord) -
         .and_then(|page| page.page_cause)
         == Some("no-upstream-attempt");
     let from = exchange.request_at.time.plus_millis(-BENCH_MILLIS);
-    let earlier: Vec<Candidate> =
-        candidates(timeline, gateway, from, exchange.request_at.time, false)
-            .into_iter()
-            .filter(|candidate| {
-                candidate.standing == Standing::Failed
-                    && candidate.code != Some("upstream-returned-5xx")
-            })
-            .collect();
+    let earlier: Vec<Candidate> = candidates(timeline, gateway, from, exchange.request_at.time)
+        .into_iter()
+        .filter(|candidate| {
+            candidate.standing == Standing::Failed
+                && candidate.code != Some("upstream-returned-5xx")
+        })
+        .collect();
     let mut conclusion = Conclusion::new("no-upstream-attempt", Confidence::Possible);
     conclusion.reasons.push(
         "other exchanges of this gateway show attempts in the capture, this one none".to_owned(),

@@ -4,7 +4,7 @@
 
 use crate::diagnose::assign::Assignment;
 use crate::diagnose::attempt::millis;
-use crate::diagnose::candidate::{Candidate, Gateway, Standing};
+use crate::diagnose::candidate::Candidate;
 use crate::diagnose::finding::{
     AttemptReport, Confidence, ConnectionName, Evidence, FailedExchange, Failure, Finding, Leg,
     Origin, RuledOut,
@@ -393,52 +393,4 @@ fn client_evidence(member: &Member, exchange: &ExchangeRecord) -> Vec<Evidence> 
             summary: answer,
         },
     ]
-}
-
-/// Whether a whole answer was passed on to another client of the gateway: then it is not this exchange's.
-#[must_use]
-pub fn served_someone(
-    timeline: &Timeline,
-    gateway: &Gateway,
-    candidate: &Candidate,
-    mine: ExchangeId,
-) -> bool {
-    if candidate.standing != Standing::Well {
-        return false;
-    }
-    let Some(host) = timeline.host(gateway.vantage, gateway.endpoint.addr) else {
-        return false;
-    };
-    let Some(index) = candidate.id.index else {
-        return false;
-    };
-    let id = ExchangeId {
-        connection: candidate.id.connection,
-        index,
-    };
-    let Some((_, upstream)) = timeline.exchange(id) else {
-        return false;
-    };
-    let (Some(answered), Some(upstream_end)) = (upstream.response_at, upstream.response_end) else {
-        return false;
-    };
-    host.served
-        .iter()
-        .rev()
-        .skip_while(|(at, _)| *at > candidate.start)
-        .take(1_024)
-        .any(|(_, served)| {
-            *served != mine
-                && *served != id
-                && timeline.exchange(*served).is_some_and(|(_, client)| {
-                    let same_body = client.response_end.is_some_and(|end| {
-                        end.body_len == upstream_end.body_len
-                            || end.body_hash == upstream_end.body_hash
-                    });
-                    client.response_at.is_some_and(|at| {
-                        at >= answered && at.time.nanos_since(answered.time) < 1_000_000_000
-                    }) && client.status() == upstream.status()
-                        && same_body
-                })
-        })
 }

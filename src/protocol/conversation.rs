@@ -1,15 +1,14 @@
 //! One connection from its first event to its last. In: stream events. Out: observations.
 //!
-//! The rule: until a protocol is known its bytes wait, at most [`PROBE_MAX`] of a direction; then one
+//! The rule: until a protocol is known its bytes wait, a few of each side; then one
 //! parser reads all that follows. A stream joined in the middle waits for a place where a message starts.
 
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::loss::Loss;
 use crate::protocol::observation::{ConnectionEvent, Observation, PREFIX_MAX, Protocol, Seen};
-use crate::protocol::parser::{
-    After, Beginning, Data, Hole, Output, PROBE_MAX, Parser, Row, Stop, Verdict,
-};
+use crate::protocol::parser::{After, Beginning, Data, Hole, Output, Parser, Row, Stop};
+use crate::protocol::probing::{Held, Probing};
 use crate::protocol::turns::Turns;
 use crate::tcp::event::{Connection, Ending, GapReason, StreamEvent};
 
@@ -43,41 +42,6 @@ enum Stage {
         speaker: Option<Direction>,
     },
     Reading(Box<dyn Parser>),
-}
-
-/// The first bytes of both sides, and the order in which they came.
-#[derive(Default)]
-struct Probing {
-    held: Vec<Held>,
-    /// The server spoke first, and was told as unsolicited.
-    banner: bool,
-}
-
-struct Held {
-    direction: Direction,
-    offset: u64,
-    bytes: Vec<u8>,
-    carried: Mark,
-}
-
-impl Held {
-    fn of(data: Data<'_>) -> Self {
-        Self {
-            direction: data.direction,
-            offset: data.offset,
-            bytes: data.bytes.to_vec(),
-            carried: data.carried,
-        }
-    }
-
-    fn data(&self) -> Data<'_> {
-        Data {
-            direction: self.direction,
-            offset: self.offset,
-            bytes: &self.bytes,
-            carried: self.carried,
-        }
-    }
 }
 
 impl Conversation {
@@ -216,12 +180,8 @@ impl Conversation {
             probing.held = held;
             probing.held.push(Held::of(data));
         } else if client_spoke {
-            let turns = if probing.banner {
-                Turns::after_banner()
-            } else {
-                Turns::default()
-            };
-            self.start(Protocol::Unknown, Box::new(turns), &held, Some(data), out);
+            let turns = Box::new(probing.turns());
+            self.start(Protocol::Unknown, turns, &held, Some(data), out);
         } else {
             // A banner: tell it now, and let the client's first words tell the protocol.
             if !probing.banner {
@@ -291,13 +251,8 @@ impl Conversation {
             && !probing.held.is_empty()
         {
             let held = std::mem::take(&mut probing.held);
-            self.start(
-                Protocol::Unknown,
-                Box::new(Turns::default()),
-                &held,
-                None,
-                out,
-            );
+            let turns = Box::new(probing.turns());
+            self.start(Protocol::Unknown, turns, &held, None, out);
         }
     }
 
@@ -337,49 +292,6 @@ impl Conversation {
     }
 }
 
-impl Probing {
-    /// Asks every protocol. Gives the one that claims the stream, or whether one may still do so.
-    fn judge(&self, parsers: &'static [Row], data: &Data<'_>) -> (Option<&'static Row>, bool) {
-        let mut room = ([0; PROBE_MAX], [0; PROBE_MAX]);
-        let client = self.first_bytes(Direction::ToServer, data, &mut room.0);
-        let server = self.first_bytes(Direction::ToClient, data, &mut room.1);
-        let mut open = false;
-        for row in parsers {
-            match (row.probe)(client, server) {
-                Verdict::Yes => return (Some(row), true),
-                Verdict::More => open = true,
-                Verdict::No => {}
-            }
-        }
-        let full = client.len() >= PROBE_MAX || server.len() >= PROBE_MAX;
-        (None, open && !full)
-    }
-
-    fn first_bytes<'a>(
-        &self,
-        direction: Direction,
-        data: &Data<'a>,
-        room: &'a mut [u8; PROBE_MAX],
-    ) -> &'a [u8] {
-        let held = self.held.iter().filter(|held| held.direction == direction);
-        let new = if data.direction == direction {
-            data.bytes
-        } else {
-            &[]
-        };
-        if held.clone().next().is_none() {
-            return new.get(..PROBE_MAX).unwrap_or(new);
-        }
-        let bytes = held.flat_map(|held| held.bytes.iter()).chain(new);
-        let mut len = 0;
-        for (place, byte) in room.iter_mut().zip(bytes) {
-            *place = *byte;
-            len += 1;
-        }
-        room.get(..len).unwrap_or_default()
-    }
-}
-
 fn tell(event: ConnectionEvent, out: &mut Output<'_>) {
     let facts = Box::new(out.connection.clone());
     out.tell(Seen::Connection { event, facts });
@@ -398,5 +310,83 @@ fn stop_of(ending: Ending, connection: &Connection) -> Stop {
                 Stop::Unseen
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::playbook::Play;
+    use Direction::{ToClient, ToServer};
+
+    fn connection_events(play: &Play) -> Vec<ConnectionEvent> {
+        play.told
+            .iter()
+            .filter_map(|told| match told.what {
+                Seen::Connection { event, .. } => Some(event),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_happens_to_a_connection_is_told_with_its_end_last() {
+        let mut play = Play::new();
+        play.event(StreamEvent::Opened).event(StreamEvent::Syn);
+        play.event(StreamEvent::Established);
+        play.client("GET / HTTP/1.1\r\n\r\n").reset(ToClient);
+        play.ends(Ending::Reset(ToClient));
+        assert_eq!(
+            connection_events(&play),
+            [
+                ConnectionEvent::Opened,
+                ConnectionEvent::Syn,
+                ConnectionEvent::Established,
+                ConnectionEvent::Reset(ToClient),
+                ConnectionEvent::Ended(Ending::Reset(ToClient)),
+            ]
+        );
+        assert!(matches!(
+            play.told.last().unwrap().what,
+            Seen::Connection { .. }
+        ));
+    }
+
+    #[test]
+    fn gaps_are_told_up_to_a_limit() {
+        let mut play = Play::new();
+        play.client("GET / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n");
+        for _ in 0..100 {
+            play.gap(ToServer, 10);
+        }
+        assert_eq!(connection_events(&play).len(), GAPS_TOLD_MAX as usize);
+        assert_eq!(play.loss.get("gaps_not_told_one_by_one"), 84);
+    }
+
+    #[test]
+    fn bytes_that_never_told_their_protocol_are_a_turn() {
+        let mut play = Play::new();
+        play.client("GE").fin(ToServer).fin(ToClient);
+        play.tells(
+            "Unknown
+            0 request at 0
+            0 request Complete 2 to 2
+            0 response Nothing 0 to 0",
+        );
+    }
+
+    #[test]
+    fn a_lost_beginning_is_waited_for_and_then_given_up() {
+        let mut play = Play::new();
+        play.gap(ToServer, 100).client("tail").server("x");
+        assert!(play.lines().is_empty());
+        play.client("GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(play.lines()[..2], ["Http1", "0 request at 104"]);
+        let mut play = Play::joined();
+        for _ in 0..8 {
+            play.client("?").server("!");
+        }
+        assert_eq!(play.lines()[0], "Unknown");
+        assert!(play.loss.get("bytes_before_first_message") > 0);
     }
 }

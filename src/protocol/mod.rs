@@ -4,12 +4,16 @@
 //! one row in [`PARSERS`]. What no row claims is still told, as turns of an unknown protocol.
 
 pub mod conversation;
+pub mod dns;
 pub mod http1;
+pub mod lookup;
 pub mod observation;
 pub mod parser;
 #[cfg(test)]
 mod playbook;
+mod probing;
 pub mod tally;
+pub mod tls;
 pub mod turns;
 
 use crate::frame::Mark;
@@ -18,6 +22,7 @@ use crate::tcp::event::{Connection, StreamEvent};
 
 pub use conversation::Conversation;
 pub use http1::method::looks_like_request;
+pub use lookup::Lookups;
 use observation::{Observation, Protocol};
 use parser::Row;
 
@@ -28,6 +33,12 @@ pub const PARSERS: &[Row] = &[
         probe: http1::method::probe,
         joins: http1::Http1::joins,
         start: http1::Http1::start,
+    },
+    Row {
+        protocol: Protocol::Tls,
+        probe: tls::Tls::probe,
+        joins: tls::Tls::joins,
+        start: tls::Tls::start,
     },
     Row {
         protocol: Protocol::Http2,

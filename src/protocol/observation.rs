@@ -58,14 +58,16 @@ pub enum Seen {
         /// The frame that carried that byte.
         at: Mark,
     },
-    /// A request's head is complete.
+    /// A request's head is complete; or a gap of the capture cut it after its first line: then it tells what
+    /// was seen, and the request ends as [`Completion::LostInGap`].
     RequestHead {
         /// The exchange.
         exchange: ExchangeId,
         /// The head.
         head: Box<RequestHead>,
     },
-    /// A request is complete, or will not become so.
+    /// A request is complete, or will not become so. Without a start before it: the request of a response
+    /// whose own lies in a gap.
     RequestEnd {
         /// The exchange.
         exchange: ExchangeId,
@@ -88,7 +90,8 @@ pub enum Seen {
         /// The frame.
         at: Mark,
     },
-    /// A final response's head is complete.
+    /// A final response's head is complete; or a gap of the capture cut it after its status: then it tells
+    /// what was seen, and the response ends as [`Completion::LostInGap`].
     ResponseHead {
         /// The exchange.
         exchange: ExchangeId,
@@ -103,7 +106,7 @@ pub enum Seen {
         fault: Fault,
         /// The frame.
         at: Mark,
-        /// First bytes of the response, at most [`PREFIX_MAX`].
+        /// First bytes of the response, for [`Rule::Chunk`] those from the fault on, at most [`PREFIX_MAX`].
         prefix: Box<[u8]>,
     },
     /// A response is complete, or will not become so.
@@ -160,7 +163,8 @@ pub enum ConnectionEvent {
     Fin(Direction),
     /// RST from the sender of that direction.
     Reset(Direction),
-    /// Bytes of that direction are missing from the capture.
+    /// Bytes of that direction are missing from the capture. Only the first few of a connection are told;
+    /// the facts carry the totals.
     Gap(Direction),
     /// It left the table.
     Ended(Ending),
@@ -267,7 +271,8 @@ pub struct MessageEnd {
     pub body_len: u64,
     /// Hash over the first [`PREFIX_MAX`] bytes of the body, 0 when there is none.
     pub body_hash: u64,
-    /// The frame of the last byte (for an incomplete message: of its last byte seen).
+    /// The frame of the last byte (for an incomplete message: of its last byte seen; where no byte was seen,
+    /// the frame that showed that none will come).
     pub at: Mark,
 }
 
@@ -361,7 +366,7 @@ pub enum Rule {
     Chunk,
     /// The head is larger than what is kept of it.
     HeadTooLarge,
-    /// 101 without an Upgrade in the request.
+    /// 101 without an Upgrade in the request; told among the oddities of the head.
     UnaskedUpgrade,
 }
 

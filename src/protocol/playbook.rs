@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::flow::{Direction, Endpoint, Overlay, Vantage};
 use crate::frame::{FrameId, Mark};
 use crate::loss::Loss;
-use crate::protocol::Conversation;
+use crate::protocol::conversation::Conversation;
 use crate::protocol::observation::{Observation, Seen, TlsStep};
 use crate::tcp::event::{
     Closing, Connection, ConnectionId, Ending, GapReason, HalfFacts, StreamEvent,

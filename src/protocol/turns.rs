@@ -16,21 +16,42 @@ use crate::protocol::tally::Tally;
 pub struct Piece<'a> {
     /// Stream offset of the first.
     pub offset: u64,
-    /// How many.
+    /// Stream offset after the last.
+    pub end: u64,
+    /// How many, framing not counted.
     pub len: u64,
     /// The bytes where they can be read, else empty: encrypted or not captured.
     pub bytes: &'a [u8],
-    /// Their frame.
-    pub at: Mark,
+    /// The frame of the first.
+    pub first: Mark,
+    /// The frame of the last.
+    pub last: Mark,
 }
 
 impl<'a> From<Data<'a>> for Piece<'a> {
     fn from(data: Data<'a>) -> Self {
         Self {
             offset: data.offset,
+            end: data.offset.saturating_add(data.bytes.len() as u64),
             len: data.bytes.len() as u64,
             bytes: data.bytes,
-            at: data.carried,
+            first: data.carried,
+            last: data.carried,
+        }
+    }
+}
+
+impl Piece<'static> {
+    /// Bytes that were not captured; `seen` is the frame that showed so.
+    #[must_use]
+    pub fn missing(hole: Hole, seen: Mark) -> Self {
+        Self {
+            offset: hole.offset,
+            end: hole.offset.saturating_add(hole.len),
+            len: hole.len,
+            bytes: &[],
+            first: seen,
+            last: seen,
         }
     }
 }
@@ -48,6 +69,7 @@ pub struct Turns {
 #[derive(Debug)]
 struct Turn {
     index: u32,
+    start: u64,
     request: Part,
     request_open: bool,
     response: Option<Part>,
@@ -64,8 +86,8 @@ impl Part {
     fn new(tally: Tally, piece: &Piece<'_>) -> Self {
         let mut part = Self {
             tally,
-            end: piece.offset,
-            last: piece.at,
+            end: piece.end,
+            last: piece.last,
         };
         part.take(piece);
         part
@@ -77,8 +99,8 @@ impl Part {
         } else {
             self.tally.take(piece.bytes);
         }
-        self.end = piece.offset.saturating_add(piece.len);
-        self.last = piece.at;
+        self.end = piece.end;
+        self.last = piece.last;
     }
 
     fn ending(&self, how: Completion) -> MessageEnd {
@@ -101,17 +123,15 @@ impl Turns {
             ..Self::default()
         };
         if let Some(early) = early {
-            let mut piece = Piece {
+            let piece = Piece {
                 offset: early.offset,
+                end: early.offset.saturating_add(early.len),
                 len: early.len,
                 bytes: &[],
-                at: early.first,
+                first: early.first,
+                last: early.last,
             };
             turns.client(&piece, out);
-            if let Some(turn) = &mut turns.open {
-                piece.at = early.last;
-                turn.request.last = piece.at;
-            }
         }
         turns
     }
@@ -125,10 +145,10 @@ impl Turns {
         }
     }
 
-    /// Whether the client has spoken and the server has not answered yet.
+    /// Stream offset of the first byte of the open turn; 0 without one.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        self.open.as_ref().is_some_and(|turn| turn.request_open)
+    pub fn request_offset(&self) -> u64 {
+        self.open.as_ref().map_or(0, |turn| turn.start)
     }
 
     /// The client speaks.
@@ -141,22 +161,19 @@ impl Turns {
             _ => self.end_response(Completion::Complete, out),
         }
         let index = out.new_exchange();
-        out.request_start(index, piece.offset, piece.at);
+        out.request_start(index, piece.offset, piece.first);
         self.open = Some(Turn {
             index,
+            start: piece.offset,
             request: Part::new(Tally::default(), piece),
             request_open: true,
             response: None,
         });
-        if self.server_closed {
-            self.end_request(Completion::Complete, out);
-            self.end_response(Completion::Nothing, out);
-        }
     }
 
     /// The server speaks.
     pub fn server(&mut self, piece: &Piece<'_>, out: &mut Output<'_>) {
-        self.server_at = piece.offset.saturating_add(piece.len);
+        self.server_at = piece.end;
         self.end_request(Completion::Complete, out);
         match &mut self.open {
             Some(Turn {
@@ -164,12 +181,12 @@ impl Turns {
                 ..
             }) => response.take(piece),
             Some(turn) => {
-                out.response_start(turn.index, piece.at);
+                out.response_start(turn.index, piece.first);
                 turn.response = Some(Part::new(Tally::with_prefix(), piece));
             }
             None => {
                 if !self.stray_told && !piece.bytes.is_empty() {
-                    out.unsolicited(piece.bytes, piece.at);
+                    out.unsolicited(piece.bytes, piece.first);
                 }
                 self.stray_told = true;
             }
@@ -180,7 +197,12 @@ impl Turns {
     pub fn finished(&mut self, direction: Direction, out: &mut Output<'_>) {
         self.end_request(Completion::Complete, out);
         match direction {
-            Direction::ToServer => self.client_closed = true,
+            Direction::ToServer => {
+                self.client_closed = true;
+                if self.server_closed {
+                    self.end_response(Completion::Nothing, out);
+                }
+            }
             Direction::ToClient => {
                 self.server_closed = true;
                 self.end_response(Completion::CompleteByClose, out);
@@ -257,12 +279,7 @@ impl Parser for Turns {
     }
 
     fn on_gap(&mut self, hole: Hole, out: &mut Output<'_>) {
-        let piece = Piece {
-            offset: hole.offset,
-            len: hole.len,
-            bytes: &[],
-            at: out.seen,
-        };
+        let piece = Piece::missing(hole, out.seen);
         self.piece(hole.direction, &piece, out);
     }
 
@@ -297,4 +314,108 @@ pub fn probe_http2(client: &[u8], server: &[u8]) -> Verdict {
 #[must_use]
 pub fn never_joins(_direction: Direction, _segment: &[u8]) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::playbook::{Play, both};
+    use crate::tcp::event::Ending;
+    use Direction::{ToClient, ToServer};
+
+    /// A FastCGI BEGIN_REQUEST record.
+    const BEGIN: &[u8] = &[1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn turns_of_an_unknown_protocol() {
+        both(
+            |play| {
+                play.client(BEGIN)
+                    .server("one")
+                    .client(BEGIN)
+                    .client("x")
+                    .server("two");
+                play.fin(ToClient)
+                    .fin(ToServer)
+                    .ends(Ending::Closed(ToClient));
+            },
+            "Unknown
+            0 request at 0
+            0 request Complete 16 to 16
+            0 response
+            0 response Complete 3 to 3 one
+            1 request at 16
+            1 request Complete 17 to 33
+            1 response
+            1 response CompleteByClose 3 to 6 two",
+        );
+    }
+
+    #[test]
+    fn a_server_that_never_answers() {
+        for (end, last) in [
+            (Ending::Closed(ToClient), "0 response Nothing 0 to 0"),
+            (Ending::Reset(ToClient), "0 response Nothing 0 to 0"),
+            (Ending::Open, "0 response CaptureEnded 0 to 0"),
+        ] {
+            let mut play = Play::new();
+            play.client(BEGIN).ends(end);
+            assert_eq!(play.lines().last().unwrap(), last);
+        }
+        let mut play = Play::new();
+        play.client(BEGIN).fin(ToServer).ends(Ending::Idle);
+        play.tells(
+            "Unknown
+            0 request at 0
+            0 request Complete 16 to 16
+            0 response Nothing 0 to 0",
+        );
+    }
+
+    #[test]
+    fn a_client_that_speaks_to_a_closed_server_makes_one_turn() {
+        let mut play = Play::new();
+        play.client(BEGIN).server("x").fin(ToClient);
+        play.client(BEGIN).client(BEGIN).reset(ToClient);
+        assert_eq!(
+            play.lines()[5..],
+            [
+                "1 request at 16",
+                "1 request Complete 32 to 48",
+                "1 response Nothing 0 to 1"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_banner_is_unsolicited() {
+        let mut play = Play::new();
+        play.server("\x4a\0\0\0\n8.0.36\0")
+            .server("more")
+            .client("\x20\0\0\x01")
+            .server("\x07");
+        play.tells(
+            "unsolicited J\\0\\0\\0\\n8.0.36\\0
+            Unknown
+            0 request at 0
+            0 request Complete 4 to 4
+            0 response",
+        );
+    }
+
+    #[test]
+    fn http2_with_prior_knowledge() {
+        both(
+            |play| {
+                play.client("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+                    .server("HTTP/1.1 400 Bad\r\n\r\n");
+                play.fin(ToClient);
+            },
+            "Http2
+            0 request at 0
+            0 request Complete 24 to 24
+            0 response
+            0 response CompleteByClose 20 to 20 HTTP/1.1 400 Bad\\r\\n\\r\\n",
+        );
+    }
 }

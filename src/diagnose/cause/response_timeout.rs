@@ -67,7 +67,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let mut verdict = match gave_up {
         Some(close) => {
             let waited = attempt.waited(asked, close.mark);
-            attempt.asked(Verdict::seen(close.mark)).proof(
+            attempt.asked(Verdict::gave_up(close.mark)).proof(
                 close.mark,
                 format!(
                     "the gateway gives up after {waited}{}; {server} had not sent a byte",

@@ -76,7 +76,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             )
     };
     Some(match gave_up {
-        Some(close) => proven(Verdict::seen(close.closing.mark)).proof(
+        Some(close) => proven(Verdict::gave_up(close.closing.mark)).proof(
             close.closing.mark,
             format!(
                 "the gateway gives up after {} without a complete handshake",

@@ -100,6 +100,25 @@ impl Body {
         self.state == State::UntilClose
     }
 
+    /// Takes bytes in when they surely lie inside it, which most segments of a large body do. False: they
+    /// were not taken.
+    #[must_use]
+    pub fn take_inside(&mut self, bytes: &[u8]) -> bool {
+        let len = bytes.len() as u64;
+        let inside = match &mut self.state {
+            State::UntilClose => true,
+            State::Length(left) | State::Chunk(Chunk::Data { left }) if *left > len => {
+                *left -= len;
+                true
+            }
+            State::Length(_) | State::Chunk(_) => false,
+        };
+        if inside {
+            self.tally.take(bytes);
+        }
+        inside
+    }
+
     /// Takes bytes in.
     pub fn take(&mut self, bytes: &[u8]) -> Progress {
         match self.state {

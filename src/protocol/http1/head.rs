@@ -7,22 +7,19 @@ use std::mem::MaybeUninit;
 
 use crate::frame::Mark;
 use crate::protocol::http1::body::Framing;
-use crate::protocol::http1::lines::{Line, lines};
-use crate::protocol::http1::names::{KEPT_IN_REQUESTS, KEPT_IN_RESPONSES, NAME_MAX, kept};
+use crate::protocol::http1::fields::{Fields, Length, len32, text};
+use crate::protocol::http1::lines::lines;
+use crate::protocol::http1::names::{KEPT_IN_REQUESTS, KEPT_IN_RESPONSES};
 use crate::protocol::http1::syntax::{Oddities, StatusLine, is_token_byte, status_line};
-use crate::protocol::observation::{
-    Header, HttpVersion, PREFIX_MAX, RequestHead, ResponseHead, Rule,
-};
+use crate::protocol::observation::{HttpVersion, RequestHead, ResponseHead, Rule};
 use crate::protocol::tally::Fnv;
 
 /// Most bytes of a request target that are kept: more than any gateway accepts by default.
 pub const TARGET_MAX: usize = 8 * 1024;
 /// Most bytes of a reason phrase that are kept.
 pub const REASON_MAX: usize = 128;
-/// Most bytes of a method or of a Host that are kept: a DNS name and a port fit.
-pub const HOST_MAX: usize = 512;
-/// Most fields of one head that are kept: names repeat, and the wire chooses how often.
-pub const KEPT_MAX: usize = 48;
+/// Most bytes of a method that are kept; the longest registered one has 17.
+pub const METHOD_MAX: usize = 64;
 /// Most fields that httparse is given room for. A head with more is only searched for oddities, which
 /// is slower and gives the same.
 const FIELDS_CHECKED_MAX: usize = 96;
@@ -100,7 +97,7 @@ pub fn request(head: &[u8], at: Mark) -> Option<Request> {
         upgrade: fields.upgrade,
     };
     let head = RequestHead {
-        method: text(method, HOST_MAX),
+        method: text(method, METHOD_MAX),
         target: text(target, TARGET_MAX),
         version,
         host: fields.host,
@@ -191,182 +188,10 @@ fn is_sound(head: &[u8]) -> bool {
         .is_ok_and(|status| status.is_complete())
 }
 
-/// What Content-Length fields say together (RFC 9110, section 8.6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Length {
-    None,
-    Valid(u64),
-    /// Two values; the first.
-    Differing(u64),
-    Invalid,
-}
-
-impl Length {
-    fn valid(self) -> Option<u64> {
-        match self {
-            Self::Valid(len) => Some(len),
-            _ => None,
-        }
-    }
-
-    fn and(self, value: &[u8]) -> Self {
-        value
-            .split(|byte| *byte == b',')
-            .fold(self, |length, part| match (length, number(part)) {
-                (Self::Invalid, _) | (_, None) => Self::Invalid,
-                (Self::None, Some(len)) => Self::Valid(len),
-                (Self::Valid(first), Some(len)) if first != len => Self::Differing(first),
-                (known, Some(_)) => known,
-            })
-    }
-}
-
-fn number(text: &[u8]) -> Option<u64> {
-    let digits = text.trim_ascii();
-    // `parse` takes a sign, the RFC does not.
-    let sound = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(digits)
-        .ok()
-        .filter(|_| sound)?
-        .parse()
-        .ok()
-}
-
-/// What the fields of a head say.
-struct Fields {
-    kept: Vec<Header>,
-    host: Option<Box<str>>,
-    credentials: Option<Fnv>,
-    length: Length,
-    /// Offset of the first Content-Length line.
-    length_at: usize,
-    /// Offset of the last Transfer-Encoding line, where there is one.
-    coding: Option<usize>,
-    /// The last coding is chunked.
-    chunked: bool,
-    /// Chunked is the only coding.
-    only_chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    upgrade: bool,
-    lower_case: bool,
-    count: u32,
-    longest: u32,
-}
-
-impl Fields {
-    fn read(head: &[u8], table: &'static [&'static str]) -> Self {
-        let mut fields = Self {
-            kept: Vec::new(),
-            host: None,
-            credentials: None,
-            length: Length::None,
-            length_at: 0,
-            coding: None,
-            chunked: false,
-            only_chunked: true,
-            close: false,
-            keep_alive: false,
-            upgrade: false,
-            lower_case: true,
-            count: 0,
-            longest: 0,
-        };
-        for line in lines(head).skip(1) {
-            fields.longest = fields.longest.max(len32(line.text.len()));
-            // The continuation of a folded line is left out: no field that matters is folded in practice.
-            if !line.is_folded() {
-                fields.count = fields.count.saturating_add(1);
-                fields.line(&line, table);
-            }
-        }
-        fields
-    }
-
-    fn line(&mut self, line: &Line<'_>, table: &'static [&'static str]) {
-        let Some((name, value)) = line.field() else {
-            return;
-        };
-        self.lower_case &= !name.iter().any(u8::is_ascii_uppercase);
-        let mut room = [0; NAME_MAX];
-        let Some(lower) = room.get_mut(..name.len()) else {
-            return;
-        };
-        lower.copy_from_slice(name);
-        lower.make_ascii_lowercase();
-        match &*lower {
-            b"content-length" => {
-                if self.length == Length::None {
-                    self.length_at = line.offset;
-                }
-                self.length = self.length.and(value);
-            }
-            b"transfer-encoding" => self.coding(value, line.offset),
-            b"connection" => {
-                self.close |= has_word(value, b"close");
-                self.keep_alive |= has_word(value, b"keep-alive");
-            }
-            b"upgrade" => self.upgrade = true,
-            b"host" => self.host = Some(text(value, HOST_MAX)),
-            b"cookie" | b"authorization" => {
-                self.credentials.get_or_insert_default().write(value);
-            }
-            _ => {}
-        }
-        if self.kept.len() < KEPT_MAX
-            && let Some(name) = kept(table, lower)
-        {
-            let value = value.get(..PREFIX_MAX).unwrap_or(value).into();
-            self.kept.push(Header { name, value });
-        }
-    }
-
-    fn coding(&mut self, value: &[u8], at: usize) {
-        let last = value
-            .rsplit(|byte| *byte == b',')
-            .next()
-            .unwrap_or_default();
-        self.only_chunked &= value.eq_ignore_ascii_case(b"chunked") && self.coding.is_none();
-        self.chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        self.coding = Some(at);
-    }
-
-    /// Notes what is odd about the framing.
-    fn judge(&self, oddities: &mut Oddities<'_>) {
-        match self.length {
-            Length::Differing(_) => oddities.place(Rule::TwoLengths, self.length_at),
-            Length::Invalid => oddities.place(Rule::InvalidLength, self.length_at),
-            Length::None | Length::Valid(_) => {}
-        }
-        if let Some(at) = self.coding {
-            if self.length != Length::None {
-                oddities.place(Rule::LengthAndCoding, at);
-            }
-            if !self.only_chunked {
-                oddities.place(Rule::UnknownCoding, at);
-            }
-        }
-    }
-}
-
-/// Whether a list of words holds one, whatever its case.
-fn has_word(list: &[u8], word: &[u8]) -> bool {
-    list.split(|byte| *byte == b',')
-        .any(|part| part.trim_ascii().eq_ignore_ascii_case(word))
-}
-
-/// Text as on the wire, at most `max` bytes of it.
-fn text(bytes: &[u8], max: usize) -> Box<str> {
-    String::from_utf8_lossy(bytes.get(..max).unwrap_or(bytes)).into()
-}
-
-fn len32(len: usize) -> u32 {
-    u32::try_from(len).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::observation::Header;
 
     fn rules_of(head: &[u8]) -> Vec<Rule> {
         let response = response(head, Mark::default()).unwrap();

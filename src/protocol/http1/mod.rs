@@ -3,6 +3,7 @@
 //! The rule: the two directions are read apart and meet only in the ledger, which pairs them by order.
 
 mod body;
+mod fields;
 mod head;
 mod ledger;
 mod lines;

@@ -79,6 +79,12 @@ impl Requests {
 
     /// Takes bytes in.
     pub fn take(&mut self, mut data: Data<'_>, ledger: &mut Ledger, out: &mut Output<'_>) {
+        if let State::Body { message, body } = &mut self.state
+            && body.take_inside(data.bytes)
+        {
+            message.saw(&data, data.bytes.len());
+            return;
+        }
         if matches!(self.state, State::Lost) && looks_like_request(data.bytes) {
             self.state = State::Idle;
         }

@@ -77,6 +77,12 @@ impl Responses {
         out: &mut Output<'_>,
     ) -> Option<usize> {
         let whole = data.bytes.len();
+        if let State::Body { message, body, .. } = &mut self.state
+            && body.take_inside(data.bytes)
+        {
+            message.saw(&data, whole);
+            return None;
+        }
         if matches!(self.state, State::Lost) {
             self.find_response(data, ledger, out);
         } else if matches!(self.state, State::Stray) && ledger.first().is_some() {

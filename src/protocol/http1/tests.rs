@@ -631,7 +631,7 @@ fn requests_in_a_gap_never_lend_their_responses() {
         0 response
         0 status 200
         0 response Complete 2 to 40
-        1 response LostInGap 0 to 80
+        1 response LostInGap 0 to 40
         2 request LostInGap 0 to 84
         2 response
         2 status 200

@@ -1,0 +1,439 @@
+//! TLS from outside (RFC 8446, RFC 5246). In: both directions, encrypted. Out: the steps of the handshake,
+//! and then turns of application data.
+//!
+//! The rule: nothing is decrypted. What a record holds is told from its type, size and place only; where
+//! that is a guess (session tickets, alerts of TLS 1.3), a comment says why it is the better one.
+
+mod hello;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use crate::flow::Direction;
+use crate::frame::Mark;
+use crate::protocol::observation::{Seen, TlsStep};
+use crate::protocol::parser::{
+    After, Beginning, Data, Hole, Output, Parser, Stop, Verdict, prefix_of,
+};
+use crate::protocol::turns::{Piece, Turns};
+use hello::{Hello, Messages};
+use record::{
+    ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, Found, HANDSHAKE, Reader, Record,
+    looks_like_record,
+};
+
+/// Length of a record's header.
+const HEADER_LEN: u64 = 5;
+const TLS13: u16 = 0x0304;
+
+/// Sizes of a record that holds the Finished message of TLS 1.3 and nothing else: header, hash of 32 or
+/// 48 bytes, type, tag.
+const FINISHED_LENS: [u64; 2] = [53, 69];
+/// Most records of a client's last flight: certificate, its proof, Finished, and one to spare.
+const FLIGHT_MAX: u8 = 4;
+/// Sizes of a record that may hold an alert of TLS 1.3: two bytes, type, tag, a little padding.
+const ALERT_LENS: std::ops::RangeInclusive<u64> = 19..=31;
+/// The same during the handshake, where 25 is an empty certificate.
+const EARLY_ALERT_LENS: std::ops::RangeInclusive<u64> = 19..=24;
+/// Sizes of a record that may hold a session ticket of TLS 1.3, as servers send after the handshake.
+const TICKET_LENS: std::ops::RangeInclusive<u64> = 60..=2_048;
+/// A client that sends a record of this size is likely to be in the middle of a body.
+const UPLOAD_RECORD_MIN: u64 = 4_096;
+
+/// A reader of one TLS connection.
+#[derive(Debug, Default)]
+pub struct Tls {
+    to_server: Side,
+    to_client: Side,
+    turns: Turns,
+    hello_told: bool,
+    server_spoke: bool,
+    version: Option<u16>,
+    /// Parts of the handshake were not captured: all application data counts as such.
+    blind: bool,
+    done: bool,
+    not_tls: bool,
+    flight: u8,
+    tickets: Tickets,
+}
+
+#[derive(Debug, Default)]
+struct Side {
+    reader: Reader,
+    messages: Messages,
+    /// Sent ChangeCipherSpec, in a version where that means something.
+    ciphered: bool,
+    /// Sent its Finished (TLS 1.2).
+    finished: bool,
+    data_told: bool,
+    /// The latest record has the size of an alert; what follows shows whether it was one.
+    alert: Option<Size>,
+    last_len: u64,
+}
+
+/// What is kept of a record of application data.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    offset: u64,
+    len: u64,
+    first: Mark,
+    last: Mark,
+    /// Whether it is application data if it was no alert.
+    data: bool,
+}
+
+/// What may be session tickets of TLS 1.3, sent right after the handshake.
+#[derive(Debug, Default)]
+struct Tickets {
+    over: bool,
+    len: Option<u64>,
+    held: Option<Size>,
+}
+
+impl Size {
+    fn of(record: &Record) -> Self {
+        Self {
+            offset: record.offset,
+            len: record.len,
+            first: record.first,
+            last: record.last,
+            data: record.kind == APPLICATION_DATA,
+        }
+    }
+
+    fn piece(&self) -> Piece<'static> {
+        Piece {
+            offset: self.offset,
+            end: self
+                .offset
+                .saturating_add(HEADER_LEN)
+                .saturating_add(self.len),
+            len: self.len,
+            bytes: &[],
+            first: self.first,
+            last: self.last,
+        }
+    }
+}
+
+impl Tls {
+    /// Makes a reader.
+    #[must_use]
+    pub fn start(beginning: Beginning) -> Box<dyn Parser> {
+        let mut tls = Self::default();
+        if beginning == Beginning::Middle {
+            tls.blind = true;
+            tls.done = true;
+            tls.tickets.over = true;
+            tls.to_server.lose();
+            tls.to_client.lose();
+        }
+        Box::new(tls)
+    }
+
+    /// Judges the first bytes: a record with the start of a handshake.
+    #[must_use]
+    pub fn probe(client: &[u8], server: &[u8]) -> Verdict {
+        match client {
+            [HANDSHAKE, 3, 0..=4, ..] => Verdict::Yes,
+            [] | [HANDSHAKE] | [HANDSHAKE, 3] if server.is_empty() => Verdict::More,
+            _ => Verdict::No,
+        }
+    }
+
+    /// Whether a segment that starts so is the start of a record.
+    #[must_use]
+    pub fn joins(_direction: Direction, segment: &[u8]) -> bool {
+        looks_like_record(segment)
+    }
+
+    fn side(&mut self, direction: Direction) -> &mut Side {
+        match direction {
+            Direction::ToServer => &mut self.to_server,
+            Direction::ToClient => &mut self.to_client,
+        }
+    }
+
+    fn on_record(&mut self, direction: Direction, record: Record, out: &mut Output<'_>) {
+        self.server_spoke |= direction == Direction::ToClient;
+        // A record after it shows that the one before was no alert, or none that ended the stream.
+        if let Some(size) = self.side(direction).alert.take()
+            && size.data
+            && self.done
+        {
+            self.on_app_data(direction, size, out);
+        }
+        let known = self.version.is_some();
+        let tls13 = self.version == Some(TLS13);
+        let side = self.side(direction);
+        match record.kind {
+            // In TLS 1.3 it is there for old middle boxes only, and may come before the version is known.
+            CHANGE_CIPHER_SPEC => side.ciphered |= known && !tls13,
+            ALERT => match *record.payload {
+                [level, description] => {
+                    let step = TlsStep::Alert {
+                        direction,
+                        level,
+                        description,
+                    };
+                    tell(step, record.last, out);
+                }
+                _ => side.alert = Some(Size::of(&record)),
+            },
+            HANDSHAKE if side.ciphered => {
+                side.finished = true;
+                if self.to_server.finished && self.to_client.finished {
+                    self.finish(record.last, out);
+                }
+            }
+            HANDSHAKE => self.on_messages(direction, &record, out),
+            _ => self.on_encrypted(direction, Size::of(&record), out),
+        }
+    }
+
+    fn on_messages(&mut self, direction: Direction, record: &Record, out: &mut Output<'_>) {
+        let mut hellos = Vec::new();
+        let messages = &mut self.side(direction).messages;
+        messages.take(&record.payload, |hello| hellos.push(hello));
+        if record.torn {
+            messages.lose();
+        }
+        for hello in hellos {
+            match (hello, direction) {
+                (Hello::Client(hello), Direction::ToServer) if !self.hello_told => {
+                    self.hello_told = true;
+                    let step = TlsStep::ClientHello {
+                        sni: hello.sni,
+                        alpn: hello.alpn,
+                        versions: hello.versions,
+                    };
+                    tell(step, record.last, out);
+                }
+                (Hello::Server(version), Direction::ToClient) if self.version.is_none() => {
+                    self.version = Some(version);
+                    tell(TlsStep::ServerHello { version }, record.last, out);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A record of type application data: in TLS 1.3 that may be anything.
+    fn on_encrypted(&mut self, direction: Direction, size: Size, out: &mut Output<'_>) {
+        let tls13 = self.version == Some(TLS13);
+        let alert_lens = if self.done {
+            ALERT_LENS
+        } else {
+            EARLY_ALERT_LENS
+        };
+        if (tls13 || self.blind) && alert_lens.contains(&size.len) {
+            self.side(direction).alert = Some(size);
+            return;
+        }
+        if !self.done && !self.still_handshake(direction, size, tls13, out) {
+            return;
+        }
+        self.on_app_data(direction, size, out);
+    }
+
+    /// Follows the end of the handshake. True when the record is application data all the same.
+    fn still_handshake(
+        &mut self,
+        direction: Direction,
+        size: Size,
+        tls13: bool,
+        out: &mut Output<'_>,
+    ) -> bool {
+        match direction {
+            // The handshake messages were not seen, or cut: data proves that it is over.
+            _ if self.blind || self.version.is_some_and(|_| !tls13) => {
+                self.finish(size.last, out);
+                true
+            }
+            Direction::ToServer if tls13 => {
+                self.flight += 1;
+                if FINISHED_LENS.contains(&size.len) || self.flight >= FLIGHT_MAX {
+                    self.finish(size.last, out);
+                }
+                false
+            }
+            Direction::ToClient if tls13 && self.flight > 0 => {
+                self.finish(size.last, out);
+                true
+            }
+            // The server's own flight, or early data before it.
+            _ => false,
+        }
+    }
+
+    fn finish(&mut self, at: Mark, out: &mut Output<'_>) {
+        if !self.done {
+            self.done = true;
+            self.tickets.over = self.version != Some(TLS13);
+            tell(TlsStep::Finished, at, out);
+        }
+    }
+
+    fn on_app_data(&mut self, direction: Direction, size: Size, out: &mut Output<'_>) {
+        match direction {
+            Direction::ToServer => {
+                let in_body = self.to_server.last_len >= UPLOAD_RECORD_MIN;
+                self.to_server.last_len = size.len;
+                if !in_body && let Some(held) = self.tickets.held.take() {
+                    // The client goes on, so what came was the answer and no ticket.
+                    self.answer(held, out);
+                }
+                self.tell_data(direction, size, out);
+                self.turns.client(&size.piece(), out);
+            }
+            Direction::ToClient if !self.to_server.data_told && !self.blind => {
+                self.tickets.len = Some(size.len);
+            }
+            Direction::ToClient => {
+                let acknowledged = out.connection.from_client.acknowledged;
+                if self
+                    .tickets
+                    .may_be(size, self.turns.request_offset(), acknowledged)
+                {
+                    return;
+                }
+                self.answer(size, out);
+            }
+        }
+    }
+
+    fn answer(&mut self, size: Size, out: &mut Output<'_>) {
+        self.tickets.over = true;
+        self.tickets.held = None;
+        self.tell_data(Direction::ToClient, size, out);
+        self.turns.server(&size.piece(), out);
+    }
+
+    fn tell_data(&mut self, direction: Direction, size: Size, out: &mut Output<'_>) {
+        let side = self.side(direction);
+        if !side.data_told {
+            side.data_told = true;
+            tell(TlsStep::ApplicationData { direction }, size.first, out);
+        }
+    }
+
+    /// Ends a direction: a last record of the size of an alert was most likely one.
+    fn end_side(&mut self, direction: Direction, out: &mut Output<'_>) {
+        if let Some(cut) = self.side(direction).reader.cut()
+            && cut.kind == APPLICATION_DATA
+            && self.done
+        {
+            self.on_app_data(direction, Size::of(&cut), out);
+        }
+        if let Some(size) = self.side(direction).alert.take() {
+            tell(TlsStep::EncryptedAlertLike { direction }, size.last, out);
+        }
+    }
+}
+
+impl Tickets {
+    /// Whether a record of the server may be a session ticket rather than the first answer.
+    ///
+    /// Servers send tickets when the handshake is over, most often while the request is under way. They
+    /// cannot be told from a short answer for certain. A false answer hides a server that never answered;
+    /// so a record that came before the request was acknowledged, or that has a twin of the same size
+    /// (OpenSSL sends two), is a ticket, and a single small one waits for what follows it.
+    fn may_be(&mut self, size: Size, request_offset: u64, acknowledged: Option<u64>) -> bool {
+        if self.over || !TICKET_LENS.contains(&size.len) {
+            return false;
+        }
+        if acknowledged.is_some_and(|acknowledged| acknowledged <= request_offset)
+            || self.len == Some(size.len)
+        {
+            self.held = None;
+            self.len = Some(size.len);
+            return true;
+        }
+        if self.len.is_some() {
+            return false;
+        }
+        self.len = Some(size.len);
+        self.held = Some(size);
+        true
+    }
+}
+
+impl Side {
+    fn lose(&mut self) {
+        self.reader = Reader::joined();
+        self.messages.lose();
+    }
+}
+
+impl Parser for Tls {
+    fn on_data(&mut self, mut data: Data<'_>, out: &mut Output<'_>) -> After {
+        if self.not_tls {
+            return After::Stay;
+        }
+        let direction = data.direction;
+        self.side(direction).reader.segment(data.bytes);
+        if self.side(direction).reader.is_lost() {
+            out.loss
+                .add("tls_bytes_not_framed", data.bytes.len() as u64);
+        }
+        loop {
+            let at = data;
+            match self.side(direction).reader.next(&mut data) {
+                Found::Record(record) => self.on_record(direction, record, out),
+                Found::NoRecord if direction == Direction::ToClient && !self.server_spoke => {
+                    self.not_tls = true;
+                    let prefix = prefix_of(at.bytes);
+                    tell(TlsStep::NotTls { prefix }, data.carried, out);
+                    return After::Stay;
+                }
+                Found::NoRecord => {
+                    self.blind = true;
+                    self.side(direction).lose();
+                }
+                Found::Nothing => return After::Stay,
+            }
+        }
+    }
+
+    fn on_gap(&mut self, hole: Hole, out: &mut Output<'_>) {
+        self.server_spoke |= hole.direction == Direction::ToClient;
+        let side = self.side(hole.direction);
+        let record = side.reader.gap(hole.len, out.seen);
+        let lost = side.reader.is_lost();
+        if lost {
+            side.messages.lose();
+            self.blind |= self.version.is_none();
+        }
+        if let Some(record) = record {
+            self.on_record(hole.direction, record, out);
+        }
+        if self.done && lost {
+            // Somebody spoke, that much is sure.
+            let piece = Piece::missing(hole, out.seen);
+            match hole.direction {
+                Direction::ToServer => self.turns.client(&piece, out),
+                Direction::ToClient => self.turns.server(&piece, out),
+            }
+        }
+    }
+
+    fn on_finished(&mut self, direction: Direction, out: &mut Output<'_>) {
+        self.end_side(direction, out);
+        self.turns.finished(direction, out);
+    }
+
+    fn on_stop(&mut self, stop: Stop, out: &mut Output<'_>) {
+        self.end_side(Direction::ToServer, out);
+        self.end_side(Direction::ToClient, out);
+        self.turns.stop(stop, out);
+    }
+}
+
+fn tell(step: TlsStep, at: Mark, out: &mut Output<'_>) {
+    let connection = out.id();
+    out.tell(Seen::Tls {
+        connection,
+        step,
+        at,
+    });
+}
