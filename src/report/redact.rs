@@ -6,7 +6,9 @@
 
 use std::borrow::Cow;
 
-use crate::report::secret::{fully_decoded, is_secret_key, looks_like_jwt, looks_random, placeholder};
+use crate::report::secret::{
+    fully_decoded, is_secret_key, looks_like_jwt, looks_random, placeholder,
+};
 
 /// Headers whose value is a secret to its end.
 const SECRET_HEADERS: &[&str] = &[
@@ -159,12 +161,7 @@ fn pairs(query: &str, depth: usize) -> String {
 
 fn pair(pair: &str, depth: usize) -> Cow<'_, str> {
     let Some((key, value)) = pair.split_once('=') else {
-        let bare_secret = looks_like_jwt(pair) || looks_random(pair);
-        return if bare_secret {
-            Cow::Owned(placeholder(pair))
-        } else {
-            Cow::Borrowed(pair)
-        };
+        return bare(pair, depth);
     };
     // The last slash of a path that ends in a value belongs to the path.
     let (value, slash) = match value.strip_suffix('/') {
@@ -175,11 +172,10 @@ fn pair(pair: &str, depth: usize) -> Cow<'_, str> {
         return Cow::Owned(format!("{key}={}{slash}", placeholder(value)));
     };
     let nested = decoded.contains("://") || decoded.contains('?') && decoded.contains('=');
+    let secret = is_secret_key(key) || looks_like_jwt(&decoded) || looks_random(&decoded);
     if value.is_empty() {
         Cow::Borrowed(pair)
-    } else if is_secret_key(key) || looks_like_jwt(&decoded) || looks_random(&decoded) {
-        Cow::Owned(format!("{key}={}{slash}", placeholder(value)))
-    } else if nested && depth >= NESTED_MAX {
+    } else if secret || nested && depth >= NESTED_MAX {
         Cow::Owned(format!("{key}={}{slash}", placeholder(value)))
     } else if nested {
         // A return address may itself carry a secret; where it does not, it stays as it was written.
@@ -191,6 +187,24 @@ fn pair(pair: &str, depth: usize) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(pair)
     }
+}
+
+/// A parameter without a value, or with an encoded equals sign.
+fn bare(word: &str, depth: usize) -> Cow<'_, str> {
+    let Some(decoded) = fully_decoded(word) else {
+        return Cow::Owned(placeholder(word));
+    };
+    let hides_pairs = decoded.contains('=') && decoded != word;
+    if looks_like_jwt(&decoded) || looks_random(&decoded) || hides_pairs && depth >= NESTED_MAX {
+        return Cow::Owned(placeholder(word));
+    }
+    if hides_pairs {
+        let shown = pairs(&decoded, depth + 1);
+        if shown != decoded {
+            return Cow::Owned(shown);
+        }
+    }
+    Cow::Borrowed(word)
 }
 
 /// The text before the first `separator`, and the rest with it.

@@ -156,10 +156,19 @@ mod tests {
 
     #[test]
     fn random_text_is_told_from_words() {
-        for random in ["9f86d081884c7d659a2feaa0c55ad015", "3fa85f64-5717-4562-b3fc-2c963f66afa6", "dGhpc0lzQVNlY3JldDEyMw=="] {
+        for random in [
+            "9f86d081884c7d659a2feaa0c55ad015",
+            "3fa85f64-5717-4562-b3fc-2c963f66afa6",
+            "dGhpc0lzQVNlY3JldDEyMw==",
+        ] {
             assert!(looks_random(random), "{random}");
         }
-        for plain in ["summer-sale-landing-page-2026", "12345678901234567890123", "aaaaaaaaaaaaaaaaaaaaaaaa", "short1A2"] {
+        for plain in [
+            "summer-sale-landing-page-2026",
+            "12345678901234567890123",
+            "aaaaaaaaaaaaaaaaaaaaaaaa",
+            "short1A2",
+        ] {
             assert!(!looks_random(plain), "{plain}");
         }
     }
