@@ -106,7 +106,7 @@ pub fn placeholder(secret: &str) -> String {
 }
 
 /// A value without its percent-encodings, however many lie over each other as they do after redirects; `None`
-/// where there are more than [`DECODED_MAX`].
+/// where there are more than a few.
 pub fn fully_decoded(value: &str) -> Option<Cow<'_, str>> {
     let mut decoded = Cow::Borrowed(value);
     for _ in 0..DECODED_MAX {
