@@ -1,0 +1,16 @@
+"""The table of cases, put together from the families in `families/`."""
+
+from families import connecting, crowds, healthy, names, nothing_upstream, recording, responses, reuse, tls
+
+FAMILIES = [connecting, responses, reuse, tls, names, nothing_upstream, recording, healthy, crowds]
+ALL = [case for family in FAMILIES for case in family.CASES]
+
+
+def smoke(chosen):
+    """One case of each gateway and family: enough to see that everything starts and agrees."""
+    first = {}
+    for family in FAMILIES:
+        for case in family.CASES:
+            if case in chosen:
+                first.setdefault((family.__name__, case.gateway.PRODUCT), case)
+    return list(first.values())

@@ -1,0 +1,116 @@
+"""One accepted connection of the fault server: reading requests, and every way to end it.
+
+Rule: every end is explicit. A FIN is sent only after everything was read, a RST only by a linger of zero; otherwise the kernel would choose
+between the two by whether unread data waits in the socket.
+"""
+
+import fcntl
+import select
+import socket
+import struct
+import termios
+import time
+from dataclasses import dataclass
+
+from recordbook import endpoint
+
+TCP_REPAIR = 19
+LONGEST_SILENCE_SECONDS = 6
+
+
+@dataclass
+class Request:
+    method: str
+    target: str
+    expects_continue: bool
+    body_length: int
+
+
+class Connection:
+    def __init__(self, accepted, peer, book, number):
+        self.socket, self.peer, self.book, self.number = accepted, peer, book, number
+        self.local, self.request, self.buffer = endpoint(accepted.getsockname()), 0, b""
+
+    def note(self, event, **facts):
+        self.book.note(event=event, local=self.local, peer=self.peer, connection=self.number, **facts)
+
+    def read_request(self):
+        """The next request with its whole body, or None when the peer closed first."""
+        while b"\r\n\r\n" not in self.buffer:
+            if not self._more():
+                return None
+        head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        method, target = lines[0].split(" ")[:2]
+        request = Request(method, target, "expect" in fields, int(fields.get("content-length", 0)))
+        if request.expects_continue:
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if "chunked" in fields.get("transfer-encoding", ""):
+            self._read_chunks()
+        else:
+            self._take(request.body_length)
+        return request
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def close(self, event="closed"):
+        """By FIN. The request was read, so nothing unread can turn it into a RST."""
+        self.note(event, how="fin")
+        self.socket.close()
+        self.socket = None
+
+    def reset(self, event="reset"):
+        self.note(event, how="rst")
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+        self.socket = None
+
+    def vanish(self):
+        """The host forgets the connection without a word, as after a restart or behind a full state table: a later segment
+        meets no socket and is answered by a bare RST."""
+        self._wait_for_acknowledgement()
+        self.note("vanished")
+        self.socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+        self.socket.close()
+        self.socket = None
+
+    def stay_silent(self):
+        self.socket.settimeout(LONGEST_SILENCE_SECONDS)
+        while self.socket.recv(65536):
+            pass
+        self.note("peer-closed")
+
+    def idle(self, seconds):
+        """True when nothing arrived for so long."""
+        return not self.buffer and not select.select([self.socket], [], [], seconds)[0]
+
+    def _wait_for_acknowledgement(self):
+        # An acknowledgement that comes after the connection was forgotten would already be answered by the RST.
+        deadline, unsent = time.time() + 1, bytearray(4)
+        while time.time() < deadline:
+            fcntl.ioctl(self.socket, termios.TIOCOUTQ, unsent)
+            if not any(unsent):
+                return
+            time.sleep(0.002)
+
+    def _more(self):
+        data = self.socket.recv(65536)
+        self.buffer += data
+        return data
+
+    def _take(self, length):
+        while len(self.buffer) < length:
+            if not self._more():
+                raise ConnectionAbortedError
+        self.buffer = self.buffer[length:]
+
+    def _read_chunks(self):
+        size = -1
+        while size:
+            while b"\r\n" not in self.buffer:
+                self._more()
+            line, _, self.buffer = self.buffer.partition(b"\r\n")
+            size = int(line, 16)
+            self._take(size + 2)

@@ -1,0 +1,90 @@
+"""The connection to the upstream does not come about: refused, unanswered, or turned away by the network."""
+
+from families import Case, GATEWAYS, one_by_one
+from faults import in_order
+from gateways import Route
+
+BROKEN = "10.77.0.3:8081"
+HEALTHY = "10.77.0.3:8080"
+INPUT = "iptables -w -A INPUT -p tcp --dport 8081 -j"
+# The third segment of the handshake: bare, from the gateway. Refusing only it leaves a connection that the gateway believes in.
+LAST_OF_HANDSHAKE = "iptables -w -A INPUT -p tcp --dport 8081 --tcp-flags SYN,ACK,RST,FIN,PSH ACK -j REJECT --reject-with tcp-reset"
+
+RULES = {
+    "connect-refused": (None, "Nothing listens on the upstream's port: the SYN is answered by RST."),
+    "connect-timeout": (f"{INPUT} DROP", "A firewall on the upstream drops the SYN without a word."),
+    "connect-reset-after-accept": (LAST_OF_HANDSHAKE, "The handshake completes for the gateway and is reset before it sent a byte."),
+    "icmp-port-unreachable": (f"{INPUT} REJECT --reject-with icmp-port-unreachable", "The SYN is answered with ICMP 3/3."),
+    "icmp-host-unreachable": (f"{INPUT} REJECT --reject-with icmp-host-unreachable", "The SYN is answered with ICMP 3/1."),
+    "icmp-net-unreachable": (f"{INPUT} REJECT --reject-with icmp-net-unreachable", "The SYN is answered with ICMP 3/0."),
+    "icmp-admin-prohibited": (f"{INPUT} REJECT --reject-with icmp-admin-prohibited", "The SYN is answered with ICMP 3/13."),
+}
+SHORT_SECONDS, LONG_SECONDS = 0.8, 1.5
+# The kernel repeats a SYN after a second. HAProxy sees an ICMP error only then.
+MORE_THAN_ONE_SYN = {("haproxy", "icmp-admin-prohibited"), ("nginx", "connect-timeout"), ("envoy", "connect-timeout"),
+                     ("apache", "connect-timeout")}
+ON = {
+    "connect-refused": GATEWAYS,
+    "connect-timeout": GATEWAYS,
+    "connect-reset-after-accept": ["nginx", "haproxy", "envoy"],
+    "icmp-port-unreachable": ["nginx", "envoy"],
+    "icmp-host-unreachable": ["nginx", "apache"],
+    "icmp-net-unreachable": ["nginx", "haproxy"],
+    "icmp-admin-prohibited": GATEWAYS,
+}
+
+
+def _broken(code, rule):
+    def arrange(lab):
+        lab.arrange(BROKEN, code, rule)
+        if code == "connect-reset-after-accept":
+            lab.upstream(in_order(), port=8081)
+    return arrange
+
+
+def _cases():
+    for number, (code, (rule, about)) in enumerate(RULES.items()):
+        for gateway in ON[code]:
+            patience = LONG_SECONDS if (gateway, code) in MORE_THAN_ONE_SYN else SHORT_SECONDS
+            yield Case(f"{gateway}-{code}", about, _broken(code, rule), one_by_one("GET", "GET", keep=gateway != "nginx"),
+                       Route(upstreams=[BROKEN], connect_seconds=patience, response_seconds=2.5),
+                       on="eth0" if number % 3 == 1 else "any", classic=gateway == "apache")
+
+
+def _by_the_router(lab):
+    lab.network.run("router", *"ip route add unreachable 10.78.0.77/32".split())
+    lab.arrange("10.78.0.77:8080", "icmp-host-unreachable", "iptables -w -L FORWARD", place="router")
+
+
+def _prohibited_by_the_router(lab):
+    lab.network.run("router", *"ip route add prohibit 10.78.0.78/32".split())
+    lab.arrange("10.78.0.78:8080", "icmp-admin-prohibited", "iptables -w -L FORWARD", place="router")
+
+
+def _half_is_broken(code):
+    def arrange(lab):
+        lab.arrange(BROKEN, code, RULES[code][0])
+        lab.upstream(in_order(), port=8080)
+    return arrange
+
+
+EXTRA = [
+    Case("nginx-router-host-unreachable", "The upstream is on another network; the router has no way to it and says ICMP 3/1.",
+         _by_the_router, one_by_one("GET", "GET"), Route(upstreams=["10.78.0.77:8080"]), remote=True),
+    Case("envoy-router-admin-prohibited", "The upstream is on another network; the router may not let anyone there and says ICMP 3/13.",
+         _prohibited_by_the_router, one_by_one("GET"), Route(upstreams=["10.78.0.78:8080"]), remote=True),
+    Case("haproxy-ipv6-connect-refused", "Both legs over IPv6; nothing listens on the upstream's port.",
+         lambda lab: lab.arrange("[fd77::3]:8080", "connect-refused", None),
+         lambda lab: lab.visitor("[fd77::1]:80").ask(), Route(upstreams=["[fd77::3]:8080"]), ipv6=True),
+    Case("nginx-one-of-two-refused", "Two upstreams in turn, one of them without a listener, and no retry: every other request fails.",
+         _half_is_broken("connect-refused"), one_by_one(*["GET"] * 6), Route(upstreams=[BROKEN, HEALTHY])),
+    Case("envoy-one-of-two-refused", "Two upstreams in turn, one of them without a listener, and no retry: every other request fails.",
+         _half_is_broken("connect-refused"), one_by_one(*["GET"] * 6), Route(upstreams=[BROKEN, HEALTHY])),
+    Case("haproxy-one-of-two-silent", "Two ports of one upstream in turn; the firewall drops what goes to one of them. A later request "
+         "of a client connection that meets it is not answered: HAProxy logs 503 and closes without a byte.",
+         _half_is_broken("connect-timeout"), one_by_one(*["GET"] * 4), Route(upstreams=[HEALTHY, BROKEN])),
+    Case("apache-one-of-two-timeout", "Two ports of one upstream in turn; the firewall drops what goes to one of them.",
+         _half_is_broken("connect-timeout"), one_by_one(*["GET"] * 4), Route(upstreams=[HEALTHY, BROKEN])),
+]
+
+CASES = [*_cases(), *EXTRA]

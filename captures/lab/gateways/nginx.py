@@ -1,0 +1,179 @@
+"""nginx: its configuration, its start, and how its logs are read.
+
+The access log says which upstreams were tried, the error log why each failed. Neither names the local port of an upstream connection;
+the debug log, which is kept out of the case, says it in two steps: it numbers every connect of the (single) worker, and the n-th connect
+is the n-th SYN towards that upstream on the wire.
+"""
+
+import re
+import subprocess
+from collections import defaultdict
+
+from gateways import Attempt, Exchange
+from recordbook import endpoint, split
+from topology import CLEAN_ENVIRONMENT
+
+PRODUCT, PROGRAM = "nginx", "nginx"
+ACCESS = re.compile(r"^access (?P<time>\S+) (?P<client>\S+) conn=(?P<serial>\d+)/(?P<request>\d+) \"(?P<line>[^\"]*)\" (?P<status>\d+) "
+                    r"upstream=\"(?P<upstream>[^\"]*)\" upstream_status=\"(?P<upstream_status>[^\"]*)\"")
+ERROR = re.compile(r"^(?P<time>\S+ \S+) \[(?P<level>\w+)\] \S+ (?:\*(?P<serial>\d+) )?(?P<text>.*)$")
+STEPS = re.compile(r"\*(\d+) (connect to|free keepalive peer: saving connection|get keepalive peer: using connection|http log handler)"
+                   r" ?([^\s,]*)")
+
+# causes.md A.3. A wording that several wire events share allows all of them; the fault server's book decides.
+WORDINGS = [
+    ("could not be resolved (3: ", {"dns-nxdomain", "dns-nodata"}),
+    ("could not be resolved (2: ", {"dns-servfail"}),
+    ("could not be resolved (5: ", {"dns-refused"}),
+    ("could not be resolved (110: ", {"dns-timeout"}),
+    ("no live upstreams", {"no-upstream-attempt"}),
+    ("connect() failed (111: ", {"connect-refused", "icmp-port-unreachable"}),
+    ("connect() failed (113: ", {"icmp-host-unreachable", "icmp-admin-prohibited"}),
+    ("connect() failed (101: ", {"icmp-net-unreachable"}),
+    ("connect() failed (13: ", {"icmp-admin-prohibited"}),
+    ("connect() failed (104: ", {"connect-reset-after-accept"}),
+    ("upstream timed out (110: Connection timed out) while connecting", {"connect-timeout"}),
+    ("upstream timed out (110: Connection timed out) while SSL handshaking", {"tls-handshake-timeout"}),
+    ("peer closed connection in SSL handshake (104: ", {"tls-handshake-reset"}),
+    ("peer closed connection in SSL handshake while", {"tls-handshake-closed"}),
+    ("SSL alert number", {"tls-alert-from-upstream"}),
+    ("wrong version number", {"tls-on-http-port"}),
+    ("upstream sent too big header", {"header-too-large"}),
+    ("upstream sent invalid header", {"bad-header"}),
+    ("upstream sent no valid HTTP/1.0 header", {"malformed-status-line", "http-on-tls-port"}),
+    ("upstream prematurely closed connection while reading response header",
+     {"closed-before-response", "closed-mid-head", "stale-keepalive-reuse"}),
+    ("recv() failed (104: Connection reset by peer) while reading response header",
+     {"reset-before-response", "reset-mid-head", "stale-keepalive-reuse", "connect-reset-after-accept", "http-on-tls-port"}),
+    ("upstream timed out (110: Connection timed out) while reading response header", {"response-timeout", "head-timeout"}),
+    ("upstream prematurely closed connection while reading upstream", {"truncated-body"}),
+    ("failed (104: Connection reset by peer) while reading upstream", {"reset-mid-response"}),
+    ("writev() failed (104: ", {"reset-before-response", "connect-reset-after-accept", "stale-keepalive-reuse"}),
+]
+
+
+def version():
+    return subprocess.run(["nginx", "-v"], capture_output=True, text=True, env=CLEAN_ENVIRONMENT).stderr.strip().split("/")[1]
+
+
+def configuration(route):
+    passes = "fastcgi" if route.variant == "fastcgi" else "proxy"
+    return "\n".join([
+        "user root;", "worker_processes 1;", "daemon off;", "pid nginx.pid;",
+        "error_log gateway.log info;", "error_log debug.log debug;",
+        "events { worker_connections 256; }",
+        "http {",
+        "    log_format lab 'access $msec $remote_addr:$remote_port conn=$connection/$connection_requests \"$request\" $status '",
+        "                   'upstream=\"$upstream_addr\" upstream_status=\"$upstream_status\" time=\"$upstream_response_time\"';",
+        "    access_log gateway.log lab;",
+        *[f"    {name}_temp_path temp;" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")],
+        *_pool(route),
+        "    server {",
+        "        listen 80;", "        listen [::]:80;",
+        "        location / {",
+        *[f"            {line}" for line in [*_target(route, passes), *_behaviour(route, passes)]],
+        "        }",
+        *(["        error_page 502 504 = @sorry;",
+           "        location @sorry { default_type text/html; return 503 '<h1>We will be back soon</h1>'; }",
+           "        server_tokens off;"] if route.variant == "own-error-page" else []),
+        "    }", "}", ""])
+
+
+def _pool(route):
+    if route.name:
+        return ["    resolver 10.77.0.53 valid=1s ipv6=off;", "    resolver_timeout 1s;"]
+    limits = "max_fails=1 fail_timeout=10s" if route.variant == "max-fails" else "max_fails=0"
+    servers = [f"        server {upstream} {limits};" for upstream in route.upstreams]
+    return ["    upstream pool {", *servers, *(["        keepalive 32;"] if route.reuse else []), "    }"]
+
+
+def _target(route, passes):
+    if passes == "fastcgi":
+        return ["fastcgi_pass pool;", "fastcgi_param SCRIPT_FILENAME /srv/index.php;", "fastcgi_param REQUEST_METHOD $request_method;"]
+    scheme = "https" if route.tls else "http"
+    if route.name:
+        return [f"set $upstream {route.name};", f"proxy_pass {scheme}://$upstream:8080;"]
+    return [f"proxy_pass {scheme}://pool;"]
+
+
+def _behaviour(route, passes):
+    lines = [f"{passes}_connect_timeout {int(route.connect_seconds * 1000)}ms;",
+             f"{passes}_read_timeout {int(route.response_seconds * 1000)}ms;",
+             f"{passes}_next_upstream {'error timeout' if route.retry else 'off'};"]
+    if route.reuse:
+        lines += ["proxy_http_version 1.1;", 'proxy_set_header Connection "";', "proxy_set_header Host $host;"]
+    if route.variant == "upgrade":
+        lines += ["proxy_http_version 1.1;", "proxy_set_header Connection Upgrade;", "proxy_set_header Upgrade $http_upgrade;"]
+    return lines
+
+
+def command(folder):
+    return ["nginx", "-p", f"{folder}/", "-e", "startup.log", "-c", "gateway.conf"]
+
+
+def tidy(folder):
+    """The lines about requests; what nginx says of its start and end names the machine."""
+    log = folder / "gateway.log"
+    log.write_text("".join(line for line in log.read_text(errors="replace").splitlines(True)
+                           if line.startswith("access ") or (ERROR.match(line) and ERROR.match(line)["serial"])))
+
+
+def exchanges(folder, syns):
+    """Every request of the log, in its order. `syns` are the first SYNs of connections on the wire as (time, gateway, upstream)."""
+    connections = _connections((folder / "debug.log").read_text(errors="replace"), syns)
+    failures, found = defaultdict(list), []
+    for line in (folder / "gateway.log").read_text(errors="replace").splitlines():
+        access, error = ACCESS.match(line), ERROR.match(line)
+        if access:
+            serial = int(access["serial"])
+            found.append(_exchange(access, failures.pop(serial, []), next(connections[serial], []), line))
+        elif error and error["serial"] and "client prematurely closed" not in line and error["level"] != "info":
+            failures[int(error["serial"])].append(error)
+    return found
+
+
+def _exchange(access, failures, connections, line):
+    upstreams = [word for word in re.split(r", | : ", access["upstream"]) if word != "-"]
+    statuses = [word for word in re.split(r", | : ", access["upstream_status"]) if word != "-"]
+    attempts = []
+    for number, upstream in enumerate(upstreams or ([None] if failures else [])):
+        address = upstream if upstream and ":" in upstream else None
+        failure = failures.pop(0) if failures else None
+        text = failure.group(0) if failure else line
+        codes = _codes(failure["text"]) if failure else _codes_of_status(statuses[number] if number < len(statuses) else "")
+        connection = connections[number] if address and number < len(connections) else None
+        attempts.append(Attempt(address, codes, text, connection))
+    return Exchange(endpoint(split(access["client"])), int(access["request"]) - 1, int(access["status"]), attempts, line)
+
+
+def _codes(text):
+    for wording, codes in WORDINGS:
+        if wording in text:
+            # Inside TLS nginx has one wording for either end.
+            either = {"reset-before-response"} if 'upstream: "https:' in text and "closed-before-response" in codes else set()
+            return frozenset(codes | either)
+    raise ValueError(f"nginx said something that causes.md does not know: {text}")
+
+
+def _codes_of_status(status):
+    # Without an error line nginx relayed what it took for an answer, a status line that it does not understand included.
+    return frozenset({"upstream-returned-5xx"} if status in ("500", "502", "503", "504") else
+                     {"malformed-status-line", "http-on-tls-port", "attempt-succeeded-but-error"})
+
+
+def _connections(debug, syns):
+    """Serial of the client connection -> for each of its requests the local endpoints of the upstream connections it used."""
+    towards = defaultdict(list)
+    for _, local, upstream in syns:
+        towards[upstream].append(local)
+    current, pool, done = defaultdict(list), {}, defaultdict(list)
+    for serial, event, what in STEPS.findall(debug):
+        if event == "connect to":
+            current[serial].append(towards[what].pop(0) if towards[what] else None)
+        elif event == "free keepalive peer: saving connection":
+            pool[what] = current[serial][-1]
+        elif event == "get keepalive peer: using connection":
+            current[serial].append(pool[what])
+        else:
+            done[int(serial)].append(current.pop(serial, []))
+    return defaultdict(lambda: iter(()), {serial: iter(requests) for serial, requests in done.items()})

@@ -1,0 +1,24 @@
+"""Whether this machine can record: root, the tools, the gateways."""
+
+import os
+import shutil
+
+from gateways import envoy
+from topology import CLEAN_ENVIRONMENT
+
+TOOLS = ["ip", "iptables", "dumpcap", "tcpdump", "editcap", "openssl"]
+
+
+def missing(chosen):
+    """What stands in the way, as sentences; empty when nothing does."""
+    lines = []
+    if os.geteuid():
+        lines.append("Recording needs root: it makes network namespaces. Run it with sudo.")
+    programs = [*TOOLS, *sorted({case.gateway.PROGRAM for case in chosen if case.gateway.PROGRAM != "envoy"})]
+    absent = [program for program in programs if not shutil.which(program, path=CLEAN_ENVIRONMENT["PATH"])]
+    if absent:
+        lines.append(f"Not found: {', '.join(absent)}. captures/lab/install brings them.")
+    if any(case.gateway.PROGRAM == "envoy" for case in chosen):
+        if not envoy.binary().exists():
+            lines.append("Envoy is not there yet. captures/lab/install brings it.")
+    return lines

@@ -1,0 +1,208 @@
+"""What an upstream does with a request: answers, what follows an answer, and faults; and what each fault is called in causes.md.
+
+A step is a word from `ANSWERS` or `FAULTS`, with an argument after a colon; an answer may be followed by `+` and a word from `AFTERWARDS`:
+
+    "ok"   "ok:5000"   "chunked:20000"   "status:503"   "reset"   "ok+vanish"   "ok+idle-close:0.5"
+"""
+
+import threading
+import time
+
+from connection import Connection
+
+# A fault in the middle of a message lets the gateway read the first part before the end arrives.
+PAUSE_SECONDS = 0.08
+
+REASONS = {200: "OK", 204: "No Content", 304: "Not Modified", 404: "Not Found", 500: "Internal Server Error", 502: "Bad Gateway",
+           503: "Service Unavailable", 504: "Gateway Timeout"}
+
+
+def _message(status, fields=(), body=b""):
+    head = [f"HTTP/1.1 {status} {REASONS[status]}", "Server: shop", *fields]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+def _text(length):
+    return (b"The quick brown fox jumps over the lazy dog.\n" * (length // 45 + 1))[:length]
+
+
+def _plain(request, argument, status=200, body=None):
+    body = _text(int(argument or 120)) if body is None else body
+    fields = ["Content-Type: text/plain", f"Content-Length: {len(body)}"]
+    return _message(status, fields, b"" if request.method == "HEAD" else body)
+
+
+def _chunked(request, argument):
+    body, size = _text(int(argument or 120)), 4000
+    pieces = (body[at:at + size] for at in range(0, len(body), size))
+    coded = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    return _message(200, ["Content-Type: text/plain", "Transfer-Encoding: chunked"], coded)
+
+
+def _error_page_as_text(request, argument):
+    return _plain(request, argument, body=b'{"seen": "HTTP/1.1 502 Bad Gateway\\r\\n\\r\\n", "status": 502}\n')
+
+
+def _status(request, argument):
+    return _plain(request, "", int(argument), b"the application says %s\n" % argument.encode())
+
+
+def _slow(request, argument):
+    time.sleep(float(argument))
+    return _plain(request, "")
+
+
+ANSWERS = {
+    "ok": _plain,
+    "slow": _slow,
+    "large-head": lambda request, argument: _message(200, ["Set-Cookie: cart=" + "x" * int(argument), "Content-Length: 3"], b"abc"),
+    "chunked": _chunked,
+    "no-content": lambda request, argument: _message(204),
+    "not-modified": lambda request, argument: _message(304, ['ETag: "7"']),
+    "error-page-as-text": _error_page_as_text,
+    "status": _status,
+    "last": lambda request, argument: _message(200, ["Connection: close", "Content-Length: 5"], b"done\n"),
+    "until-close": lambda request, argument: _message(200, ["Connection: close"], _text(700)),
+}
+
+
+def _keep(connection, argument):
+    return True
+
+
+def _close(connection, argument):
+    connection.close("closed-after-answer")
+    return False
+
+
+def _reset(connection, argument):
+    # The answer arrives and is read before the reset does.
+    time.sleep(PAUSE_SECONDS)
+    connection.reset("reset-after-answer")
+    return False
+
+
+def _vanish(connection, argument):
+    connection.vanish()
+    return False
+
+
+def _close_when_idle(connection, argument):
+    if not connection.idle(float(argument)):
+        return True
+    connection.close("idle-closed")
+    return False
+
+
+def _reset_when_idle(connection, argument):
+    if not connection.idle(float(argument)):
+        return True
+    connection.reset("idle-reset")
+    return False
+
+
+AFTERWARDS = {"": _keep, "close": _close, "reset": _reset, "vanish": _vanish, "idle-close": _close_when_idle,
+              "idle-reset": _reset_when_idle}
+
+HALF_A_HEAD = b"HTTP/1.1 200 OK\r\nServer: shop\r\nContent-Ty"
+HALF_A_BODY = b"HTTP/1.1 200 OK\r\nServer: shop\r\nContent-Type: text/plain\r\nContent-Length: 5000\r\n\r\n" + _text(1800)
+GARBAGE = b"ERR 17 backend not initialised\r\n\r\n"
+BAD_CODE = b"HTTP/1.1 abc OK\r\nContent-Length: 3\r\n\r\nabc"
+SPACE_IN_NAME = b"HTTP/1.1 200 OK\r\nX Trace: 1\r\nContent-Length: 3\r\n\r\nabc"
+NUL_IN_VALUE = b"HTTP/1.1 200 OK\r\nX-Trace: a\0b\r\nContent-Length: 3\r\n\r\nabc"
+
+CLEAR_TEXT_400 = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 12\r\nConnection: close\r\n\r\nBad Request\n"
+
+
+def _head_with_a_cookie_of(length):
+    return b"HTTP/1.1 200 OK\r\nSet-Cookie: cart=" + b"x" * length + b"\r\nContent-Length: 3\r\n\r\nabc"
+
+
+def _part_then(data, end):
+    def fault(connection):
+        connection.send(data)
+        time.sleep(PAUSE_SECONDS)
+        end(connection)
+    return fault
+
+
+def _late(connection):
+    time.sleep(0.3)
+    connection.close()
+
+
+def _together_with_another(end):
+    def fault(connection):
+        TWO.wait(5)
+        end(connection)
+    return fault
+
+
+def _upgrade(connection):
+    connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+    connection.note("answered", request=connection.request)
+    connection.send(connection.socket.recv(100))
+    connection.stay_silent()
+
+
+# Two connections that fail in the same instant.
+TWO = threading.Barrier(2)
+
+FAULTS = {
+    "close": Connection.close,
+    "close-late": _late,
+    "reset": Connection.reset,
+    "close-together": _together_with_another(Connection.close),
+    "reset-together": _together_with_another(Connection.reset),
+    "hang": Connection.stay_silent,
+    "close-mid-head": _part_then(HALF_A_HEAD, Connection.close),
+    "reset-mid-head": _part_then(HALF_A_HEAD, Connection.reset),
+    "stall-mid-head": _part_then(HALF_A_HEAD, Connection.stay_silent),
+    "close-mid-body": _part_then(HALF_A_BODY, Connection.close),
+    "reset-mid-body": _part_then(HALF_A_BODY, Connection.reset),
+    "garbage": _part_then(GARBAGE, Connection.close),
+    "bad-code": _part_then(BAD_CODE, Connection.close),
+    "space-in-name": _part_then(SPACE_IN_NAME, Connection.close),
+    "nul-in-value": _part_then(NUL_IN_VALUE, Connection.close),
+    "huge-head": _part_then(_head_with_a_cookie_of(20_000), Connection.close),
+    "giant-head": _part_then(_head_with_a_cookie_of(100_000), Connection.close),
+    "upgrade": _upgrade,
+    "tls-alert-40": _part_then(b"\x15\x03\x03\0\x02\x02\x28", Connection.close),
+    "tls-alert-80": _part_then(b"\x15\x03\x03\0\x02\x02\x50", Connection.close),
+    "tls-close": Connection.close,
+    "tls-reset": Connection.reset,
+    "tls-hang": Connection.stay_silent,
+    "tls-answer-400": _part_then(CLEAR_TEXT_400, Connection.close),
+    "plain-to-tls-alert": _part_then(b"\x15\x03\x01\0\x02\x02\x46", Connection.close),
+    "plain-to-tls-close": Connection.close,
+}
+
+# What each fault is called in causes.md: the fault server's half of the truth.
+CAUSE_OF_FAULT = {
+    "close": "closed-before-response",
+    "close-late": "closed-before-response",
+    "reset": "reset-before-response",
+    "close-together": "closed-before-response",
+    "reset-together": "reset-before-response",
+    "hang": "response-timeout",
+    "close-mid-head": "closed-mid-head",
+    "reset-mid-head": "reset-mid-head",
+    "stall-mid-head": "head-timeout",
+    "close-mid-body": "truncated-body",
+    "reset-mid-body": "reset-mid-response",
+    "garbage": "malformed-status-line",
+    "bad-code": "malformed-status-line",
+    "space-in-name": "bad-header",
+    "nul-in-value": "bad-header",
+    "huge-head": "header-too-large",
+    "giant-head": "header-too-large",
+    "tls-alert-40": "tls-alert-from-upstream",
+    "tls-alert-80": "tls-alert-from-upstream",
+    "tls-close": "tls-handshake-closed",
+    "tls-reset": "tls-handshake-reset",
+    "tls-hang": "tls-handshake-timeout",
+    "tls-answer-400": "tls-on-http-port",
+    "plain-to-tls-alert": "http-on-tls-port",
+    "plain-to-tls-close": "http-on-tls-port",
+}
+IDLE_ENDS = {"vanished", "idle-closed", "idle-reset", "closed-after-answer", "reset-after-answer"}

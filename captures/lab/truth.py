@@ -1,0 +1,218 @@
+"""expected.json: what the gateway's own log and the fault server's book say happened. No packet is interpreted here.
+
+In: the raw logs of a recording. Out: the findings in time order, the failed attempts that no client noticed, and the counts.
+Rule: double entry. The log's wording allows a set of codes, the other side's book names one, and that one must be in the set; when the
+two disagree, the recording is refused. The only thing read from the capture is which port a SYN came from.
+"""
+
+import json
+from collections import defaultdict
+
+import packets
+from gateways import Attempt, Exchange
+from steps import CAUSE_OF_FAULT, IDLE_ENDS
+from topology import APPLICATION, GATEWAY, GATEWAY6, GATEWAY_BACK
+
+# Two requests that fail so close together may owe it to one failed connect.
+NEIGHBOURS_SECONDS = 0.005
+
+
+class Disagreement(Exception):
+    pass
+
+
+def expected(case, work, capture):
+    truth = Truth(case, work, capture)
+    findings, events = truth.findings(), truth.events
+    return {
+        "gateway": {"product": case.gateway.PRODUCT, "version": case.gateway.version(), "addresses": _addresses(case)},
+        "recorded": {"on": case.on, "crowd": case.crowd, "healthy": case.healthy},
+        "clear_two_leg": case.clear_two_leg,
+        "findings": findings,
+        "upstream_events": events,
+        "application_errors": truth.application_errors,
+        "client_aborts": truth.client_aborts,
+    }
+
+
+class Truth:
+    def __init__(self, case, work, capture):
+        self.case = case
+        self.asked = _lines(work / "client.log")
+        book = _lines(work / "upstream.log")
+        self.arranged = {line["upstream"]: line["cause"] for line in book if line["event"] == "arranged"}
+        self.queries = [line for line in book if line["event"] == "query" and line["name"] == case.route.name]
+        self.served = defaultdict(list)
+        for line in book:
+            if "connection" in line:
+                self.served[line["peer"], line["local"]].append(line)
+        self.syns = _first_syns(capture)
+        self.told = defaultdict(list)
+        for exchange in case.gateway.exchanges(work, self.syns):
+            self.told[exchange.client].append(exchange)
+        self.events, self.application_errors = [], 0
+        self.client_aborts = sum(line["aborted"] for line in self.asked)
+
+    def findings(self):
+        found = [finding for line in self.asked for finding in self._judge(line)]
+        if bool(found) == self.case.healthy:
+            raise Disagreement(f"{len(found)} clients failed, which is not what was arranged")
+        _accept_neighbours(found)
+        return sorted(found, key=lambda finding: finding["time"])
+
+    def _judge(self, line):
+        """The finding that a client's line deserves, if any."""
+        if line["server"].startswith(APPLICATION):
+            self.application_errors += line["status"] >= 500
+            return []
+        if line["aborted"]:
+            return []
+        failure, exchange = _failure(line), self._exchange(line)
+        if failure == "status" and exchange.status != line["status"]:
+            raise Disagreement(f"the client got {line['status']}, the log says: {exchange.line}")
+        failed = exchange.attempts if failure else exchange.attempts[:-1]
+        codes = [self._code(attempt, exchange, line) for attempt in failed]
+        connections = [self._connection(attempt, line) for attempt in failed]
+        if not failure:
+            self.events += [{"cause": code, "upstream": attempt.upstream, "connection": connection}
+                            for attempt, code, connection in zip(failed, codes, connections)]
+            return []
+        if not failed:
+            raise Disagreement(f"the client failed without an attempt or a reason in the log: {exchange.line}")
+        return [self._finding(line, failure, exchange, failed, codes[-1], connections[-1])]
+
+    def _finding(self, line, failure, exchange, attempts, code, connection):
+        last = attempts[-1]
+        finding = {
+            "client": line["client"],
+            "time": line["response_time"] if failure == "status" else line["end_time"],
+            "status": line["status"],
+            "failure": failure,
+            "cause": self.case.cause or code,
+            "detail": self._detail(code, line),
+            "accept": self.case.accept,
+            "upstream": last.upstream,
+            "connection": connection,
+            "attempts": sum(attempt.codes != {"no-upstream-attempt"} for attempt in attempts),
+            "truth": "\n".join(dict.fromkeys([attempt.line for attempt in attempts] + [exchange.line])),
+        }
+        if self.case.cause:
+            finding |= {"log_cause": code, "detail": None}
+        if self.case.only:
+            # Behind the filter nobody can name what the log names.
+            finding |= {"upstream": None, "connection": None, "attempts": None}
+        return finding
+
+    def _exchange(self, line):
+        """The log's line for a client's line: the same client endpoint, the same place in its order."""
+        told = self.told[line["client"]]
+        if line["request"] >= len(told) and _failure(line) == "silent-close":
+            return self._unlogged(line)
+        if line["request"] >= len(told):
+            raise Disagreement(f"the gateway's log has no line for request {line['request']} of {line['client']}")
+        return told[line["request"]]
+
+    def _unlogged(self, line):
+        """A request that the gateway leaves out of its log by design: over the upstream connection that the book mentioned last."""
+        last = [entry for lines in self.served.values() for entry in lines if entry["time"] <= line["end_time"]]
+        last = max(last, key=lambda entry: entry["time"])
+        codes = getattr(self.case.gateway, "SILENT_WITHOUT_A_LINE", frozenset())
+        text = f"no line in the log: {self.case.gateway.PRODUCT} does not log a request that it ends in silence"
+        return Exchange(line["client"], line["request"], 0, [Attempt(last["local"], codes, text, last["peer"])], text)
+
+    def _code(self, attempt, exchange, line):
+        other = self._other_side(attempt, line)
+        if other not in attempt.codes:
+            raise Disagreement(f"the log allows {sorted(attempt.codes)}, the upstream's book says {other}: {attempt.line}")
+        return other
+
+    def _other_side(self, attempt, line):
+        """The cause as the upstream's side knows it."""
+        if attempt.codes == {"no-upstream-attempt"}:
+            return "no-upstream-attempt"
+        connection = self._connection(attempt, line)
+        lines = self.served[connection["client"], connection["server"]] if connection else []
+        lines = [entry for entry in lines if entry["time"] <= line["end_time"]]
+        if lines:
+            return _cause_of_lines(lines)
+        if attempt.upstream is None:
+            return _cause_of_query(self.queries, line)
+        return self.arranged.get(attempt.upstream)
+
+    def _connection(self, attempt, line):
+        """The exact upstream connection: the log's word for it, else the SYN towards the upstream while the client waited. In a crowd there
+        must have been only one, and as many SYNs as attempts."""
+        if attempt.upstream is None:
+            return None
+        if attempt.connection:
+            return {"client": attempt.connection, "server": attempt.upstream}
+        sources = [source for time, source, to in self.syns
+                   if to == attempt.upstream and line["time"] <= time <= line["end_time"]]
+        unclear = not sources or self.case.crowd and (len(sources) > 1 or not self._one_syn_each(attempt.upstream))
+        return None if unclear else {"client": sources[-1], "server": attempt.upstream}
+
+    def _one_syn_each(self, upstream):
+        """Whether each failed attempt had a SYN of its own: a gateway may fail several requests for one refused connection."""
+        nameless = [attempt for told in self.told.values() for exchange in told for attempt in exchange.attempts
+                    if attempt.upstream == upstream and not attempt.connection]
+        return len(nameless) == sum(to == upstream for _, _, to in self.syns)
+
+    def _detail(self, code, line):
+        if code == "upstream-returned-5xx":
+            return str(line["status"])
+        return {"no-upstream-attempt": "no-live-upstream", "tls-alert-from-upstream": self.case.alert}.get(code)
+
+
+def _accept_neighbours(findings):
+    """A request that was given up without a connect while another's connect to the same place failed: no packet tells which of the two
+    made it, so either code is right for both."""
+    for without in findings:
+        for tried in findings if without["cause"] == "no-upstream-attempt" else []:
+            near = abs(tried["time"] - without["time"]) < NEIGHBOURS_SECONDS
+            if near and tried["cause"].startswith("connect-") and "AH01114" in without["truth"]:
+                tried["accept"] = sorted({*tried["accept"], without["cause"]})
+                without["accept"] = sorted({*without["accept"], tried["cause"]})
+
+
+def _addresses(case):
+    """The gateway's own address on either side; they differ when the upstream is reached over another interface."""
+    front = GATEWAY6 if case.ipv6 else GATEWAY
+    back = {"127.": "127.0.0.1", "10.8": GATEWAY_BACK}.get(case.route.upstreams[0][:4])
+    return [front, back] if back else [front]
+
+
+def _failure(line):
+    if line["status"] is None:
+        return "raw" if "raw" in line else "silent-close"
+    if line["status"] >= 500:
+        return "status"
+    return None if line["complete"] else "truncated-relay"
+
+
+def _cause_of_lines(lines):
+    """The last thing the fault server did on a connection."""
+    last = next(line for line in reversed(lines) if line["event"] not in ("peer-closed", "peer-ended", "closed", "reset"))
+    if last["event"] in IDLE_ENDS:
+        return "stale-keepalive-reuse"
+    step = next(line["step"] for line in reversed(lines) if line["event"] == "request").split("+")[0]
+    name, _, argument = step.partition(":")
+    if name == "status" and int(argument) >= 500:
+        return "upstream-returned-5xx"
+    return CAUSE_OF_FAULT.get(name, "attempt-succeeded-but-error")
+
+
+def _cause_of_query(queries, line):
+    answers = [query["answer"] for query in queries if query["time"] <= line["end_time"]]
+    return {"silence": "dns-timeout"}.get(answers[-1], f"dns-{answers[-1]}") if answers else None
+
+
+def _first_syns(capture):
+    seen = {}
+    for segment in packets.segments(capture):
+        if segment.flags & (packets.SYN | packets.ACK) == packets.SYN:
+            seen.setdefault((segment.source, segment.destination), segment.time)
+    return sorted((time, source, to) for (source, to), time in seen.items())
+
+
+def _lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,0 +1,151 @@
+"""What each cause looks like on its upstream connection, as causes.md defines it. Only `check` uses this, never the making of the truth.
+
+In: a code, the connection's two endpoints, the capture's segments, until when they count. Out: complaints.
+Left out: causes that an observer cannot see on a connection (DNS, no attempt, gaps).
+"""
+
+from dataclasses import dataclass
+
+from packets import ACK, FIN, RST, SYN
+
+# The gateway's answer and the upstream's end may be stamped in either order within this.
+NEAR_SECONDS = 0.02
+HANDSHAKE = b"\x16"
+
+
+@dataclass
+class View:
+    """One connection, as far as it goes at the time of the error, seen from its last request."""
+
+    gateway: list       # segments of the gateway
+    upstream: list      # segments of the upstream
+    request: object     # the gateway's last segment with payload before the error
+
+    @property
+    def opened_before(self):
+        """The capture began when the connection was already open."""
+        return not any(segment.flags & SYN for segment in self.gateway)
+
+    @property
+    def answer(self):
+        """What the upstream sent since the last request."""
+        return b"".join(segment.payload for segment in self.upstream if self.request and segment.frame > self.request.frame)
+
+    def end(self):
+        """Who ended first after the request, and how: ("upstream", RST), ("gateway", FIN), or (None, 0)."""
+        ends = [(segment.frame, side, segment) for side in ("gateway", "upstream") for segment in getattr(self, side)
+                if segment.flags & (FIN | RST)]
+        if not ends:
+            return None, 0, None
+        _, side, segment = min(ends, key=lambda end: end[0])
+        return side, segment.flags & (FIN | RST), segment
+
+
+def complaints(code, connection, segments, until):
+    """`until` None means the whole connection counts, as for an attempt that was repaired."""
+    if not connection or code not in LOOKS:
+        return
+    both = {connection["client"], connection["server"]}
+    mine = [segment for segment in segments if {segment.source, segment.destination} == both]
+    if until:
+        mine = [segment for segment in mine if segment.time <= until + NEAR_SECONDS]
+    if not mine:
+        yield f"{connection['client']} → {connection['server']} is not in the capture"
+        return
+    gateway = [segment for segment in mine if segment.source == connection["client"]]
+    upstream = [segment for segment in mine if segment.source == connection["server"]]
+    # A pooled connection may carry the next request within the same milliseconds.
+    sent = [segment for segment in gateway if segment.payload and (until is None or segment.time <= until)]
+    in_tls = bool(sent) and sent[0].payload[:1] == HANDSHAKE
+    if in_tls and not code.startswith("tls-"):
+        return
+    # A gateway may still send an alert after the handshake has failed: there the ClientHello counts.
+    view = View(gateway, upstream, (sent[0] if in_tls else sent[-1]) if sent else None)
+    if not LOOKS[code](view):
+        yield f"{code}: {connection['client']} → {connection['server']} does not look like it"
+
+
+def _never_opened(view):
+    return not any(segment.flags & SYN for segment in view.upstream)
+
+
+def _refused(view):
+    return _never_opened(view) and any(segment.flags & RST for segment in view.upstream)
+
+
+def _unanswered(view):
+    return not view.upstream and any(segment.flags & SYN for segment in view.gateway)
+
+
+def _reset_before_use(view):
+    return view.request is None and any(segment.flags & SYN for segment in view.upstream) and view.end()[:2] == ("upstream", RST)
+
+
+def _ended_by_upstream(flag, some):
+    """The upstream ended first, with this flag, having read the request; with or without a part of an answer."""
+    def look(view):
+        side, flags, segment = view.end()
+        return side == "upstream" and flags & flag and bool(view.answer) == some and _acknowledges(segment, view.request)
+    return look
+
+
+def _ended_by_gateway(some):
+    def look(view):
+        return view.end()[0] != "upstream" and bool(view.answer) == some and view.request is not None
+    return look
+
+
+def _stale(view):
+    """An earlier answer, then an end that does not acknowledge the request."""
+    side, _, segment = view.end()
+    answered_before = view.opened_before or any(before.payload for before in view.upstream if before.frame < view.request.frame)
+    return side == "upstream" and answered_before and not view.answer and not _acknowledges(segment, view.request)
+
+
+def _acknowledges(end, request):
+    """A bare RST acknowledges nothing."""
+    past = (end.acknowledged - request.sequence - len(request.payload)) & 0xFFFFFFFF
+    return bool(end.flags & ACK) and past < 1 << 31
+
+
+def _answered_with(start):
+    return lambda view: view.answer.startswith(start)
+
+
+def _answered_anything(view):
+    return bool(view.answer)
+
+
+def _hello_then(look):
+    return lambda view: view.request is not None and view.request.payload[:1] == HANDSHAKE and look(view)
+
+
+LOOKS = {
+    "connect-refused": _refused,
+    "connect-timeout": _unanswered,
+    "icmp-port-unreachable": _unanswered,
+    "icmp-host-unreachable": _unanswered,
+    "icmp-net-unreachable": _unanswered,
+    "icmp-admin-prohibited": _unanswered,
+    "connect-reset-after-accept": _reset_before_use,
+    "closed-before-response": _ended_by_upstream(FIN, some=False),
+    "reset-before-response": _ended_by_upstream(RST, some=False),
+    "stale-keepalive-reuse": _stale,
+    "response-timeout": _ended_by_gateway(some=False),
+    "head-timeout": _ended_by_gateway(some=True),
+    "closed-mid-head": _ended_by_upstream(FIN, some=True),
+    "reset-mid-head": _ended_by_upstream(RST, some=True),
+    "truncated-body": _ended_by_upstream(FIN, some=True),
+    "reset-mid-response": _ended_by_upstream(RST, some=True),
+    "malformed-status-line": _answered_anything,
+    "bad-header": _answered_anything,
+    "header-too-large": _answered_anything,
+    "upstream-returned-5xx": _answered_anything,
+    "attempt-succeeded-but-error": _answered_anything,
+    "http-on-tls-port": lambda view: view.answer.startswith(b"\x15\x03") or not view.answer,
+    "tls-on-http-port": _hello_then(_answered_with(b"HTTP/1.1 400")),
+    "tls-alert-from-upstream": _hello_then(_answered_with(b"\x15\x03")),
+    "tls-handshake-closed": _hello_then(_ended_by_upstream(FIN, some=False)),
+    "tls-handshake-reset": _hello_then(_ended_by_upstream(RST, some=False)),
+    "tls-handshake-timeout": _hello_then(_ended_by_gateway(some=False)),
+}
