@@ -9,7 +9,7 @@ use crate::diagnose::candidate::Candidate;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::Product;
 use crate::diagnose::identity::{Likeness, likeness};
-use crate::diagnose::order::crosses;
+use crate::diagnose::order::{Order, crosses};
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::{ExchangeRecord, Timeline};
 use crate::frame::Mark;
@@ -24,11 +24,14 @@ const COMPARED_MAX: usize = 160;
 /// this much out of order.
 const NOISE_NANOS: i64 = 20_000;
 /// What two pairs cost that keep not the order of their beginnings, and of their ends.
-const CROSSED_STARTS: f64 = 0.6;
+const CROSSED_STARTS: f64 = 1.0;
 /// See [`CROSSED_STARTS`].
-const CROSSED_ENDS: f64 = 0.5;
+const CROSSED_ENDS: f64 = 0.6;
 /// The gateway's own close upstream may follow its answer downstream by this much, nanoseconds.
 const CLEAN_UP_NANOS: i64 = 20_000_000;
+/// What two waits of one kind cost that do not end in the order in which they began: timers are stricter than
+/// event loops.
+const CROSSED_WAITS: f64 = 1.3;
 /// Below this sum a pairing is no pairing.
 const SCORE_MIN: f64 = -4.0;
 
@@ -188,7 +191,11 @@ fn closeness(gap_nanos: i64) -> f64 {
 
 /// Gives each case at most one candidate and no candidate to two cases.
 #[must_use]
-pub fn assign(cases: &[Case<'_>], candidates: &[Candidate], order: f64) -> Vec<Option<Assignment>> {
+pub fn assign(
+    cases: &[Case<'_>],
+    candidates: &[Candidate],
+    order: &Order,
+) -> Vec<Option<Assignment>> {
     let chosen = greedy(cases, candidates.len());
     let mut board = Board {
         cases,
@@ -235,8 +242,8 @@ struct Board<'a> {
     cases: &'a [Case<'a>],
     candidates: &'a [Candidate],
     chosen: Vec<Option<usize>>,
-    /// How well the gateway keeps order, 0 to 1.
-    order: f64,
+    /// How well the gateway keeps order.
+    order: &'a Order,
 }
 
 /// What an unassigned exchange costs: more than any gap, so that all that can be assigned are.
@@ -264,9 +271,9 @@ impl Board<'_> {
             .filter_map(|(other, theirs)| {
                 Some((self.cases.get(other)?, self.candidates.get((*theirs)?)?))
             })
-            .map(|(other, theirs)| crossing(entry, mine, other, theirs))
+            .map(|(other, theirs)| self.crossing(entry, mine, other, theirs))
             .sum();
-        Some(score - crossed * self.order)
+        Some(score - crossed)
     }
 
     /// The worth of two cases with the given candidates, the crossing between them included.
@@ -277,7 +284,7 @@ impl Board<'_> {
     ) -> Option<f64> {
         let sum = self.worth(one.0, one.1, other.0)? + self.worth(other.0, other.1, one.0)?;
         let between = match (one.1, other.1) {
-            (Some(mine), Some(theirs)) => crossing(
+            (Some(mine), Some(theirs)) => self.crossing(
                 self.cases.get(one.0)?,
                 self.candidates.get(mine)?,
                 self.cases.get(other.0)?,
@@ -285,7 +292,46 @@ impl Board<'_> {
             ),
             _ => 0.0,
         };
-        Some(sum - between * self.order)
+        Some(sum - between)
+    }
+
+    /// What it costs that two pairs do not keep the order of their beginnings or of their ends.
+    fn crossing(
+        &self,
+        one: &Case<'_>,
+        mine: &Candidate,
+        other: &Case<'_>,
+        theirs: &Candidate,
+    ) -> f64 {
+        let starts = crosses(
+            one.exchange.asked_at().time,
+            mine.start.time,
+            other.exchange.asked_at().time,
+            theirs.start.time,
+        );
+        let answers = (one.suspect.at.time, other.suspect.at.time);
+        let ends = match (mine.end, theirs.end) {
+            (Some(mine), Some(theirs)) => {
+                f64::from(u8::from(crosses(
+                    answers.0,
+                    mine.time,
+                    answers.1,
+                    theirs.time,
+                ))) * CROSSED_ENDS
+                    * self.order.ends
+            }
+            // Waits of the same kind are equally long: the one that began first is given up first.
+            (None, None) if mine.code == theirs.code => {
+                f64::from(u8::from(crosses(
+                    answers.0,
+                    mine.start.time,
+                    answers.1,
+                    theirs.start.time,
+                ))) * CROSSED_WAITS
+            }
+            _ => 0.0,
+        };
+        f64::from(u8::from(starts)) * CROSSED_STARTS * self.order.starts + ends
     }
 
     /// Swaps between two cases and moves to free candidates while the sum grows.
@@ -409,24 +455,4 @@ fn alike(one: &Candidate, other: &Candidate) -> bool {
             .and_then(|verdict| verdict.detail.clone())
     };
     one.code == other.code && one.upstream == other.upstream && detail(one) == detail(other)
-}
-
-/// What it costs that two pairs do not keep the order of their beginnings or of their ends.
-fn crossing(one: &Case<'_>, mine: &Candidate, other: &Case<'_>, theirs: &Candidate) -> f64 {
-    let starts = crosses(
-        one.exchange.asked_at().time,
-        mine.start.time,
-        other.exchange.asked_at().time,
-        theirs.start.time,
-    );
-    let ends = match (mine.end, theirs.end) {
-        (Some(mine), Some(theirs)) => crosses(
-            one.suspect.at.time,
-            mine.time,
-            other.suspect.at.time,
-            theirs.time,
-        ),
-        _ => false,
-    };
-    f64::from(u8::from(starts)) * CROSSED_STARTS + f64::from(u8::from(ends)) * CROSSED_ENDS
 }

@@ -120,7 +120,7 @@ impl<'a> Scene<'a> {
                 })
             })
             .collect();
-        assign(&cases, &self.candidates, self.order.reliability)
+        assign(&cases, &self.candidates, &self.order)
     }
 
     /// What set an attempt off inside an exchange: the request, or the failure of an attempt before it.

@@ -19,24 +19,30 @@ const NEIGHBOURS: usize = 8;
 const NOISE_NANOS: i64 = 5_000;
 /// Anchors that contradict one pairing count no more than this.
 const CONTRADICTIONS_MAX: u32 = 3;
-/// With fewer anchors than this, how well order holds is unknown.
-const ANCHORS_MIN: usize = 4;
-/// What is taken for granted then.
-const UNMEASURED: f64 = 0.6;
+/// Anchors further apart than this say nothing of each other's order, nanoseconds.
+const NEIGHBOUR_NANOS: i64 = 2_000_000;
+/// With fewer comparisons than this, how well order holds is unknown.
+const COMPARED_MIN: u32 = 6;
+/// What is taken for granted then: enough for likely, too little for certain.
+const UNMEASURED: f64 = 0.45;
 
 /// A client's exchange that went well, and the attempt whose answer it was.
 #[derive(Clone, Copy, Debug)]
 struct Anchor {
     asked: Timestamp,
     started: Timestamp,
+    answered: Timestamp,
+    passed_on: Timestamp,
 }
 
 /// What is known of the order in which a gateway serves.
 #[derive(Clone, Debug, Default)]
 pub struct Order {
     anchors: Vec<Anchor>,
-    /// From 0 (order means nothing here) to 1.
-    pub reliability: f64,
+    /// How well attempts begin in the order of requests: from 0 (order means nothing here) to 1.
+    pub starts: f64,
+    /// How well answers are passed on in the order in which they came.
+    pub ends: f64,
     /// Attempts whose answer a client has got.
     pub served: BTreeSet<AttemptId>,
 }
@@ -88,39 +94,51 @@ impl Order {
             let open = |candidate: &Candidate| {
                 candidate.start.time.nanos_since(client.asked_at().time) > -NOISE_NANOS
             };
-            let mine = well
+            let mut mine = well
                 .iter()
                 .filter(|(candidate, _)| {
-                    open(candidate)
-                        && !order.served.contains(&candidate.id)
-                        && candidate.id.connection != id.connection
+                    open(candidate) && candidate.id.connection != id.connection
                 })
-                .find(|(_, upstream)| relayed(client, upstream));
-            if let Some((candidate, _)) = mine {
-                order.served.insert(candidate.id);
+                .filter(|(candidate, upstream)| {
+                    !order.served.contains(&candidate.id) && relayed(client, upstream)
+                });
+            let Some((candidate, upstream)) = mine.next() else {
+                continue;
+            };
+            let only = mine.next().is_none();
+            order.served.insert(candidate.id);
+            // Only an answer that could be no other's says anything of the order.
+            if only
+                && let (Some(answered), Some(passed_on)) =
+                    (upstream.response_at, client.response_at)
+            {
                 order.anchors.push(Anchor {
                     asked: client.asked_at().time,
                     started: candidate.start.time,
+                    answered: answered.time,
+                    passed_on: passed_on.time,
                 });
             }
         }
-        order.reliability = order.how_well_it_holds();
+        order.starts = order.how_well(|anchor| (anchor.asked, anchor.started));
+        order.ends = order.how_well(|anchor| (anchor.answered, anchor.passed_on));
         order
     }
 
-    fn how_well_it_holds(&self) -> f64 {
+    fn how_well(&self, of: fn(&Anchor) -> (Timestamp, Timestamp)) -> f64 {
         let mut compared = 0_u32;
         let mut crossed = 0_u32;
-        for (index, one) in self.anchors.iter().enumerate() {
-            for other in self.anchors.iter().skip(index + 1).take(NEIGHBOURS) {
-                if other.asked.nanos_since(one.asked).abs() < 2_000_000 {
+        let mut pairs: Vec<(Timestamp, Timestamp)> = self.anchors.iter().map(of).collect();
+        pairs.sort_unstable();
+        for (index, (one, one_then)) in pairs.iter().enumerate() {
+            for (other, other_then) in pairs.iter().skip(index + 1).take(NEIGHBOURS) {
+                if other.nanos_since(*one) < NEIGHBOUR_NANOS {
                     compared += 1;
-                    crossed +=
-                        u32::from(crosses(one.asked, one.started, other.asked, other.started));
+                    crossed += u32::from(crosses(*one, *one_then, *other, *other_then));
                 }
             }
         }
-        if self.anchors.len() < ANCHORS_MIN || compared == 0 {
+        if compared < COMPARED_MIN {
             return UNMEASURED;
         }
         (1.0 - 4.0 * f64::from(crossed) / f64::from(compared)).clamp(0.0, 1.0)
@@ -140,7 +158,7 @@ impl Order {
                 .unwrap_or(u32::MAX)
                 .min(CONTRADICTIONS_MAX),
         ) * 0.5
-            * self.reliability
+            * self.starts
     }
 }
 
