@@ -6,20 +6,21 @@
 
 mod shard;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::decode::decode;
 use crate::decode::segment::Packet;
+use crate::decode::{decode, is_outgoing};
 use crate::diagnose::Diagnose;
 use crate::diagnose::finding::Diagnosis;
 use crate::diagnose::role::Told;
 use crate::flow::{SHARDS, Vantage};
 use crate::frame::{Batch, Mark, Record};
 use crate::loss::Loss;
-use crate::protocol::observation::Observation;
+use crate::protocol::observation::{Observation, Seen};
 use crate::time::Timestamp;
 
 use shard::{Shard, Step};
@@ -59,7 +60,12 @@ pub struct Analyzer {
     /// Running maximum of capture time.
     clock: Option<Timestamp>,
     last: Mark,
+    /// Addresses of the capturing machine that are known already.
+    local: BTreeSet<IpAddr>,
 }
+
+/// Most addresses of the capturing machine that are told; a container host has hundreds.
+const LOCAL_ADDRESSES_MAX: usize = 4_096;
 
 impl Analyzer {
     /// An analyzer without any frame yet. When the worker threads cannot be started, the global ones serve.
@@ -80,6 +86,7 @@ impl Analyzer {
             loss: Loss::default(),
             clock: None,
             last: Mark::default(),
+            local: BTreeSet::new(),
         }
     }
 
@@ -147,6 +154,7 @@ impl Analyzer {
         for part in &decoded {
             self.loss.merge(part.loss.clone());
         }
+        let mut observations = self.local_addresses(&decoded);
         self.shards
             .par_iter_mut()
             .enumerate()
@@ -164,13 +172,27 @@ impl Analyzer {
                 }
                 ticks.for_each(|tick| shard.take(Step::Tick(*tick)));
             });
-        let mut observations: Vec<Observation> = Vec::new();
         for shard in &mut self.shards {
             observations.append(&mut shard.observations);
         }
         // Stable: what one frame brought about stays in order, and ticks go by shard number.
         observations.par_sort_by_key(|observation| observation.seen.frame);
         observations
+    }
+
+    /// Addresses from which the capturing machine is seen to send for the first time.
+    fn local_addresses(&mut self, decoded: &[Decoded<'_>]) -> Vec<Observation> {
+        let mut told = Vec::new();
+        for (seen, addr) in decoded.iter().flat_map(|part| &part.outgoing) {
+            if self.local.len() < LOCAL_ADDRESSES_MAX && self.local.insert(*addr) {
+                let what = Seen::Local {
+                    vantage: Vantage::default(),
+                    addr: *addr,
+                };
+                told.push(Observation { seen: *seen, what });
+            }
+        }
+        told
     }
 
     fn diagnose_all(&mut self, observations: &[Observation], ticks: &[Mark]) {
@@ -188,6 +210,8 @@ impl Analyzer {
 /// What one task decoded: packets by shard, in order.
 struct Decoded<'a> {
     lists: Vec<Vec<Packet<'a>>>,
+    /// Senders of frames that the capturing machine sent, each where it was first seen.
+    outgoing: Vec<(Mark, IpAddr)>,
     loss: Loss,
 }
 
@@ -195,13 +219,20 @@ impl<'a> Decoded<'a> {
     fn of(batch: &'a Batch, records: &[Record]) -> Self {
         let mut part = Self {
             lists: (0..SHARDS).map(|_| Vec::new()).collect(),
+            outgoing: Vec::new(),
             loss: Loss::default(),
         };
         for record in records {
             let frame = batch.frame(record);
-            if let Some(packet) = decode(frame, Vantage::default(), &mut part.loss)
-                && let Some(list) = part.lists.get_mut(packet.flow().shard())
+            let Some(packet) = decode(frame, Vantage::default(), &mut part.loss) else {
+                continue;
+            };
+            if let Some(sender) = packet.sender().filter(|_| is_outgoing(&frame))
+                && !part.outgoing.iter().any(|(_, known)| *known == sender)
             {
+                part.outgoing.push((record.mark, sender));
+            }
+            if let Some(list) = part.lists.get_mut(packet.flow().shard()) {
                 list.push(packet);
             }
         }

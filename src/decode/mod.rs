@@ -6,9 +6,12 @@
 
 mod icmp;
 pub mod link;
+mod local;
 mod network;
 pub mod segment;
 mod transport;
+
+pub use local::is_outgoing;
 
 use crate::flow::{Endpoint, Overlay, Vantage};
 use crate::frame::{Frame, Mark};

@@ -191,7 +191,30 @@ impl Attempt<'_> {
         ]
         .into_iter()
         .flatten()
+        .map(|close| self.since_goodbye(close))
         .min_by_key(|close| close.closing.mark)
+    }
+
+    /// Under TLS a side that ends says goodbye first (close_notify); its FIN may come only after the other's.
+    fn since_goodbye(&self, close: FirstClose) -> FirstClose {
+        let goodbye = self
+            .connection
+            .tls
+            .iter()
+            .find_map(|(step, at)| match step {
+                TlsStep::EncryptedAlertLike { direction } if *direction == close.by => Some(*at),
+                _ => None,
+            });
+        match goodbye {
+            Some(at) if !close.reset && at < close.closing.mark => FirstClose {
+                closing: Closing {
+                    mark: at,
+                    ..close.closing
+                },
+                ..close
+            },
+            _ => close,
+        }
     }
 
     /// The first close, when the upstream made it.

@@ -6,15 +6,16 @@
 use crate::diagnose::assign::{Assignment, Case, assign, fit};
 use crate::diagnose::candidate::{Candidate, Standing, candidates};
 use crate::diagnose::finding::Finding;
-use crate::diagnose::order::Order;
+use crate::diagnose::order::{Order, relayed};
 use crate::diagnose::role::Identified;
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::{ExchangeRecord, Timeline};
 use crate::diagnose::verdict::{self, Chain};
 use crate::frame::Mark;
 
-/// A retry follows its failure within this, unless it waits on purpose, nanoseconds.
-const RETRY_PROMPT_NANOS: i64 = 5_000_000;
+/// A retry follows its failure within this, nanoseconds: Envoy waits up to 25 ms before the first, 75 ms
+/// before the second.
+const RETRY_PROMPT_NANOS: i64 = 80_000_000;
 /// The longest deliberate wait before a retry: HAProxy waits 1 s after a refused connect. Nanoseconds.
 const RETRY_WAIT_NANOS: i64 = 1_300_000_000;
 /// Most attempts of one exchange that are reported.
@@ -255,42 +256,69 @@ pub fn recovery<'c>(
         .find(|next| retried_not_asked(timeline, failed, next))
 }
 
-/// Whether nothing but the failure explains the start of `next`: no client of the gateway asked between.
+/// Whether the failure explains the start of `next` better than a new request does: a client that had asked
+/// before the failed attempt got the answer of `next`, and none that asked between can have got it.
 fn retried_not_asked(timeline: &Timeline, failed: &Candidate, next: &Candidate) -> bool {
     let Some(record) = timeline.connection(next.id.connection) else {
         return false;
     };
-    let Some(host) = timeline.host(record.facts.vantage, record.facts.client.addr) else {
-        return true;
+    let Some(answer) = next.id.index.and_then(|index| record.exchange(index)) else {
+        return false;
     };
     let end = failed.end.unwrap_or(failed.start);
-    let from = (
-        end,
-        crate::protocol::observation::ExchangeId {
-            connection: Default::default(),
-            index: 0,
-        },
-    );
-    let asked_between = host
-        .served
-        .range(from..)
-        .take_while(|(at, _)| *at <= next.start)
-        .any(|(_, id)| id.connection != next.id.connection);
-    let open_outside = host
-        .served
-        .iter()
-        .rev()
-        .skip_while(|(at, _)| *at > failed.start)
-        .take(256)
-        .any(|(_, id)| {
-            timeline.exchange(*id).is_some_and(|(_, outer)| {
-                outer
-                    .response_at
-                    .is_some_and(|at| at >= next.end.unwrap_or(next.start))
-                    && outer.status().is_none_or(|s| s < 500)
+    let served = |from: Mark, until: Mark| {
+        timeline
+            .served_on(record.facts.vantage, record.facts.client.addr, from, until)
+            .any(|id| {
+                id.connection != next.id.connection
+                    && timeline
+                        .exchange(id)
+                        .is_some_and(|(_, client)| match next.whole {
+                            true => relayed(client, answer),
+                            false => {
+                                client.response_at >= answer.response_at
+                                    && client.status().is_none_or(|status| status < 500)
+                            }
+                        })
             })
-        });
-    !asked_between && open_outside
+    };
+    served(failed.start.back_seconds(130), failed.start)
+        && (!served(end, next.start) || all_served(timeline, failed))
+}
+
+/// Whether every client that had asked the same before the failed request was sent, and had no answer when it
+/// failed, was served: whosever the request was, it was repeated.
+fn all_served(timeline: &Timeline, failed: &Candidate) -> bool {
+    let Some(record) = timeline.connection(failed.id.connection) else {
+        return false;
+    };
+    let Some(attempt) = failed.id.index.and_then(|index| record.exchange(index)) else {
+        return false;
+    };
+    let asked = attempt
+        .request
+        .as_ref()
+        .map(|head| (&head.method, &head.target));
+    let end = failed.end.unwrap_or(failed.start);
+    let mut open = timeline
+        .served_on(
+            record.facts.vantage,
+            record.facts.client.addr,
+            failed.start.back_seconds(130),
+            failed.start,
+        )
+        .filter_map(|id| timeline.exchange(id))
+        .map(|(_, client)| client)
+        .filter(|client| {
+            client
+                .request
+                .as_ref()
+                .map(|head| (&head.method, &head.target))
+                == asked
+        })
+        .filter(|client| client.response_at.is_none_or(|answered| answered > end))
+        .peekable();
+    open.peek().is_some() && open.all(|client| client.status().is_some_and(|status| status < 500))
 }
 
 fn same_request(timeline: &Timeline, one: &Candidate, other: &Candidate) -> bool {

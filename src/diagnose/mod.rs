@@ -121,8 +121,7 @@ impl Diagnose {
                 record.facts.client.addr != record.facts.server.addr
                     && self
                         .timeline
-                        .host(record.facts.vantage, record.facts.client.addr)
-                        .is_some_and(|host| !host.ports.is_empty())
+                        .is_asked(record.facts.vantage, record.facts.client.addr)
             });
         if !served_by_upstream {
             self.out.health.exchanges += 1;

@@ -176,7 +176,8 @@ pub fn crosses(
 }
 
 /// Whether a client's answer is the relay of an upstream's: inside it, same status, same body.
-fn relayed(client: &ExchangeRecord, upstream: &ExchangeRecord) -> bool {
+#[must_use]
+pub fn relayed(client: &ExchangeRecord, upstream: &ExchangeRecord) -> bool {
     let (Some(to_client), Some(from_upstream)) = (client.response_at, upstream.response_at) else {
         return false;
     };
