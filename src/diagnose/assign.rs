@@ -309,6 +309,13 @@ impl Board<'_> {
             other.exchange.asked_at().time,
             theirs.start.time,
         );
+        let clients = (
+            one.suspect.exchange.connection,
+            other.suspect.exchange.connection,
+        );
+        if self.order.workers.same(clients.0, clients.1) == Some(false) {
+            return 0.0;
+        }
         let answers = (one.suspect.at.time, other.suspect.at.time);
         let ends = match (mine.end, theirs.end) {
             (Some(mine), Some(theirs)) => {

@@ -9,7 +9,7 @@ use crate::diagnose::finding::Finding;
 use crate::diagnose::order::{Order, relayed};
 use crate::diagnose::role::Identified;
 use crate::diagnose::suspect::Suspect;
-use crate::diagnose::timeline::{ExchangeRecord, Timeline};
+use crate::diagnose::timeline::{ExchangeRecord, SETTLED_KEPT_NANOS, Timeline};
 use crate::diagnose::verdict::{self, Chain};
 use crate::frame::Mark;
 
@@ -18,6 +18,10 @@ use crate::frame::Mark;
 const RETRY_PROMPT_NANOS: i64 = 80_000_000;
 /// The longest deliberate wait before a retry: HAProxy waits 1 s after a refused connect. Nanoseconds.
 const RETRY_WAIT_NANOS: i64 = 1_300_000_000;
+/// What it costs that an upstream connection belongs to the pool of another worker.
+const OTHER_WORKER: f64 = 1.5;
+/// How far back order and workers are learnt: as long as what went well is remembered. Milliseconds.
+const LEARNT_FROM_MILLIS: i64 = SETTLED_KEPT_NANOS / 1_000_000;
 /// Most attempts of one exchange that are reported.
 pub const CHAIN_MAX: usize = 16;
 
@@ -71,7 +75,12 @@ impl<'a> Scene<'a> {
         let until = members.iter().map(|member| member.suspect.at).max()?.time;
         let gateway = &members.first()?.identified.gateway;
         let mut found = candidates(timeline, gateway, from, until);
-        let order = Order::measure(timeline, gateway, &found, from, until);
+        let order = Order::measure(
+            timeline,
+            gateway,
+            from.plus_millis(-LEARNT_FROM_MILLIS),
+            until,
+        );
         // An answer that a client has got was not refused, however odd it is.
         found.retain(|candidate| {
             !candidate.claimed && !(candidate.whole && order.served.contains(&candidate.id))
@@ -107,9 +116,17 @@ impl<'a> Scene<'a> {
                             product,
                         )
                         .map(|mut fit| {
-                            fit.score -= self
-                                .order
-                                .against(exchange.asked_at().time, candidate.start.time);
+                            let client = member.suspect.exchange.connection;
+                            fit.score -= self.order.against(
+                                client,
+                                exchange.asked_at().time,
+                                candidate.start.time,
+                            );
+                            if self.order.workers.same(client, candidate.id.connection)
+                                == Some(false)
+                            {
+                                fit.score -= OTHER_WORKER;
+                            }
                             (index, fit)
                         })
                     })

@@ -21,6 +21,7 @@ pub mod suspect;
 pub mod timeline;
 pub mod verdict;
 pub mod warnings;
+pub mod workers;
 
 use std::collections::BTreeMap;
 

@@ -6,9 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::diagnose::candidate::{Candidate, Gateway, Standing};
+use crate::diagnose::candidate::Gateway;
 use crate::diagnose::timeline::{AttemptId, ExchangeRecord, Timeline};
+use crate::diagnose::workers::Workers;
+use crate::frame::{FrameId, Mark};
 use crate::protocol::observation::ExchangeId;
+use crate::tcp::event::ConnectionId;
 use crate::time::Timestamp;
 
 /// Most exchanges that are looked at for anchors around one group.
@@ -29,6 +32,7 @@ const UNMEASURED: f64 = 0.45;
 /// A client's exchange that went well, and the attempt whose answer it was.
 #[derive(Clone, Copy, Debug)]
 struct Anchor {
+    client: ConnectionId,
     asked: Timestamp,
     started: Timestamp,
     answered: Timestamp,
@@ -45,6 +49,8 @@ pub struct Order {
     pub ends: f64,
     /// Attempts whose answer a client has got.
     pub served: BTreeSet<AttemptId>,
+    /// Which connections work together.
+    pub workers: Workers,
 }
 
 impl Order {
@@ -53,68 +59,56 @@ impl Order {
     pub fn measure(
         timeline: &Timeline,
         gateway: &Gateway,
-        candidates: &[Candidate],
         from: Timestamp,
         until: Timestamp,
     ) -> Self {
         let mut order = Self::default();
-        let Some(host) = timeline.host(gateway.vantage, gateway.endpoint.addr) else {
-            return order;
+        let well = attempts_that_went_well(timeline, gateway, from, until);
+        let since = Mark {
+            time: from,
+            ..Mark::default()
         };
-        let well: Vec<(&Candidate, &ExchangeRecord)> = candidates
-            .iter()
-            .filter(|candidate| candidate.standing == Standing::Well || candidate.whole)
-            .filter_map(|candidate| {
-                let id = ExchangeId {
-                    connection: candidate.id.connection,
-                    index: candidate.id.index?,
-                };
-                Some((candidate, timeline.exchange(id)?.1))
-            })
+        let last = Mark {
+            time: until,
+            frame: FrameId {
+                input: u16::MAX,
+                number: u64::MAX,
+            },
+        };
+        let mut clients: Vec<ExchangeId> = timeline
+            .served_on(gateway.vantage, gateway.endpoint.addr, since, last)
             .collect();
-        let first = (
-            crate::frame::Mark {
-                time: from,
-                ..Default::default()
-            },
-            ExchangeId {
-                connection: Default::default(),
-                index: 0,
-            },
-        );
-        for (_, id) in host
-            .served
-            .range(first..)
-            .take_while(|(at, _)| at.time <= until)
-            .take(EXCHANGES_MAX)
-        {
-            let Some((_, client)) = timeline.exchange(*id) else {
+        clients.reverse();
+        for id in clients {
+            let Some((_, client)) = timeline.exchange(id) else {
                 continue;
             };
-            let open = |candidate: &Candidate| {
-                candidate.start.time.nanos_since(client.asked_at().time) > -NOISE_NANOS
+            let Some(passed_on) = client.response_at else {
+                continue;
             };
+            let asked = client.asked_at();
+            let first = well
+                .partition_point(|(start, ..)| start.time.nanos_since(asked.time) < -NOISE_NANOS);
             let mut mine = well
                 .iter()
-                .filter(|(candidate, _)| {
-                    open(candidate) && candidate.id.connection != id.connection
+                .skip(first)
+                .take_while(|(start, ..)| *start <= passed_on)
+                .filter(|(_, attempt, _)| {
+                    attempt.connection != id.connection && !order.served.contains(attempt)
                 })
-                .filter(|(candidate, upstream)| {
-                    !order.served.contains(&candidate.id) && relayed(client, upstream)
-                });
-            let Some((candidate, upstream)) = mine.next() else {
+                .filter(|(.., upstream)| relayed(client, upstream));
+            let Some((start, attempt, upstream)) = mine.next() else {
                 continue;
             };
             let only = mine.next().is_none();
-            order.served.insert(candidate.id);
-            // Only an answer that could be no other's says anything of the order.
-            if only
-                && let (Some(answered), Some(passed_on)) =
-                    (upstream.response_at, client.response_at)
-            {
+            order.served.insert(*attempt);
+            // Only an answer that could be no other's says anything of order and workers.
+            if only && let Some(answered) = upstream.response_at {
+                order.workers.tie(id.connection, attempt.connection);
                 order.anchors.push(Anchor {
-                    asked: client.asked_at().time,
-                    started: candidate.start.time,
+                    client: id.connection,
+                    asked: asked.time,
+                    started: start.time,
                     answered: answered.time,
                     passed_on: passed_on.time,
                 });
@@ -128,11 +122,16 @@ impl Order {
     fn how_well(&self, of: fn(&Anchor) -> (Timestamp, Timestamp)) -> f64 {
         let mut compared = 0_u32;
         let mut crossed = 0_u32;
-        let mut pairs: Vec<(Timestamp, Timestamp)> = self.anchors.iter().map(of).collect();
+        let mut pairs: Vec<(Timestamp, Timestamp, ConnectionId)> = self
+            .anchors
+            .iter()
+            .map(|anchor| (of(anchor).0, of(anchor).1, anchor.client))
+            .collect();
         pairs.sort_unstable();
-        for (index, (one, one_then)) in pairs.iter().enumerate() {
-            for (other, other_then) in pairs.iter().skip(index + 1).take(NEIGHBOURS) {
-                if other.nanos_since(*one) < NEIGHBOUR_NANOS {
+        for (index, (one, one_then, mine)) in pairs.iter().enumerate() {
+            for (other, other_then, theirs) in pairs.iter().skip(index + 1).take(NEIGHBOURS) {
+                let together = self.workers.same(*mine, *theirs) != Some(false);
+                if together && other.nanos_since(*one) < NEIGHBOUR_NANOS {
                     compared += 1;
                     crossed += u32::from(crosses(*one, *one_then, *other, *other_then));
                 }
@@ -146,11 +145,12 @@ impl Order {
 
     /// What the anchors say against an attempt that began at `started` for an exchange asked at `asked`.
     #[must_use]
-    pub fn against(&self, asked: Timestamp, started: Timestamp) -> f64 {
+    pub fn against(&self, client: ConnectionId, asked: Timestamp, started: Timestamp) -> f64 {
         let crossed = self
             .anchors
             .iter()
             .filter(|anchor| anchor.asked.nanos_since(asked).abs() < 5_000_000)
+            .filter(|anchor| self.workers.same(client, anchor.client) != Some(false))
             .filter(|anchor| crosses(anchor.asked, anchor.started, asked, started))
             .count();
         f64::from(
@@ -160,6 +160,45 @@ impl Order {
         ) * 0.5
             * self.starts
     }
+}
+
+type Attempt<'a> = (Mark, AttemptId, &'a ExchangeRecord);
+
+/// The latest attempts of a gateway whose answers are whole, by their beginning.
+fn attempts_that_went_well<'a>(
+    timeline: &'a Timeline,
+    gateway: &Gateway,
+    from: Timestamp,
+    until: Timestamp,
+) -> Vec<Attempt<'a>> {
+    let mut found = Vec::new();
+    for host in gateway
+        .addrs
+        .iter()
+        .filter_map(|addr| timeline.host(gateway.vantage, *addr))
+    {
+        let recent = host
+            .uses
+            .iter()
+            .rev()
+            .skip_while(|(at, _)| at.time > until)
+            .take_while(|(at, _)| at.time >= from);
+        for (at, id) in recent.take(EXCHANGES_MAX) {
+            let Some(index) = id.index else { continue };
+            let exchange = timeline.exchange(ExchangeId {
+                connection: id.connection,
+                index,
+            });
+            if let Some((record, exchange)) = exchange.filter(|(_, exchange)| exchange.went_well())
+                && record.facts.server != gateway.endpoint
+            {
+                let fresh = index == 0 && record.opened_for_first_use();
+                found.push((if fresh { record.facts.opened } else { *at }, *id, exchange));
+            }
+        }
+    }
+    found.sort_unstable_by_key(|(start, id, _)| (*start, *id));
+    found
 }
 
 /// Whether two things that began in one order went on in the other.
