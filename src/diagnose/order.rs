@@ -115,6 +115,9 @@ impl Order {
             }
         }
         order.starts = order.how_well(|anchor| (anchor.asked, anchor.started));
+        if gateway.product.is_some_and(|product| !product.keeps_order) {
+            order.starts = 0.0;
+        }
         order.ends = order.how_well(|anchor| (anchor.answered, anchor.passed_on));
         order
     }

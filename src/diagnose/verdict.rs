@@ -17,7 +17,7 @@ use crate::frame::Mark;
 use crate::protocol::observation::{ExchangeId, HttpVersion};
 
 /// Below this margin two pairings that tell different stories are as good as each other.
-const MARGIN_AMBIGUOUS: f64 = 0.2;
+const MARGIN_AMBIGUOUS: f64 = 0.25;
 /// Below this margin the better pairing is only likely.
 const MARGIN_LIKELY: f64 = 0.8;
 
