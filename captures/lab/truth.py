@@ -15,7 +15,7 @@ from topology import APPLICATION, GATEWAY, GATEWAY6, GATEWAY_BACK
 
 # Two requests that fail so close together may owe it to one failed connect.
 NEIGHBOURS_SECONDS = 0.005
-UNORDERED_SECONDS = 0.001
+UNORDERED_SECONDS = 0.005
 
 
 class Disagreement(Exception):
@@ -179,7 +179,7 @@ def _accept_neighbours(findings):
 
 def _accept_unordered(findings):
     """Envoy flushes the writes of each connection in a later turn of its loop, not in the order in which it picked the upstreams. Of two
-    requests that differ in nothing and that fail within a millisecond, no packet tells which was whose: saying so is right too."""
+    requests that differ in nothing and that fail within a few milliseconds, no packet tells which was whose: saying so is right too."""
     for one in findings:
         if any(abs(other["time"] - one["time"]) < UNORDERED_SECONDS and other["cause"] != one["cause"] for other in findings):
             one["accept"] = sorted({*one["accept"], "ambiguous"})

@@ -40,6 +40,9 @@ const SCORE_MIN: f64 = -4.0;
 pub struct Fit {
     /// Sum of the weights; only comparisons matter.
     pub score: f64,
+    /// What the order of other exchanges says against it: a hint, since one turn of an event loop may take
+    /// what arrived together in any order.
+    pub order_cost: f64,
     /// What speaks for it, one clause each.
     pub reasons: Vec<String>,
     /// Whether an identity was carried across that no other exchange shares.
@@ -68,10 +71,19 @@ pub struct Assignment {
     pub fit: Fit,
     /// How much better it is than the next pairing whose cause or upstream differs; infinite when none is.
     pub margin: f64,
+    /// The same without what order says: what identity, status and gaps alone decide.
+    pub plain_margin: f64,
     /// That next pairing's candidate.
     pub runner_up: Option<usize>,
     /// Whether equal attempts (same cause, same upstream) could be exchanged for it.
     pub alike: bool,
+}
+
+impl Fit {
+    /// The score with what order says.
+    fn total(&self) -> f64 {
+        self.score - self.order_cost
+    }
 }
 
 /// How `candidate` fits the failed exchange, or `None` when causality forbids it.
@@ -90,6 +102,7 @@ pub fn fit(
         return None;
     }
     let mut fit = Fit {
+        order_cost: 0.0,
         score: 0.0,
         reasons: Vec::new(),
         decisive: false,
@@ -216,7 +229,7 @@ fn greedy(cases: &[Case<'_>], candidates: usize) -> Vec<Option<usize>> {
             entry
                 .fits
                 .iter()
-                .map(|(candidate, fit)| (fit.score, case, *candidate)),
+                .map(|(candidate, fit)| (fit.total(), case, *candidate)),
         );
     }
     edges.sort_by(|a, b| {
@@ -261,7 +274,7 @@ impl Board<'_> {
             .fits
             .iter()
             .find(|(other, _)| *other == index)
-            .map(|(_, fit)| fit.score)?;
+            .map(|(_, fit)| fit.total())?;
         let mine = self.candidates.get(index)?;
         let crossed: f64 = self
             .chosen
@@ -414,6 +427,7 @@ impl Board<'_> {
             candidate: mine,
             fit,
             margin: f64::INFINITY,
+            plain_margin: f64::INFINITY,
             runner_up: None,
             alike: false,
         };
@@ -425,9 +439,15 @@ impl Board<'_> {
             };
             if alike(own, theirs) {
                 assignment.alike |= margin < 1.0;
-            } else if margin < assignment.margin {
-                assignment.margin = margin;
-                assignment.runner_up = Some(*other);
+            } else {
+                let plain = self
+                    .plain_margin(case, mine, *other)
+                    .unwrap_or(f64::INFINITY);
+                assignment.plain_margin = assignment.plain_margin.min(plain);
+                if margin < assignment.margin {
+                    assignment.margin = margin;
+                    assignment.runner_up = Some(*other);
+                }
             }
         }
         Some(assignment)
@@ -449,6 +469,25 @@ impl Board<'_> {
                 let then = self.worth_of_two((case, Some(other)), (owner, Some(mine)))?;
                 Some(now - then)
             }
+        }
+    }
+
+    /// The margin without what order says.
+    fn plain_margin(&self, case: usize, mine: usize, other: usize) -> Option<f64> {
+        let score = |case: usize, candidate: usize| {
+            let fits = &self.cases.get(case)?.fits;
+            fits.iter()
+                .find(|(index, _)| *index == candidate)
+                .map(|(_, fit)| fit.score)
+        };
+        let own = score(case, mine)? - score(case, other)?;
+        let owner = self
+            .chosen
+            .iter()
+            .position(|candidate| *candidate == Some(other));
+        match owner.filter(|owner| *owner != case) {
+            None => Some(own),
+            Some(owner) => Some(own + score(owner, other)? - score(owner, mine)?),
         }
     }
 }

@@ -231,6 +231,22 @@ impl Attempt<'_> {
             .filter(|close| close.by == Direction::ToServer)
     }
 
+    /// Whether the gateway let go of the connection only much later than `until`: then it was still waiting
+    /// there, and what it answered by `until` was another exchange.
+    #[must_use]
+    pub fn outlived(&self) -> bool {
+        /// A busy gateway may close an upstream connection this much after it gave up on it, nanoseconds.
+        const LATE_CLEAN_UP_NANOS: i64 = 250_000_000;
+        let facts = &self.connection.facts;
+        let own = [facts.from_client.fin, facts.from_client.reset]
+            .into_iter()
+            .flatten()
+            .map(|closing| closing.mark.time);
+        let syn = facts.from_client.syns.last().map(|syn| syn.time);
+        own.chain(syn)
+            .any(|time| time.nanos_since(self.until) > LATE_CLEAN_UP_NANOS)
+    }
+
     /// First byte of the upstream's response to this request, up to `until`.
     #[must_use]
     pub fn response_start(&self) -> Option<Mark> {

@@ -117,7 +117,7 @@ impl<'a> Scene<'a> {
                         )
                         .map(|mut fit| {
                             let client = member.suspect.exchange.connection;
-                            fit.score -= self.order.against(
+                            fit.order_cost += self.order.against(
                                 client,
                                 exchange.asked_at().time,
                                 candidate.start.time,

@@ -229,8 +229,9 @@ fn no_attempt(timeline: &Timeline, member: &Member, exchange: &ExchangeRecord) -
         .and_then(|page| page.page_cause)
         == Some("no-upstream-attempt");
     let from = exchange.request_at.time.plus_millis(-BENCH_MILLIS);
-    let earlier: Vec<Candidate> = candidates(timeline, gateway, from, exchange.request_at.time)
-        .into_iter()
+    let tried = candidates(timeline, gateway, from, at.time);
+    let earlier: Vec<&Candidate> = tried
+        .iter()
         .filter(|candidate| {
             candidate.standing == Standing::Failed
                 && candidate.code != Some("upstream-returned-5xx")
@@ -264,12 +265,15 @@ fn no_attempt(timeline: &Timeline, member: &Member, exchange: &ExchangeRecord) -
             .reasons
             .push("the error page itself says that no upstream was available".to_owned());
     }
+    let alone = !tried
+        .iter()
+        .any(|candidate| candidate.start >= exchange.request_at);
     let own_page = member
         .identified
         .recognised
         .as_ref()
         .is_some_and(|page| page.own_page);
-    conclusion.confidence = match (prompt && own_page, page_says, earlier.is_empty()) {
+    conclusion.confidence = match (prompt && own_page && alone, page_says, earlier.is_empty()) {
         (true, true, _) | (true, _, false) => Confidence::Certain,
         (true, _, true) => Confidence::Likely,
         (false, _, false) => Confidence::Likely,

@@ -21,6 +21,10 @@ const MARGIN_AMBIGUOUS: f64 = 0.25;
 /// Below this margin the better pairing is only likely.
 const MARGIN_LIKELY: f64 = 0.8;
 
+/// Below this margin without what order says, order alone decides, and one turn of an event loop may take
+/// what arrived together in any order.
+const MARGIN_PLAIN: f64 = 0.3;
+
 /// The attempts of one exchange, in order; the last one carries the cause.
 #[derive(Clone, Debug)]
 pub struct Chain {
@@ -57,6 +61,8 @@ pub struct Conclusion {
     pub contributing: Vec<&'static str>,
     /// Attempts for the report.
     pub attempts: Vec<AttemptReport>,
+    /// Whether the last attempt could be exchanged for another like it.
+    pub interchangeable: bool,
     /// The attempt that carries the cause.
     pub last: Option<Candidate>,
 }
@@ -75,6 +81,7 @@ impl Conclusion {
             not_observable: Vec::new(),
             contributing: Vec::new(),
             attempts: Vec::new(),
+            interchangeable: false,
             last: None,
         }
     }
@@ -177,6 +184,13 @@ fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &C
             conclusion.detail = None;
         } else if assignment.margin < MARGIN_LIKELY {
             conclusion.at_most(Confidence::Likely, words);
+        } else if assignment.plain_margin < MARGIN_PLAIN {
+            conclusion.at_most(
+                Confidence::Likely,
+                format!(
+                    "only the order in which the gateway serves tells it from {code} on {upstream}"
+                ),
+            );
         } else {
             conclusion.ruled_out.push(RuledOut {
                 code,
@@ -185,6 +199,7 @@ fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &C
         }
     }
     if assignment.alike {
+        conclusion.interchangeable = true;
         conclusion.reasons.push("other attempts failed in the same way at the same upstream; which one was whose is immaterial".to_owned());
     }
 }
@@ -315,6 +330,7 @@ fn finding(
         upstream_connection: last
             .and_then(|candidate| timeline.connection(candidate.id.connection))
             .map(connection_name),
+        interchangeable: conclusion.interchangeable,
         attempts: conclusion.attempts,
         evidence,
         ruled_out: conclusion.ruled_out,

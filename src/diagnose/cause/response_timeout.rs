@@ -51,7 +51,10 @@ const WAITED_MIN_NANOS: i64 = 100_000_000;
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange?;
     let facts = &attempt.connection.facts;
-    if attempt.response_start().is_some() || attempt.closed_by_upstream().is_some() {
+    if attempt.response_start().is_some()
+        || attempt.closed_by_upstream().is_some()
+        || attempt.outlived()
+    {
         return None;
     }
     let asked = exchange
