@@ -82,7 +82,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let verdict = attempt
-        .asked(Verdict::seen(at))
+        .asked(Verdict::gave_up(at))
         .proof(begun, format!("{server} begins its answer"))
         .proof(
             at,
