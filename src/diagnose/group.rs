@@ -82,9 +82,10 @@ impl<'a> Scene<'a> {
             until,
         );
         // An answer that a client has got was not refused, however odd it is.
-        found.retain(|candidate| {
-            !candidate.claimed && !(candidate.whole && order.served.contains(&candidate.id))
-        });
+        let spoken_for = |candidate: &Candidate| {
+            candidate.claimed || (candidate.whole && order.served.contains(&candidate.id))
+        };
+        found.retain(|candidate| !spoken_for(candidate));
         Some(Self {
             members,
             candidates: found,

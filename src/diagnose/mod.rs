@@ -1,6 +1,6 @@
 //! From observations to findings: what happened upstream of each gateway error.
 //!
-//! In: observations in order, and the ticks between them. Out: a [`Diagnosis`](finding::Diagnosis). The rule:
+//! In: observations in order, and the ticks between them. Out: a [`Diagnosis`]. The rule:
 //! an error is judged when what follows it has been seen; later facts may only revise what was missing.
 
 pub mod assign;

@@ -679,10 +679,8 @@ impl Timeline {
             Seen::RequestHead { head, .. } => exchange.request = Some(head.clone()),
             Seen::RequestEnd { end, .. } => exchange.request_end = Some(*end),
             Seen::ResponseStart { at, .. } => exchange.response_at = Some(*at),
-            Seen::Interim { status, at, .. } => {
-                if exchange.interim.len() < DETAILS_MAX {
-                    exchange.interim.push((*status, *at));
-                }
+            Seen::Interim { status, at, .. } if exchange.interim.len() < DETAILS_MAX => {
+                exchange.interim.push((*status, *at));
             }
             Seen::ResponseHead { head, .. } => {
                 exchange.response = Some(head.clone());
