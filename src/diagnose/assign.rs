@@ -75,6 +75,8 @@ pub struct Assignment {
     pub plain_margin: f64,
     /// That next pairing's candidate.
     pub runner_up: Option<usize>,
+    /// How much better it fits here than any exchange that was left without an attempt.
+    pub contested: f64,
     /// Whether equal attempts (same cause, same upstream) could be exchanged for it.
     pub alike: bool,
 }
@@ -429,6 +431,7 @@ impl Board<'_> {
             margin: f64::INFINITY,
             plain_margin: f64::INFINITY,
             runner_up: None,
+            contested: self.contested(case, mine),
             alike: false,
         };
         for (other, _) in entry.fits.iter().filter(|(other, _)| *other != mine) {
@@ -470,6 +473,25 @@ impl Board<'_> {
                 Some(now - then)
             }
         }
+    }
+
+    /// How much better `candidate` fits its case than the best of the cases that have none.
+    fn contested(&self, case: usize, candidate: usize) -> f64 {
+        let fit = |case: &Case<'_>| {
+            case.fits
+                .iter()
+                .find(|(index, _)| *index == candidate)
+                .map(|(_, fit)| fit.score)
+        };
+        let Some(mine) = self.cases.get(case).and_then(fit) else {
+            return f64::INFINITY;
+        };
+        self.cases
+            .iter()
+            .zip(&self.chosen)
+            .filter(|(_, chosen)| chosen.is_none())
+            .filter_map(|(other, _)| fit(other).map(|theirs| mine - theirs))
+            .fold(f64::INFINITY, f64::min)
     }
 
     /// The margin without what order says.

@@ -329,7 +329,7 @@ impl Attempt<'_> {
     /// Why it is not an idle connection that was taken back.
     #[must_use]
     pub fn why_not_stale(&self) -> &'static str {
-        match self.prior_responses() {
+        match self.exchange.map_or(0, |exchange| exchange.id.index) {
             0 => "the connection was new",
             _ => "the close acknowledges the request: the upstream's host had received it",
         }

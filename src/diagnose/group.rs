@@ -216,11 +216,7 @@ impl<'a> Scene<'a> {
             .and_then(|assignment| assignment.runner_up)
             .and_then(|index| self.candidates.get(index))
             .cloned();
-        let unread = if attempts.is_empty() {
-            self.unread(member, exchange)
-        } else {
-            Vec::new()
-        };
+        let unread = self.unread(member, exchange);
         Chain {
             attempts,
             assignment,

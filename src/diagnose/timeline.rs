@@ -32,6 +32,8 @@ pub const EXCHANGES_PER_CONNECTION_MAX: usize = 4_096;
 pub const DETAILS_MAX: usize = 16;
 /// Most exchanges of a host that one look back goes through.
 const SERVED_LOOKED_AT_MAX: usize = 4_096;
+/// Most ICMP errors without their segment that are remembered of one host.
+const STRAY_ICMP_MAX: usize = 256;
 /// Most lookups that are remembered of one host.
 pub const LOOKUPS_PER_HOST_MAX: usize = 4_096;
 /// How long something that ended well is remembered: a gateway relays within milliseconds, and a retry
@@ -237,6 +239,8 @@ pub struct Host {
     pub ports: BTreeSet<u16>,
     /// Whether the capturing machine itself sends from this address.
     pub local: bool,
+    /// Recent ICMP errors that quote TCP segments of it which the capture does not hold.
+    pub stray_icmp: VecDeque<IcmpError>,
     /// Its recent DNS lookups.
     pub lookups: VecDeque<LookupRecord>,
 }
@@ -613,7 +617,14 @@ impl Timeline {
             }
             None => {
                 if let Some(host) = self.host_entry(error.vantage, error.quoted_source.addr) {
-                    LookupRecord::unreachable(&mut host.lookups, error);
+                    if error.quoted_tcp {
+                        host.stray_icmp.push_back(*error);
+                        if host.stray_icmp.len() > STRAY_ICMP_MAX {
+                            host.stray_icmp.pop_front();
+                        }
+                    } else {
+                        LookupRecord::unreachable(&mut host.lookups, error);
+                    }
                 }
             }
         }

@@ -4,7 +4,7 @@
 
 use crate::diagnose::assign::Assignment;
 use crate::diagnose::attempt::millis;
-use crate::diagnose::candidate::Candidate;
+use crate::diagnose::candidate::{Candidate, Standing};
 use crate::diagnose::finding::{
     AttemptReport, Confidence, ConnectionName, Evidence, FailedExchange, Failure, Finding, Leg,
     Origin, RuledOut,
@@ -34,7 +34,7 @@ pub struct Chain {
     pub assignment: Option<Assignment>,
     /// The next best, when it would tell another story.
     pub runner_up: Option<Candidate>,
-    /// With no failed attempt: what else lies in the window.
+    /// What else lies in the window: attempts that did not fail, as far as seen.
     pub unread: Vec<Candidate>,
     /// How many exchanges were judged together.
     pub crowd: usize,
@@ -106,7 +106,16 @@ pub fn compose(
     let client_leg = timeline.connection(member.suspect.exchange.connection)?;
     let conclusion = match chain.attempts.last() {
         Some(last) => from_attempt(timeline, member, chain, last),
-        None => nothing::conclude(timeline, member, exchange, chain)?,
+        None => {
+            let mut conclusion = nothing::conclude(timeline, member, exchange, chain)?;
+            if client_leg.lossy(Direction::ToClient) || client_leg.lossy(Direction::ToServer) {
+                conclusion.at_most(
+                    Confidence::Possible,
+                    "the capture lost frames of the client's connection",
+                );
+            }
+            conclusion
+        }
     };
     Some(finding(timeline, member, client_leg, exchange, conclusion))
 }
@@ -144,6 +153,19 @@ fn from_attempt(
     if let Some(assignment) = &chain.assignment {
         weigh_pairing(&mut conclusion, assignment, chain);
     }
+    if let Some(after) = chain
+        .unread
+        .iter()
+        .find(|after| dangling_retry(last, after))
+    {
+        conclusion.at_most(
+            Confidence::Possible,
+            format!(
+                "a later attempt, at {}, has no end in the capture: it may be the one that counted",
+                after.upstream
+            ),
+        );
+    }
     weigh_loss(timeline, member, last, &mut conclusion);
     if member.identified.by_alias {
         conclusion.at_most(
@@ -152,6 +174,15 @@ fn from_attempt(
         );
     }
     conclusion
+}
+
+/// Whether `after` began at once when `last` had failed, and how it ended is not in the capture.
+fn dangling_retry(last: &Candidate, after: &Candidate) -> bool {
+    /// A retry follows its failure within this, nanoseconds.
+    const PROMPT_NANOS: i64 = 80_000_000;
+    let Some(end) = last.end else { return false };
+    let gap = after.start.time.nanos_since(end.time);
+    after.standing == Standing::Open && !after.whole && (0..PROMPT_NANOS).contains(&gap)
 }
 
 /// Takes the doubt about the pairing off the confidence.
@@ -164,6 +195,12 @@ fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &C
     }
     if assignment.fit.decisive {
         return;
+    }
+    if assignment.contested < MARGIN_LIKELY {
+        conclusion.at_most(
+            Confidence::Possible,
+            "another error, which is left without an attempt, fits this one as well: an attempt is missing from the capture",
+        );
     }
     let rival = chain
         .runner_up

@@ -102,6 +102,16 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         );
     }
     if facts
+        .from_server
+        .last_data
+        .is_some_and(|last| last > exchange.request_at && last.time <= until)
+    {
+        verdict = verdict.at_most(
+            Confidence::Possible,
+            "the upstream sent bytes after the request that belong to no answer",
+        );
+    }
+    if facts
         .from_client
         .acknowledged
         .is_none_or(|acknowledged| acknowledged < attempt.request_end_offset())
