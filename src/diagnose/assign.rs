@@ -77,6 +77,9 @@ pub struct Assignment {
     pub runner_up: Option<usize>,
     /// How much better it fits here than any exchange that was left without an attempt.
     pub contested: f64,
+    /// Whether the attempt was given to another exchange too: requests that wait for one connection fail with
+    /// it together.
+    pub shared: bool,
     /// Whether equal attempts (same cause, same upstream) could be exchanged for it.
     pub alike: bool,
 }
@@ -212,16 +215,23 @@ pub fn assign(
     order: &Order,
 ) -> Vec<Option<Assignment>> {
     let chosen = greedy(cases, candidates.len());
+    let compared = cases.len() <= COMPARED_MAX;
     let mut board = Board {
         cases,
         candidates,
         chosen,
+        owners: Vec::new(),
+        vacant: Vec::new(),
         order,
+        compared,
     };
-    if cases.len() <= COMPARED_MAX {
+    if compared {
         board.improve();
     }
-    (0..cases.len()).map(|case| board.explain(case)).collect()
+    board.note_owners();
+    (0..cases.len())
+        .map(|case| board.explain(case).or_else(|| board.share(case)))
+        .collect()
 }
 
 fn greedy(cases: &[Case<'_>], candidates: usize) -> Vec<Option<usize>> {
@@ -257,8 +267,14 @@ struct Board<'a> {
     cases: &'a [Case<'a>],
     candidates: &'a [Candidate],
     chosen: Vec<Option<usize>>,
+    /// The case that has each candidate, once the choice is made.
+    owners: Vec<Option<usize>>,
+    /// Cases without a candidate.
+    vacant: Vec<usize>,
     /// How well the gateway keeps order.
     order: &'a Order,
+    /// Whether the group is small enough to compare all pairs.
+    compared: bool,
 }
 
 /// What an unassigned exchange costs: more than any gap, so that all that can be assigned are.
@@ -278,9 +294,11 @@ impl Board<'_> {
             .find(|(other, _)| *other == index)
             .map(|(_, fit)| fit.total())?;
         let mine = self.candidates.get(index)?;
+        let others = if self.compared { self.chosen.len() } else { 0 };
         let crossed: f64 = self
             .chosen
             .iter()
+            .take(others)
             .enumerate()
             .filter(|(other, _)| *other != case && *other != without)
             .filter_map(|(other, theirs)| {
@@ -308,6 +326,52 @@ impl Board<'_> {
             _ => 0.0,
         };
         Some(sum - between)
+    }
+
+    /// Notes who has what, for the questions that come after the choice.
+    fn note_owners(&mut self) {
+        let mut owners = vec![None; self.candidates.len()];
+        for (case, candidate) in self.chosen.clone().into_iter().enumerate() {
+            match candidate.and_then(|candidate| owners.get_mut(candidate)) {
+                Some(owner) => *owner = Some(case),
+                None if self.share(case).is_none() => self.vacant.push(case),
+                None => {}
+            }
+        }
+        self.owners = owners;
+        self.vacant.truncate(COMPARED_MAX);
+    }
+
+    /// For an exchange that was left without an attempt: the failed connect of another, when it fits closely.
+    /// Envoy lets the requests that wait for a connection fail with it.
+    fn share(&self, case: usize) -> Option<Assignment> {
+        /// Both gaps within about a millisecond.
+        const CLOSE_FIT: f64 = 6.0;
+        let entry = self.cases.get(case)?;
+        let connect = |index: usize| {
+            self.candidates
+                .get(index)
+                .is_some_and(|candidate| candidate.id.index.is_none())
+        };
+        let (candidate, fit) = entry
+            .fits
+            .iter()
+            .filter(|(index, fit)| connect(*index) && fit.score >= CLOSE_FIT)
+            .max_by(|a, b| a.1.score.total_cmp(&b.1.score).then(b.0.cmp(&a.0)))?;
+        Some(Assignment {
+            candidate: *candidate,
+            fit: fit.clone(),
+            margin: f64::INFINITY,
+            plain_margin: f64::INFINITY,
+            runner_up: None,
+            contested: f64::INFINITY,
+            shared: true,
+            alike: true,
+        })
+    }
+
+    fn owner_of(&self, candidate: usize) -> Option<usize> {
+        self.owners.get(candidate).copied().flatten()
     }
 
     /// What it costs that two pairs do not keep the order of their beginnings or of their ends.
@@ -432,6 +496,7 @@ impl Board<'_> {
             plain_margin: f64::INFINITY,
             runner_up: None,
             contested: self.contested(case, mine),
+            shared: false,
             alike: false,
         };
         for (other, _) in entry.fits.iter().filter(|(other, _)| *other != mine) {
@@ -459,10 +524,7 @@ impl Board<'_> {
     /// By how much the sum falls when `case` takes `other` instead of `mine`; `None` when that leaves the
     /// present owner of `other` without an attempt.
     fn margin(&self, case: usize, mine: usize, other: usize) -> Option<f64> {
-        let owner = self
-            .chosen
-            .iter()
-            .position(|candidate| *candidate == Some(other));
+        let owner = self.owner_of(other);
         match owner.filter(|owner| *owner != case) {
             None => {
                 Some(self.worth(case, Some(mine), case)? - self.worth(case, Some(other), case)?)
@@ -486,11 +548,10 @@ impl Board<'_> {
         let Some(mine) = self.cases.get(case).and_then(fit) else {
             return f64::INFINITY;
         };
-        self.cases
+        self.vacant
             .iter()
-            .zip(&self.chosen)
-            .filter(|(_, chosen)| chosen.is_none())
-            .filter_map(|(other, _)| fit(other).map(|theirs| mine - theirs))
+            .filter_map(|other| self.cases.get(*other))
+            .filter_map(|other| fit(other).map(|theirs| mine - theirs))
             .fold(f64::INFINITY, f64::min)
     }
 
@@ -503,10 +564,7 @@ impl Board<'_> {
                 .map(|(_, fit)| fit.score)
         };
         let own = score(case, mine)? - score(case, other)?;
-        let owner = self
-            .chosen
-            .iter()
-            .position(|candidate| *candidate == Some(other));
+        let owner = self.owner_of(other);
         match owner.filter(|owner| *owner != case) {
             None => Some(own),
             Some(owner) => Some(own + score(owner, other)? - score(owner, mine)?),

@@ -181,7 +181,6 @@ fn recovered(timeline: &Timeline, id: AttemptId) -> Option<(UpstreamEvent, Attem
         assignment: None,
         runner_up: None,
         unread: Vec::new(),
-        crowd: 0,
     };
     let event = UpstreamEvent {
         attempt: report_attempt(timeline, mine, &chain),

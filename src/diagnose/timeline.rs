@@ -136,6 +136,18 @@ impl ExchangeRecord {
             && self.response.as_ref().is_none_or(|head| head.status < 500)
     }
 
+    /// Whether it went well and no gateway could find fault with the answer.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        /// The smallest head that a gateway refuses for its size, bytes.
+        const SUSPICIOUS_HEAD: u32 = 4_096;
+        self.went_well()
+            && self
+                .response
+                .as_ref()
+                .is_none_or(|head| head.oddities.is_empty() && head.head_len < SUSPICIOUS_HEAD)
+    }
+
     /// The status of the response, where it has a head.
     #[must_use]
     pub fn status(&self) -> Option<u16> {

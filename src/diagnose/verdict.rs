@@ -36,8 +36,6 @@ pub struct Chain {
     pub runner_up: Option<Candidate>,
     /// What else lies in the window: attempts that did not fail, as far as seen.
     pub unread: Vec<Candidate>,
-    /// How many exchanges were judged together.
-    pub crowd: usize,
 }
 
 /// What is concluded, before it is put beside the exchange.
@@ -191,6 +189,13 @@ fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &C
         conclusion.at_most(
             Confidence::Possible,
             "this product does not usually answer this cause with this status",
+        );
+    }
+    if assignment.shared {
+        conclusion.interchangeable = true;
+        conclusion.at_most(
+            Confidence::Likely,
+            "this failed connect is another request's too: requests that wait for one connection fail with it",
         );
     }
     if assignment.fit.decisive {
