@@ -41,6 +41,8 @@ pub struct Member {
     pub suspect: Suspect,
     /// Its gateway.
     pub identified: Identified,
+    /// Whether it is to be judged now; else it only competes for attempts.
+    pub due: bool,
 }
 
 /// Judges the members of one gateway together.
@@ -66,6 +68,9 @@ fn judged(timeline: &Timeline, members: &[Member]) -> Option<(Vec<Finding>, Vec<
     let mut findings = Vec::new();
     let mut claims = Vec::new();
     for ((member, exchange), assignment) in scene.members.iter().zip(assignments) {
+        if !member.due {
+            continue;
+        }
         let chain = scene.chain(timeline, member, exchange, assignment, &taken);
         claims.extend(chain.attempts.iter().map(|candidate| candidate.id));
         findings.extend(verdict::compose(timeline, member, exchange, &chain));
