@@ -10,8 +10,9 @@ use crate::tcp::event::ConnectionId;
 
 /// Groups smaller than this are chance: too few exchanges were seen to tell workers apart.
 const MEMBERS_MIN: usize = 4;
-/// Groups are trusted only when each connection in them was tied this often on average.
-const TIES_PER_MEMBER_MIN: usize = 1;
+/// Groups are trusted only when each connection in them was tied this often on average: by then the pool of
+/// a single worker would have grown together.
+const TIES_PER_MEMBER_MIN: usize = 4;
 
 /// Connections that were seen to work together.
 #[derive(Clone, Debug, Default)]
@@ -91,15 +92,16 @@ mod tests {
     #[test]
     fn two_pools_are_told_apart_only_when_both_are_well_known() {
         let mut workers = Workers::default();
-        for (client, upstream) in [(1, 11), (2, 11), (1, 12), (2, 12)] {
-            workers.tie(id(client), id(upstream));
-        }
+        let often = |workers: &mut Workers, pairs: [(u64, u64); 4]| {
+            for (client, upstream) in pairs.repeat(4) {
+                workers.tie(id(client), id(upstream));
+            }
+        };
+        often(&mut workers, [(1, 11), (2, 11), (1, 12), (2, 12)]);
         workers.tie(id(3), id(13));
         assert_eq!(workers.same(id(1), id(12)), Some(true));
         assert_eq!(workers.same(id(1), id(13)), None, "one tie is chance");
-        for (client, upstream) in [(3, 14), (4, 13), (4, 14)] {
-            workers.tie(id(client), id(upstream));
-        }
+        often(&mut workers, [(3, 13), (3, 14), (4, 13), (4, 14)]);
         assert_eq!(workers.same(id(1), id(13)), Some(false));
         assert_eq!(workers.same(id(1), id(99)), None);
     }
