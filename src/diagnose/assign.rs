@@ -328,6 +328,49 @@ impl Board<'_> {
         Some(sum - between)
     }
 
+    /// For a case without a candidate: takes one whose owner has another that is free.
+    fn make_room(&mut self, one: usize) -> bool {
+        if self.chosen.get(one).copied().flatten().is_some() {
+            return false;
+        }
+        let Some(entry) = self.cases.get(one) else {
+            return false;
+        };
+        let mut best: Option<(f64, usize, usize, usize)> = None;
+        for (wanted, fit) in &entry.fits {
+            let Some(owner) = self
+                .chosen
+                .iter()
+                .position(|candidate| *candidate == Some(*wanted))
+            else {
+                continue;
+            };
+            let Some(theirs) = self.cases.get(owner) else {
+                continue;
+            };
+            for (free, other) in theirs
+                .fits
+                .iter()
+                .filter(|(free, _)| !self.chosen.contains(&Some(*free)))
+            {
+                let sum = fit.total() + other.total();
+                if best.is_none_or(|(so_far, ..)| sum > so_far) {
+                    best = Some((sum, *wanted, owner, *free));
+                }
+            }
+        }
+        let Some((_, wanted, owner, free)) = best else {
+            return false;
+        };
+        if let Some(slot) = self.chosen.get_mut(owner) {
+            *slot = Some(free);
+        }
+        if let Some(slot) = self.chosen.get_mut(one) {
+            *slot = Some(wanted);
+        }
+        true
+    }
+
     /// Notes who has what, for the questions that come after the choice.
     fn note_owners(&mut self) {
         let mut owners = vec![None; self.candidates.len()];
@@ -428,7 +471,7 @@ impl Board<'_> {
                 for other in one + 1..self.cases.len() {
                     better |= self.swap_if_better(one, other);
                 }
-                better |= self.move_if_better(one);
+                better |= self.move_if_better(one) || self.make_room(one);
             }
             if !better {
                 return;
