@@ -11,6 +11,8 @@
 
 mod captures;
 mod cli;
+mod determinism;
 mod docs;
 mod layers;
+mod schema;
 mod support;
