@@ -13,6 +13,8 @@ mod captures;
 mod cli;
 mod determinism;
 mod docs;
+mod hostile;
 mod layers;
 mod schema;
+mod secrets;
 mod support;

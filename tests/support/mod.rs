@@ -2,7 +2,9 @@
 
 pub mod frames;
 pub mod pcap;
+pub mod random;
 pub mod repeat;
+pub mod wire;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
