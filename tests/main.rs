@@ -18,3 +18,4 @@ mod layers;
 mod schema;
 mod secrets;
 mod support;
+mod tshark;
