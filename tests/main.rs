@@ -11,6 +11,11 @@
 
 mod captures;
 mod cli;
+mod determinism;
 mod docs;
+mod hostile;
 mod layers;
+mod schema;
+mod secrets;
 mod support;
+mod tshark;
