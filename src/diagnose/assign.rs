@@ -8,7 +8,7 @@ use crate::diagnose::attempt::millis;
 use crate::diagnose::candidate::Candidate;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::Product;
-use crate::diagnose::identity::{Likeness, likeness};
+use crate::diagnose::identity::{Likeness, Words, likeness};
 use crate::diagnose::order::{Order, crosses};
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::{ExchangeRecord, Timeline};
@@ -46,7 +46,7 @@ pub struct Fit {
     /// what arrived together in any order.
     pub order_cost: f64,
     /// What speaks for it, one clause each.
-    pub reasons: Vec<String>,
+    pub reasons: Words,
     /// Whether an identity was carried across that no other exchange shares.
     pub decisive: bool,
     /// Whether the product is known not to answer this cause with this status.
@@ -102,6 +102,7 @@ pub fn fit(
     candidate: &Candidate,
     trigger: Mark,
     product: Option<&'static Product>,
+    words: bool,
 ) -> Option<Fit> {
     let start_gap = candidate.start.time.nanos_since(trigger.time);
     let overdue = candidate.start.time.nanos_since(suspect.at.time);
@@ -111,13 +112,13 @@ pub fn fit(
     let mut fit = Fit {
         order_cost: 0.0,
         score: 0.0,
-        reasons: Vec::new(),
+        reasons: Words::new(words),
         decisive: false,
         status_clash: false,
     };
     fit.score += closeness(start_gap);
     fit.reasons
-        .push(format!("began {} after the request", millis(start_gap)));
+        .say(|| format!("began {} after the request", millis(start_gap)));
     match candidate.end {
         Some(end) => {
             let gap = suspect.at.time.nanos_since(end.time);
@@ -135,10 +136,12 @@ pub fn fit(
                 return None;
             }
             fit.score += closeness(gap) * 1.5;
-            fit.reasons.push(if gap >= 0 {
-                format!("failed {} before the error", millis(gap))
-            } else {
-                format!("was closed {} after the error", millis(-gap))
+            fit.reasons.say(|| {
+                if gap >= 0 {
+                    format!("failed {} before the error", millis(gap))
+                } else {
+                    format!("was closed {} after the error", millis(-gap))
+                }
             });
         }
         // Candidates are judged up to the group's last error: an absence must have lasted until this one.
@@ -159,9 +162,9 @@ pub fn fit(
             score,
             reasons,
             decisive,
-        } = likeness(timeline, exchange, attempt)?;
+        } = likeness(timeline, exchange, attempt, words)?;
         fit.score += score;
-        fit.reasons.extend(reasons);
+        fit.reasons.append(reasons);
         fit.decisive = decisive;
     }
     (fit.score > SCORE_MIN).then_some(fit)
@@ -178,9 +181,8 @@ fn add_status(
         let same = candidate.status == suspect.status;
         fit.score += if same { 4.0 } else { -2.0 };
         if same && let Some(status) = candidate.status {
-            fit.reasons.push(format!(
-                "the upstream's answer carries the same status {status}"
-            ));
+            fit.reasons
+                .say(|| format!("the upstream's answer carries the same status {status}"));
         }
         return;
     }
@@ -189,7 +191,7 @@ fn add_status(
             fit.score += 3.0;
             if let (Some(product), Some(status)) = (product, suspect.status) {
                 fit.reasons
-                    .push(format!("{} answers {status} to this", product.name));
+                    .say(|| format!("{} answers {status} to this", product.name));
             }
         }
         Some(false) => {

@@ -89,12 +89,14 @@ pub struct Candidate {
 
 /// The attempts of `gateway` that began in `from..=until`, judged by what was seen up to `until` and the
 /// clean-up time after it. Causes that a strict gateway sees in a readable answer are asked too; whether it
-/// did not like that answer is known when nobody was served with it (`order.rs`).
+/// did not like that answer is known when nobody was served with it (`order.rs`). At most `most` of them, the
+/// latest.
 pub fn candidates(
     timeline: &Timeline,
     gateway: &Gateway,
     from: Timestamp,
     until: Timestamp,
+    most: usize,
 ) -> Vec<Candidate> {
     let mut found = Vec::new();
     for addr in &gateway.addrs {
@@ -141,7 +143,7 @@ pub fn candidates(
                 continue;
             }
             found.extend(judge(timeline, gateway, record, *id, until));
-            if found.len() >= CANDIDATES_MAX {
+            if found.len() >= most {
                 break;
             }
         }

@@ -3,21 +3,24 @@
 //!
 //! The rule (interface.md): counted and told, never mixed with findings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use crate::diagnose::candidate::{Candidate, Gateway, Standing, candidates};
+use crate::diagnose::candidate::{CANDIDATES_MAX, Candidate, Gateway, Standing, candidates};
 use crate::diagnose::finding::{Diagnosis, UpstreamEvent};
 use crate::diagnose::group::recovery;
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::{AttemptId, Timeline, cut_short};
 use crate::diagnose::verdict::{Chain, report_attempt};
-use crate::flow::Endpoint;
+use crate::flow::{Endpoint, Vantage};
 use crate::frame::Mark;
 use crate::protocol::observation::{Completion, ConnectionEvent, ExchangeId, Seen};
 use crate::time::Timestamp;
 
 /// Most attempts that wait to be looked at as events; further ones are not told.
 const PENDING_MAX: usize = 100_000;
+/// How long after an attempt its retry is looked for, milliseconds.
+const RETRY_SEEN_MILLIS: i64 = 2_000;
 /// Most events that are listed.
 pub const EVENTS_MAX: usize = 10_000;
 
@@ -109,14 +112,18 @@ impl Events {
             self.pending.pop_first();
             ready.push(id);
         }
-        ready.sort_unstable();
-        ready.dedup();
+        let mut by_gateway: BTreeMap<(Vantage, IpAddr), BTreeSet<AttemptId>> = BTreeMap::new();
         for id in ready {
-            if let Some((event, claim)) = recovered(timeline, id)
-                && out.upstream_events.len() < EVENTS_MAX
-            {
-                timeline.claim(claim);
-                out.upstream_events.push(event);
+            if let Some(gateway) = unexplained(timeline, id) {
+                by_gateway.entry(gateway).or_default().insert(id);
+            }
+        }
+        for ((vantage, addr), ids) in by_gateway {
+            for (event, claim) in recovered(timeline, vantage, addr, &ids) {
+                if out.upstream_events.len() < EVENTS_MAX {
+                    timeline.claim(claim);
+                    out.upstream_events.push(event);
+                }
             }
         }
     }
@@ -138,54 +145,94 @@ fn attempt(id: ExchangeId) -> AttemptId {
     }
 }
 
-/// The event of an attempt that failed and was followed by a good one.
-fn recovered(timeline: &Timeline, id: AttemptId) -> Option<(UpstreamEvent, AttemptId)> {
+/// The gateway of an attempt that no finding explains; none when its client is no gateway.
+fn unexplained(timeline: &Timeline, id: AttemptId) -> Option<(Vantage, IpAddr)> {
     let record = timeline.connection(id.connection)?;
+    let claimed = id
+        .index
+        .and_then(|index| record.exchange(index))
+        .map_or(record.claimed, |exchange| exchange.claimed);
     let facts = &record.facts;
-    let asked: bool = timeline.is_asked(facts.vantage, facts.client.addr);
-    let client_gave_up_itself = !asked && facts.client.addr != facts.server.addr;
-    if client_gave_up_itself {
-        return None;
-    }
+    let is_gateway = facts.client.addr == facts.server.addr
+        || timeline.is_asked(facts.vantage, facts.client.addr);
+    (is_gateway && !claimed).then_some((facts.vantage, facts.client.addr))
+}
+
+/// The events of attempts of one host that failed and were followed by a good one.
+fn recovered(
+    timeline: &Timeline,
+    vantage: Vantage,
+    addr: IpAddr,
+    ids: &BTreeSet<AttemptId>,
+) -> Vec<(UpstreamEvent, AttemptId)> {
+    // Port 0 is nobody's: no upstream is taken for the gateway's own endpoint.
     let gateway = Gateway {
-        vantage: facts.vantage,
-        // Port 0 is nobody's: no upstream is taken for the gateway's own endpoint.
-        endpoint: Endpoint::new(facts.client.addr, 0),
-        addrs: vec![facts.client.addr],
+        vantage,
+        endpoint: Endpoint::new(addr, 0),
+        addrs: vec![addr],
         product: None,
     };
-    let from = facts.opened.time.min(
-        id.index
-            .and_then(|index| record.exchange(index))
-            .map_or(facts.opened.time, |x| x.request_at.time),
+    let records = || {
+        ids.iter()
+            .filter_map(|id| Some((id, timeline.connection(id.connection)?)))
+    };
+    let begun = records().map(|(id, record)| {
+        let exchange = id.index.and_then(|index| record.exchange(index));
+        exchange.map_or(record.facts.opened.time, |exchange| {
+            exchange.request_at.time
+        })
+    });
+    let over = records().map(|(_, record)| {
+        record
+            .facts
+            .from_client
+            .last_seen
+            .unwrap_or(record.facts.opened)
+            .time
+    });
+    let (Some(from), Some(until)) = (begun.min(), over.max()) else {
+        return Vec::new();
+    };
+    let all = candidates(
+        timeline,
+        &gateway,
+        from,
+        until.plus_millis(RETRY_SEEN_MILLIS),
+        CANDIDATES_MAX,
     );
-    let until = record
-        .facts
-        .from_client
-        .last_seen
-        .unwrap_or(facts.opened)
-        .time
-        .plus_millis(2_000);
-    let all = candidates(timeline, &gateway, from, until);
-    let mine: &Candidate = all.iter().find(|candidate| {
-        candidate.id.connection == id.connection
-            && (candidate.id.index == id.index || id.index.is_none())
-            && candidate.standing == Standing::Failed
+    let asked_for = |candidate: &&Candidate| {
+        let any_use = AttemptId {
+            connection: candidate.id.connection,
+            index: None,
+        };
+        ids.contains(&candidate.id) || ids.contains(&any_use)
+    };
+    let failed = |candidate: &&Candidate| {
+        candidate.standing == Standing::Failed
             && !candidate.claimed
             && !candidate.whole
             && candidate.code != Some("upstream-returned-5xx")
-    })?;
-    recovery(timeline, mine, &all)?;
-    let chain = Chain {
-        attempts: Vec::new(),
-        assignment: None,
-        runner_up: None,
-        unsettled: false,
-        unread: Vec::new(),
     };
-    let event = UpstreamEvent {
-        attempt: report_attempt(timeline, mine, &chain),
-        gateway: facts.client,
-    };
-    Some((event, mine.id))
+    all.iter()
+        .filter(asked_for)
+        .filter(failed)
+        .filter_map(|candidate| {
+            recovery(timeline, candidate, &all)?;
+            let chain = Chain {
+                attempts: Vec::new(),
+                assignment: None,
+                runner_up: None,
+                unsettled: false,
+                unread: Vec::new(),
+            };
+            let client = timeline.connection(candidate.id.connection)?.facts.client;
+            Some((
+                UpstreamEvent {
+                    attempt: report_attempt(timeline, candidate, &chain),
+                    gateway: client,
+                },
+                candidate.id,
+            ))
+        })
+        .collect()
 }

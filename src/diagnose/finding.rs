@@ -153,6 +153,8 @@ pub struct ConnectionName {
 pub struct FailedExchange {
     /// The client leg's connection.
     pub connection: ConnectionName,
+    /// Number of the exchange on that connection, from 0.
+    pub index: u32,
     /// Method, as on the wire.
     pub method: Option<String>,
     /// Target, as on the wire: to be redacted before it is shown.

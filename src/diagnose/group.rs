@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 
 use crate::diagnose::assign::{Assignment, Case, Fit, assign, fit};
-use crate::diagnose::candidate::{CLEAN_UP_MILLIS, Candidate, Standing, candidates};
+use crate::diagnose::candidate::{
+    CANDIDATES_MAX, CLEAN_UP_MILLIS, Candidate, Standing, candidates,
+};
 use crate::diagnose::finding::Finding;
 use crate::diagnose::order::{Order, relayed};
 use crate::diagnose::role::Identified;
@@ -111,7 +113,7 @@ impl<'a> Scene<'a> {
             .max()?
             .time;
         let gateway = &members.first()?.0.identified.gateway;
-        let mut found = candidates(timeline, gateway, from, until);
+        let mut found = candidates(timeline, gateway, from, until, CANDIDATES_MAX);
         let order = Order::measure(
             timeline,
             gateway,
@@ -174,7 +176,9 @@ impl<'a> Scene<'a> {
                 let near = self.near(member, exchange);
                 let fits = near
                     .into_iter()
-                    .filter_map(|index| Some((index, self.fit(timeline, member, exchange, index)?)))
+                    .filter_map(|index| {
+                        Some((index, self.fit(timeline, member, exchange, index, false)?))
+                    })
                     .collect();
                 Case {
                     suspect: member.suspect,
@@ -238,6 +242,7 @@ impl<'a> Scene<'a> {
         member: &Member,
         exchange: &ExchangeRecord,
         index: usize,
+        words: bool,
     ) -> Option<Fit> {
         let candidate = self.candidates.get(index)?;
         let trigger = self.trigger(candidate, exchange);
@@ -249,6 +254,7 @@ impl<'a> Scene<'a> {
             candidate,
             trigger,
             product,
+            words,
         )?;
         let client = member.suspect.exchange.connection;
         fit.order_cost +=
@@ -315,6 +321,13 @@ impl<'a> Scene<'a> {
         assignment: Option<Assignment>,
         taken: &BTreeSet<AttemptId>,
     ) -> Chain {
+        let mut assignment = assignment;
+        if let Some(given) = &mut assignment {
+            // The words of the chosen pairing, which the comparison did without.
+            given.fit = self
+                .fit(timeline, member, exchange, given.candidate, true)
+                .unwrap_or_else(|| given.fit.clone());
+        }
         let mut attempts = Vec::new();
         let at = |index: usize| self.candidates.get(index);
         let mut next = assignment

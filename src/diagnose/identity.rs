@@ -18,13 +18,52 @@ const REQUEST_IDS: &[&str] = &[
     "idempotency-key",
 ];
 
+/// Reasons as they gather, or nothing where only the weight is asked for: most comparisons lose, and their
+/// words would cost more than they do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words(Option<Vec<String>>);
+
+impl Words {
+    /// Words are kept when `wanted`.
+    #[must_use]
+    pub fn new(wanted: bool) -> Self {
+        Self(wanted.then(Vec::new))
+    }
+
+    /// Whether they are kept.
+    #[must_use]
+    pub const fn wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Adds a clause.
+    pub fn say(&mut self, clause: impl FnOnce() -> String) {
+        if let Some(list) = &mut self.0 {
+            list.push(clause());
+        }
+    }
+
+    /// Adds all of `other`.
+    pub fn append(&mut self, other: Self) {
+        if let (Some(list), Some(more)) = (&mut self.0, other.0) {
+            list.extend(more);
+        }
+    }
+
+    /// The clauses.
+    #[must_use]
+    pub fn into_list(self) -> Vec<String> {
+        self.0.unwrap_or_default()
+    }
+}
+
 /// How alike two requests are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Likeness {
     /// Weight; negative speaks against.
     pub score: f64,
     /// One clause each.
-    pub reasons: Vec<String>,
+    pub reasons: Words,
     /// Whether an id that belongs to one request only is equal.
     pub decisive: bool,
 }
@@ -36,10 +75,11 @@ pub fn likeness(
     timeline: &Timeline,
     client: &ExchangeRecord,
     upstream: &ExchangeRecord,
+    words: bool,
 ) -> Option<Likeness> {
     let mut like = Likeness {
         score: 0.0,
-        reasons: Vec::new(),
+        reasons: Words::new(words),
         decisive: false,
     };
     let (Some(asked), Some(sent)) = (&client.request, &upstream.request) else {
@@ -60,7 +100,7 @@ fn compare_ids(asked: &RequestHead, sent: &RequestHead, like: &mut Likeness) -> 
             if one == other {
                 like.score += 10.0;
                 like.decisive = true;
-                like.reasons.push(format!("the same {name} on both legs"));
+                like.reasons.say(|| format!("the same {name} on both legs"));
             } else {
                 // A gateway that writes its own id replaces the client's: then it is another one each time.
                 like.score -= 3.0;
@@ -77,7 +117,7 @@ fn compare_ids(asked: &RequestHead, sent: &RequestHead, like: &mut Likeness) -> 
         like.score += 10.0;
         like.decisive = true;
         like.reasons
-            .push("the same trace id on both legs".to_owned());
+            .say(|| "the same trace id on both legs".to_owned());
     }
     Some(())
 }
@@ -87,11 +127,13 @@ fn compare_targets(asked: &RequestHead, sent: &RequestHead, like: &mut Likeness)
         like.score -= 6.0;
     } else if asked.target == sent.target {
         like.score += 2.0;
-        like.reasons.push(format!(
-            "same method and target ({} {})",
-            sent.method,
-            excerpt(&sent.target)
-        ));
+        like.reasons.say(|| {
+            format!(
+                "same method and target ({} {})",
+                sent.method,
+                excerpt(&sent.target)
+            )
+        });
     } else {
         let query = |target: &str| target.split_once('?').map(|(_, query)| query.to_owned());
         let tail = |target: &str| {
@@ -125,7 +167,7 @@ fn compare_credentials(asked: &RequestHead, sent: &RequestHead, like: &mut Liken
         (Some(one), Some(other)) if one == other => {
             like.score += 3.0;
             like.reasons
-                .push("the same credentials on both legs (compared by hash)".to_owned());
+                .say(|| "the same credentials on both legs (compared by hash)".to_owned());
         }
         (Some(_), Some(_)) => like.score -= 4.0,
         _ => {}
@@ -150,7 +192,7 @@ fn compare_forwarded(
     if value.split(',').any(|part| part.trim() == addr) {
         like.score += 2.0;
         like.reasons
-            .push("X-Forwarded-For names the client".to_owned());
+            .say(|| "X-Forwarded-For names the client".to_owned());
     } else {
         like.score -= 4.0;
     }
@@ -166,7 +208,7 @@ fn compare_bodies(client: &ExchangeRecord, upstream: &ExchangeRecord, like: &mut
     if asked.body_hash == sent.body_hash && sent.body_len > 0 {
         like.score += 3.0;
         like.reasons
-            .push(format!("the same body of {} bytes", asked.body_len));
+            .say(|| format!("the same body of {} bytes", asked.body_len));
     } else if sent.how.is_complete() {
         like.score -= 4.0;
     }

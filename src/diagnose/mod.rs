@@ -25,7 +25,7 @@ pub mod workers;
 
 use std::collections::BTreeMap;
 
-use crate::diagnose::finding::{Diagnosis, Finding};
+use crate::diagnose::finding::Diagnosis;
 use crate::diagnose::group::Member;
 use crate::diagnose::role::{Identified, Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
@@ -42,6 +42,10 @@ const SETTLE_NANOS: i64 = 2_000_000_000;
 /// How much of what follows is assigned together with what is due, nanoseconds. Less than [`SETTLE_NANOS`],
 /// so that it has settled too.
 const RIVALS_NANOS: i64 = 1_000_000_000;
+/// Errors of one gateway that are judged at once.
+const PIECE_MAX: usize = 4_096;
+/// Errors after a piece that compete for attempts with it.
+const PIECE_RIVALS_MAX: usize = 512;
 /// Most errors that wait for a sign that their host is a gateway; further ones are judged without.
 const WAITING_MAX: usize = 100_000;
 /// Most findings that are kept with their evidence, about 3 KB each; further ones are counted.
@@ -56,8 +60,8 @@ pub struct Diagnose {
     due: Vec<Suspect>,
     /// Errors of hosts that have shown no sign of a gateway so far.
     waiting: Vec<Suspect>,
-    /// Findings that say that nothing upstream was seen: looked at again at the end.
-    bare: Vec<Suspect>,
+    /// Findings that say that the upstream leg was not captured, by their place: looked at again at the end.
+    bare: Vec<(usize, Suspect)>,
     events: events::Events,
     out: Diagnosis,
     seen: warnings::SeenProtocols,
@@ -168,12 +172,23 @@ impl Diagnose {
         }
     }
 
+    /// Judges each group, a large one in pieces: each piece with the errors right after it as rivals, so that
+    /// an outage costs what it holds and no more.
     fn judge_groups(&mut self, groups: Groups) {
-        for members in groups
-            .into_values()
-            .filter(|members| members.iter().any(|member| member.due))
-        {
-            self.judge_group(&members);
+        for mut members in groups.into_values() {
+            members.sort_by_key(|member| (!member.due, member.suspect.at, member.suspect.exchange));
+            let due = members.iter().filter(|member| member.due).count();
+            let mut judged = 0;
+            while judged < due {
+                let until = (judged + PIECE_MAX).min(due);
+                for (index, member) in members.iter_mut().enumerate() {
+                    member.due = (judged..until).contains(&index);
+                }
+                let rivals = members.len().min(until + PIECE_RIVALS_MAX);
+                let piece: Vec<Member> = members.get(judged..rivals).unwrap_or_default().to_vec();
+                self.judge_group(&piece);
+                judged = until;
+            }
         }
     }
 
@@ -207,14 +222,17 @@ impl Diagnose {
                 self.timeline.loss.add("findings_not_kept", 1);
                 continue;
             }
-            if finding.code == "upstream-leg-not-captured" || finding.code == "no-upstream-attempt"
-            {
-                self.bare.extend(
-                    members
-                        .iter()
-                        .map(|m| m.suspect)
-                        .filter(|s| same(&finding, s)),
-                );
+            if finding.code == "upstream-leg-not-captured" {
+                let id = ExchangeId {
+                    connection: finding.exchange.connection.id,
+                    index: finding.exchange.index,
+                };
+                let suspect = members
+                    .iter()
+                    .map(|member| member.suspect)
+                    .find(|suspect| suspect.exchange == id);
+                self.bare
+                    .extend(suspect.map(|suspect| (self.out.findings.len(), suspect)));
             }
             self.out.findings.push(finding);
         }
@@ -222,10 +240,13 @@ impl Diagnose {
 
     /// Looks again at findings that said that the upstream leg was not captured: later it may have been seen.
     fn revise(&mut self) {
-        for suspect in std::mem::take(&mut self.bare) {
+        for (place, suspect) in std::mem::take(&mut self.bare) {
             let Some(Role::Gateway(identified)) = role(&self.timeline, &self.told, &suspect) else {
                 continue;
             };
+            if !identified.asks {
+                continue;
+            }
             let member = Member {
                 suspect,
                 identified: *identified,
@@ -233,12 +254,7 @@ impl Diagnose {
             };
             let again = group::judge(&mut self.timeline, std::slice::from_ref(&member));
             for finding in again {
-                if let Some(old) = self
-                    .out
-                    .findings
-                    .iter_mut()
-                    .find(|old| old.id == finding.id)
-                {
+                if let Some(old) = self.out.findings.get_mut(place) {
                     *old = finding;
                 }
             }
@@ -256,10 +272,6 @@ fn add(groups: &mut Groups, suspect: Suspect, identified: Identified, due: bool)
         identified,
         due,
     });
-}
-
-fn same(finding: &Finding, suspect: &Suspect) -> bool {
-    finding.id == verdict::finding_id(suspect.at, suspect.exchange)
 }
 
 /// One suspect an exchange: an error status that is also cut short is told once, by its status.

@@ -19,6 +19,8 @@ use crate::flow::Direction;
 const BENCH_MILLIS: i64 = 60_000;
 /// An answer as prompt as this was given without asking anybody, nanoseconds.
 const PROMPT_NANOS: i64 = 20_000_000;
+/// Most earlier attempts that are looked at for each error: the latest ones put the upstream on the bench.
+const EARLIER_LOOKED_AT_MAX: usize = 256;
 /// Most earlier failures that are shown.
 const EARLIER_SHOWN_MAX: usize = 6;
 
@@ -277,7 +279,7 @@ fn no_attempt(timeline: &Timeline, member: &Member, exchange: &ExchangeRecord) -
         .and_then(|page| page.page_cause)
         == Some("no-upstream-attempt");
     let from = exchange.request_at.time.plus_millis(-BENCH_MILLIS);
-    let tried = candidates(timeline, gateway, from, at.time);
+    let tried = candidates(timeline, gateway, from, at.time, EARLIER_LOOKED_AT_MAX);
     let earlier: Vec<&Candidate> = tried
         .iter()
         .filter(|candidate| {

@@ -24,6 +24,8 @@ const NOISE_NANOS: i64 = 5_000;
 const CONTRADICTIONS_MAX: u32 = 3;
 /// Heads of this size are refused by some gateways, bytes.
 const HUGE_HEAD: u32 = 4_096;
+/// Anchors that were asked within this of an exchange speak for or against its pairings, nanoseconds.
+const NEAR_NANOS: i64 = 5_000_000;
 /// Anchors further apart than this say nothing of each other's order, nanoseconds.
 const NEIGHBOUR_NANOS: i64 = 2_000_000;
 /// With fewer comparisons than this, how well order holds is unknown.
@@ -121,6 +123,9 @@ impl Order {
                 });
             }
         }
+        order
+            .anchors
+            .sort_unstable_by_key(|anchor| (anchor.asked, anchor.started));
         order.starts = order.how_well(|anchor| (anchor.asked, anchor.started));
         if gateway.product.is_some_and(|product| !product.keeps_order) {
             order.starts = 0.0;
@@ -158,10 +163,14 @@ impl Order {
     /// What the anchors say against an attempt that began at `started` for an exchange asked at `asked`.
     #[must_use]
     pub fn against(&self, client: ConnectionId, asked: Timestamp, started: Timestamp) -> f64 {
+        let first = self
+            .anchors
+            .partition_point(|anchor| anchor.asked.nanos_since(asked) < -NEAR_NANOS);
         let crossed = self
             .anchors
             .iter()
-            .filter(|anchor| anchor.asked.nanos_since(asked).abs() < 5_000_000)
+            .skip(first)
+            .take_while(|anchor| anchor.asked.nanos_since(asked) < NEAR_NANOS)
             .filter(|anchor| self.workers.same(client, anchor.client) != Some(false))
             .filter(|anchor| crosses(anchor.asked, anchor.started, asked, started))
             .count();

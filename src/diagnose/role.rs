@@ -93,6 +93,9 @@ pub fn role(timeline: &Timeline, told: &Told, suspect: &Suspect) -> Option<Role>
     })
 }
 
+/// With more hosts that ask than this, a gateway's other address is not searched for among them.
+const ASKERS_MAX: usize = 256;
+
 type Page = (&'static Product, Recognised);
 
 /// The product by this answer, else by what the endpoint wrote in earlier ones.
@@ -268,6 +271,9 @@ fn aliases(
 ) -> Vec<IpAddr> {
     let facts = &connection.facts;
     let asked = exchange.request.as_ref();
+    if timeline.askers().count() > ASKERS_MAX {
+        return Vec::new();
+    }
     let mut found: Vec<IpAddr> = timeline
         .askers()
         .filter(|((vantage, addr), _)| {

@@ -296,7 +296,7 @@ pub fn report_attempt(timeline: &Timeline, candidate: &Candidate, chain: &Chain)
                 .last()
                 .is_some_and(|last| last.id == candidate.id) =>
         {
-            assignment.fit.reasons.clone()
+            assignment.fit.reasons.clone().into_list()
         }
         _ => vec!["its failure was followed by the next attempt at once".to_owned()],
     };
@@ -416,6 +416,7 @@ fn failed_exchange(
     let head = exchange.request.as_ref();
     FailedExchange {
         connection: connection_name(client_leg),
+        index: exchange.id.index,
         method: head.map(|head| head.method.to_string()),
         target: head.map(|head| head.target.to_string()),
         host: head

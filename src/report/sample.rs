@@ -72,6 +72,7 @@ pub(super) fn finding() -> Finding {
         origin: Origin::Generated,
         exchange: FailedExchange {
             connection: connection(1, "10.1.0.9:41234", "10.1.0.2:80"),
+            index: 0,
             method: Some("GET".to_owned()),
             target: Some("/orders?token=hunter2&page=2".to_owned()),
             host: Some("shop.example".to_owned()),
