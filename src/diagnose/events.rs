@@ -223,6 +223,7 @@ fn recovered(
                 assignment: None,
                 runner_up: None,
                 unsettled: false,
+                dangling: None,
                 unread: Vec::new(),
             };
             let client = timeline.connection(candidate.id.connection)?.facts.client;

@@ -346,6 +346,10 @@ impl<'a> Scene<'a> {
             next = self.predecessor(candidate, exchange).filter(free);
         }
         attempts.reverse();
+        let unread = self.unread(member, exchange);
+        let dangling = attempts
+            .last()
+            .and_then(|last| self.dangling(timeline, member, last, &unread));
         let runner_up = assignment
             .as_ref()
             .and_then(|assignment| at(assignment.runner_up?))
@@ -355,8 +359,65 @@ impl<'a> Scene<'a> {
             assignment,
             runner_up,
             unsettled: self.unsettled,
-            unread: self.unread(member, exchange),
+            dangling,
+            unread,
         }
+    }
+
+    /// An attempt that began at once when `last` had failed, that no other client's request explains, and of
+    /// which nothing more is seen after the error.
+    fn dangling(
+        &self,
+        timeline: &Timeline,
+        member: &Member,
+        last: &Candidate,
+        unread: &[Candidate],
+    ) -> Option<Candidate> {
+        let failed = last.end?;
+        let prompt = |after: &&Candidate| {
+            let gap = after.start.time.nanos_since(failed.time);
+            after.standing == Standing::Open
+                && !after.whole
+                && (0..RETRY_PROMPT_NANOS).contains(&gap)
+        };
+        let ended = |after: &&Candidate| {
+            timeline
+                .connection(after.id.connection)
+                .is_some_and(|record| {
+                    let facts = &record.facts;
+                    let seen = facts.from_client.last_seen.max(facts.from_server.last_seen);
+                    seen.is_none_or(|seen| {
+                        seen.time <= member.suspect.at.time.plus_millis(CLEAN_UP_MILLIS)
+                    })
+                })
+        };
+        let endpoint = member.identified.gateway.endpoint;
+        let asked_by_another = |after: &&Candidate| {
+            let until = after.start;
+            let from = Mark {
+                time: until.time.plus_nanos(-RETRY_PROMPT_NANOS),
+                ..Mark::default()
+            };
+            timeline
+                .served_on(
+                    member.identified.gateway.vantage,
+                    endpoint.addr,
+                    from,
+                    until,
+                )
+                .any(|id| {
+                    id != member.suspect.exchange
+                        && timeline.exchange(id).is_some_and(|(_, other)| {
+                            other.response_at.is_none_or(|at| at > member.suspect.at)
+                        })
+                })
+        };
+        unread
+            .iter()
+            .filter(prompt)
+            .filter(ended)
+            .find(|after| !asked_by_another(after))
+            .cloned()
     }
 
     /// What remains inside the window of an exchange without a failed attempt: answers that were whole,

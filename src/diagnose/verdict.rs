@@ -4,7 +4,7 @@
 
 use crate::diagnose::assign::Assignment;
 use crate::diagnose::attempt::millis;
-use crate::diagnose::candidate::{Candidate, Standing};
+use crate::diagnose::candidate::Candidate;
 use crate::diagnose::finding::{
     AttemptReport, Confidence, ConnectionName, Evidence, FailedExchange, Failure, Finding, Leg,
     Origin, RuledOut,
@@ -37,6 +37,8 @@ pub struct Chain {
     /// Whether frames are missing from connections of other exchanges of the moment, so that attempts may
     /// have been exchanged.
     pub unsettled: bool,
+    /// An attempt that began at once when the last one had failed, and whose end is not in the capture.
+    pub dangling: Option<Candidate>,
     /// What else lies in the window: attempts that did not fail, as far as seen.
     pub unread: Vec<Candidate>,
 }
@@ -154,11 +156,7 @@ fn from_attempt(
     if let Some(assignment) = &chain.assignment {
         weigh_pairing(&mut conclusion, assignment, chain);
     }
-    if let Some(after) = chain
-        .unread
-        .iter()
-        .find(|after| dangling_retry(last, after))
-    {
+    if let Some(after) = &chain.dangling {
         conclusion.at_most(
             Confidence::Possible,
             format!(
@@ -182,15 +180,6 @@ fn from_attempt(
         );
     }
     conclusion
-}
-
-/// Whether `after` began at once when `last` had failed, and how it ended is not in the capture.
-fn dangling_retry(last: &Candidate, after: &Candidate) -> bool {
-    /// A retry follows its failure within this, nanoseconds.
-    const PROMPT_NANOS: i64 = 80_000_000;
-    let Some(end) = last.end else { return false };
-    let gap = after.start.time.nanos_since(end.time);
-    after.standing == Standing::Open && !after.whole && (0..PROMPT_NANOS).contains(&gap)
 }
 
 /// Takes the doubt about the pairing off the confidence.
