@@ -1,9 +1,10 @@
 //! From a file, a pipe or an interface to batches of frames.
 //!
 //! The rule: this is the only room that opens files and interfaces. Frames are numbered as Wireshark numbers them, and
-//! damage is counted, never fatal. Left out: compressed input.
+//! damage is counted, never fatal.
 
 mod block;
+mod compressed;
 mod error;
 mod file;
 mod filter;
@@ -25,7 +26,7 @@ pub use live::{Interface, LiveOptions, SNAP_LENGTH, StopHandle, interfaces};
 pub use merge::Merge;
 pub use source::{FILL_BYTES_MIN, Fill, InputFacts, LINK_TYPES_LISTED_MAX, Source};
 
-/// Opens a capture file, or standard input when `path` is `-`. `input` is the index of the input on the command line,
+/// Opens a capture file, packed (gzip, zstd, lz4) or not, or standard input when `path` is `-`. `input` is the index of the input on the command line,
 /// `filter` a BPF expression.
 ///
 /// # Errors

@@ -55,8 +55,12 @@ pub struct InputFacts {
     pub link_types: Vec<LinkType>,
     /// All frames that were read, those that the filter dropped included.
     pub frames: u64,
-    /// Bytes that were read; live, the captured bytes.
+    /// `gzip`, `zstd` or `lz4` where the input was packed.
+    pub compression: Option<&'static str>,
+    /// Bytes that were read, unpacked where they were packed; live, the captured bytes.
     pub bytes: u64,
+    /// Bytes that were taken from the file or the pipe as they are stored there; live, 0.
+    pub stored_bytes: u64,
     /// Earliest capture time of a frame that the filter kept or dropped.
     pub first_time: Option<Timestamp>,
     /// Latest capture time.
