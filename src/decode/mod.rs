@@ -2,78 +2,149 @@
 //!
 //! The rule: what is not decoded is counted by name. Checksums are not looked at: with offload the card fills them in
 //! after the capture saw the packet, and a packet with a truly wrong one is dropped by its receiver, which shows.
-//! Left out: reassembly of IP fragments, and tunnels.
+//! Fragments come out as such, because only order can put them together: see [`reassemble`].
 
+mod ether;
+mod fragment;
 mod icmp;
-pub mod link;
+mod layer;
+mod link;
 mod network;
 pub mod segment;
 mod transport;
+mod tunnel;
+mod wireless;
 
-use crate::flow::{Endpoint, Overlay, Vantage};
-use crate::frame::{Frame, Mark};
+use crate::flow::{Endpoint, Vantage};
+use crate::frame::Frame;
 use crate::loss::{Loss, LossName};
 
-use link::Skip;
-use network::Network;
+use fragment::Origin;
+pub use fragment::{Fragment, Reassembler, Whole};
+use layer::Skip;
+use network::{Network, Read};
 use segment::{Datagram, IcmpError, Packet, Segment};
+use tunnel::TUNNELS_MAX;
 
 /// Frames that the capture cut before the ports of TCP or UDP.
 pub const FRAMES_CUT: LossName = "frames_cut_inside_headers";
 /// Frames whose IP, TCP or UDP header contradicts itself.
 pub const FRAMES_MALFORMED: LossName = "frames_with_malformed_headers";
-/// IP fragments, first ones too: half of a segment would look like a lost byte that never was.
-pub const FRAGMENTS: LossName = "ip_fragments_not_reassembled";
+/// Frames with more tunnels inside each other than are followed.
+pub const TUNNELS_TOO_DEEP: LossName = "tunnels_nested_too_deep";
+
+/// What a frame carries.
+#[derive(Clone, Debug)]
+pub enum Decoded<'a> {
+    /// A packet for the rooms above.
+    Packet(Packet<'a>),
+    /// A piece of a packet.
+    Fragment(Fragment<'a>),
+}
 
 /// Decodes one frame. `None` when it carries nothing for the rooms above; then `loss` tells why.
-pub fn decode<'a>(frame: Frame<'a>, vantage: Vantage, loss: &mut Loss) -> Option<Packet<'a>> {
+pub fn decode<'a>(frame: Frame<'a>, vantage: Vantage, loss: &mut Loss) -> Option<Decoded<'a>> {
     let stripped = match link::strip(frame.link, frame.data) {
         Ok(stripped) => stripped,
-        Err(Skip::Named(name)) => {
-            loss.skip(&name);
-            return None;
-        }
-        Err(Skip::Cut) => {
-            loss.add(FRAMES_CUT, 1);
-            return None;
-        }
+        Err(skip) => return skipped(&skip, loss),
     };
     let data = frame.data.get(stripped.offset..).unwrap_or_default();
     let wire_len = (frame.original_len as usize).saturating_sub(stripped.offset);
-    let network = match network::read(data, wire_len.max(data.len())) {
-        Ok(network) => network,
-        Err(refusal) => {
-            let name = match refusal {
-                network::Refusal::Cut => FRAMES_CUT,
-                network::Refusal::Malformed => FRAMES_MALFORMED,
-                network::Refusal::Fragment => FRAGMENTS,
-            };
-            loss.add(name, 1);
-            return None;
-        }
-    };
     let origin = Origin {
         overlay: stripped.overlay,
         vantage,
         mark: frame.mark,
+        depth: 0,
     };
+    match read(data, wire_len, loss)? {
+        Read::Whole(network) => follow(origin, network, loss),
+        Read::Fragment(piece) => Some(Decoded::Fragment(Fragment { origin, piece })),
+    }
+}
+
+/// Adds a fragment to what is known; the packet that it completes, if it does. Fragments must come in the order of
+/// their frames. A completed packet that turns out to be a fragment inside a tunnel is added in its turn.
+pub fn reassemble(
+    reassembler: &mut Reassembler,
+    fragment: &Fragment<'_>,
+    loss: &mut Loss,
+) -> Option<Whole> {
+    let mut whole = reassembler.push(fragment, loss)?;
+    for _ in 0..TUNNELS_MAX {
+        // What this loses is counted when the packet is decoded in earnest.
+        let inner = match decode_whole(&whole, &mut Loss::default()) {
+            Some(Decoded::Fragment(inner)) => reassembler.push(&inner, loss)?,
+            _ => break,
+        };
+        whole = inner;
+    }
+    Some(whole)
+}
+
+/// Decodes a packet that was put together.
+pub fn decode_whole<'a>(whole: &'a Whole, loss: &mut Loss) -> Option<Decoded<'a>> {
+    follow(whole.origin, whole.network(), loss)
+}
+
+/// Goes through the tunnels around a packet.
+fn follow<'a>(
+    mut origin: Origin,
+    mut network: Network<'a>,
+    loss: &mut Loss,
+) -> Option<Decoded<'a>> {
+    loop {
+        let inside = match tunnel::enter(&network, origin.overlay) {
+            Ok(None) => return packet(&origin, &network, loss).map(Decoded::Packet),
+            Ok(Some(inside)) => inside,
+            Err(skip) => return skipped(&skip, loss),
+        };
+        origin.depth = origin.depth.saturating_add(1);
+        if origin.depth > TUNNELS_MAX {
+            loss.add(TUNNELS_TOO_DEEP, 1);
+            return None;
+        }
+        origin.overlay = inside.overlay;
+        let data = network.payload.get(inside.offset..).unwrap_or_default();
+        let wire_len = network.payload_len.saturating_sub(inside.offset);
+        network = match read(data, wire_len, loss)? {
+            Read::Whole(network) => network,
+            Read::Fragment(piece) => {
+                return Some(Decoded::Fragment(Fragment { origin, piece }));
+            }
+        };
+    }
+}
+
+fn read<'a>(data: &'a [u8], wire_len: usize, loss: &mut Loss) -> Option<Read<'a>> {
+    let name = match network::read(data, wire_len.max(data.len())) {
+        Ok(read) => return Some(read),
+        Err(network::Refusal::Cut) => FRAMES_CUT,
+        Err(network::Refusal::Malformed) => FRAMES_MALFORMED,
+    };
+    loss.add(name, 1);
+    None
+}
+
+fn skipped<T>(skip: &Skip, loss: &mut Loss) -> Option<T> {
+    match skip {
+        Skip::Named(name) => loss.skip(name),
+        Skip::Cut => loss.add(FRAMES_CUT, 1),
+    }
+    None
+}
+
+/// The packet that IP carries for the rooms above.
+fn packet<'a>(origin: &Origin, network: &Network<'a>, loss: &mut Loss) -> Option<Packet<'a>> {
     match network.protocol {
-        1 => origin.icmp(icmp::Version::V4, &network, loss),
-        6 => counted(origin.segment(&network), loss),
-        17 => counted(origin.datagram(&network), loss),
-        58 => origin.icmp(icmp::Version::V6, &network, loss),
+        1 => origin.icmp(icmp::Version::V4, network, loss),
+        6 => counted(origin.segment(network), loss),
+        17 => counted(origin.datagram(network), loss),
+        58 => origin.icmp(icmp::Version::V6, network, loss),
         other => {
             skip_protocol(other, loss);
             None
         }
     }
-}
-
-/// Where a packet was seen: the same for all that it carries.
-struct Origin {
-    overlay: Overlay,
-    vantage: Vantage,
-    mark: Mark,
 }
 
 impl Origin {
@@ -158,9 +229,6 @@ fn counted<'a>(
 fn skip_protocol(protocol: u8, loss: &mut Loss) {
     let name = match protocol {
         2 => "IGMP",
-        4 => "IPv4 in IP",
-        41 => "IPv6 in IP",
-        47 => "GRE",
         50 => "ESP",
         59 => "IPv6 without payload",
         89 => "OSPF",
@@ -175,7 +243,8 @@ fn skip_protocol(protocol: u8, loss: &mut Loss) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{FrameId, LinkType};
+    use crate::flow::Overlay;
+    use crate::frame::{FrameId, LinkType, Mark};
     use crate::time::Timestamp;
 
     /// Ethernet, VLAN 7, IPv4, TCP with timestamps, 100 bytes of payload.
@@ -190,6 +259,14 @@ mod tests {
         frame.extend([1, 1, 8, 10, 0, 0, 0, 5, 0, 0, 0, 6]);
         frame.extend([b'x'; 100]);
         frame
+    }
+
+    /// What a frame carries when it is no fragment.
+    fn decode<'a>(frame: Frame<'a>, vantage: Vantage, loss: &mut Loss) -> Option<Packet<'a>> {
+        match super::decode(frame, vantage, loss) {
+            Some(Decoded::Packet(packet)) => Some(packet),
+            _ => None,
+        }
     }
 
     fn frame(data: &[u8], original_len: usize, link: LinkType) -> Frame<'_> {
@@ -276,19 +353,9 @@ mod tests {
             )
             .is_none()
         );
-        bytes[18 + 6] = 0x20;
-        assert!(
-            decode(
-                frame(&bytes, 170, LinkType::ETHERNET),
-                Vantage(0),
-                &mut loss
-            )
-            .is_none()
-        );
         assert!(decode(frame(&bytes, 170, LinkType(195)), Vantage(0), &mut loss).is_none());
         let skipped: Vec<_> = loss.skipped_kinds().collect();
-        assert_eq!(skipped, [("SCTP", 1), ("link type 195", 1)]);
-        assert_eq!(loss.get(FRAGMENTS), 1);
+        assert_eq!(skipped, [("SCTP", 1), ("link type 195 (IEEE 802.15.4)", 1)]);
     }
 
     #[test]
@@ -316,7 +383,10 @@ mod tests {
 
     #[test]
     fn no_mutation_panics() {
-        let links = [0, 1, 12, 101, 108, 113, 228, 229, 276, 9999];
+        let links = [
+            0, 1, 9, 12, 50, 51, 101, 104, 105, 108, 109, 113, 119, 127, 138, 219, 228, 229, 276,
+            9999,
+        ];
         let (mut state, mut loss) = (0x2545_f491_4f6c_dd1d_u64, Loss::default());
         let mut next = move || {
             state ^= state << 13;
