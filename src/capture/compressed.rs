@@ -34,7 +34,7 @@ pub(super) struct Input<R: Read> {
 /// What an input is packed with.
 enum Stream<R: Read> {
     Plain(Tap<R>),
-    Gzip(Option<GzDecoder<BufReader<Tap<R>>>>),
+    Gzip(Box<Option<GzDecoder<BufReader<Tap<R>>>>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, BufReader<Tap<R>>>>),
     Lz4(Box<Lz4<R>>),
 }
@@ -50,7 +50,7 @@ impl<R: Read> Input<R> {
         let buffered = |tap| BufReader::with_capacity(READ_BYTES, tap);
         let stream = match kind {
             None => Stream::Plain(tap),
-            Some(Packing::Gzip) => Stream::Gzip(Some(GzDecoder::new(buffered(tap)))),
+            Some(Packing::Gzip) => Stream::Gzip(Box::new(Some(GzDecoder::new(buffered(tap))))),
             Some(Packing::Zstd) => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered(tap))?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
@@ -82,6 +82,7 @@ impl<R: Read> Input<R> {
         match &self.stream {
             Stream::Plain(tap) => tap.bytes,
             Stream::Gzip(decoder) => decoder
+                .as_ref()
                 .as_ref()
                 .map_or(0, |decoder| decoder.get_ref().get_ref().bytes),
             Stream::Zstd(decoder) => decoder.get_ref().get_ref().bytes,

@@ -365,7 +365,7 @@ mod tests {
     /// A fragment of a UDP packet of IPv4 at `offset`, as it lies in a frame.
     fn bytes(id: u16, offset: u16, more: bool, payload: &[u8]) -> Vec<u8> {
         let total = payload.len() as u16 + 20;
-        let field = offset / 8 | if more { 0x2000 } else { 0 };
+        let field = (offset / 8) | if more { 0x2000 } else { 0 };
         let mut bytes = vec![0x45, 0];
         for word in [total, id, field] {
             bytes.extend(word.to_be_bytes());
