@@ -12,6 +12,7 @@ mod interface_block;
 mod ledger;
 mod live;
 mod merge;
+mod names;
 mod pcap;
 mod pcapng;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use std::path::Path;
 pub use error::CaptureError;
 pub use live::{Interface, LiveOptions, SNAP_LENGTH, StopHandle, interfaces};
 pub use merge::Merge;
+pub use names::{NAME_BYTES_MAX, NAMES_MAX, Names};
 pub use source::{FILL_BYTES_MIN, Fill, InputFacts, LINK_TYPES_LISTED_MAX, Source};
 
 /// Opens a capture file, packed (gzip, zstd, lz4) or not, or standard input when `path` is `-`. `input` is the index of the input on the command line,

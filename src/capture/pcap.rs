@@ -38,6 +38,8 @@ pub(super) struct Pcap {
     nanos_per_fraction: u32,
     header_len: usize,
     link: LinkType,
+    /// Bytes of the check sequence at the end of every frame.
+    check_len: u32,
     snap_length: u32,
     captured_max: u32,
     /// Seconds of the last sound record: damage is measured against it.
@@ -83,13 +85,19 @@ impl Pcap {
             return Err(Refusal::Version(major, minor));
         }
         let snap_length = order.u32_at(header, 16).unwrap_or(0);
-        // The upper half tells whether frames end in a check sequence; the IP length cuts that off.
-        let link = order.u32_at(header, 20).unwrap_or(0) & 0xffff;
+        let link = order.u32_at(header, 20).unwrap_or(0);
+        // Bit 26 says that the highest four bits tell the length of the check sequence, in words of two bytes.
+        let check_len = if link & 0x0400_0000 != 0 {
+            (link >> 28).saturating_mul(2)
+        } else {
+            0
+        };
         Ok(Self {
             order,
             nanos_per_fraction,
             header_len,
-            link: LinkType(link),
+            link: LinkType(link & 0xffff),
+            check_len,
             snap_length,
             captured_max: snap_length.clamp(CAPTURED_MAX, CAPTURED_HEADER_MAX),
             last_seconds: None,
@@ -136,14 +144,31 @@ impl Pcap {
             }
             let start = at.saturating_add(self.header_len);
             let end = start.saturating_add(header.captured as usize);
+            if header.captured > header.original {
+                match self.follows(window, end) {
+                    Some(true) => {}
+                    Some(false) => {
+                        self.lost = Some(self.describe_damage(window.offset(at), header, ledger));
+                        at = at.saturating_add(1);
+                        continue;
+                    }
+                    None => {
+                        let needed = end.saturating_sub(at).saturating_add(self.header_len);
+                        return Ok(Scan::More { from: at, needed });
+                    }
+                }
+            }
             if end > window.bytes.len() {
                 return Ok(self.cut(window, at, end.saturating_sub(at), ledger));
             }
             self.last_seconds = Some(header.seconds);
+            let original_len = header.original.max(header.captured);
+            let original_len = original_len.saturating_sub(self.check_len);
             let found = Found {
                 start,
-                captured_len: header.captured,
-                original_len: header.original,
+                // What the snap length cut off is the check sequence first.
+                captured_len: header.captured.min(original_len),
+                original_len,
                 time: Some(self.time(header)),
                 link: self.link,
                 offset: window.offset(at),
@@ -174,6 +199,16 @@ impl Pcap {
     fn possible(&self, header: Header) -> bool {
         let empty = header.seconds == 0 && header.captured == 0 && header.original == 0;
         header.captured <= self.captured_max && header.fraction < NANOS_PER_SECOND as u32 && !empty
+    }
+
+    /// Whether the input ends at `end` or goes on there with a record that is possible; `None` when that is not in the
+    /// window. Asked of a record with more captured bytes than there were on the wire: some writers make such records,
+    /// and a damaged length does.
+    fn follows(&self, window: Window<'_>, end: usize) -> Option<bool> {
+        match self.header(window, end) {
+            Some(next) => Some(self.possible(next)),
+            None => window.at_end.then_some(end <= window.bytes.len()),
+        }
     }
 
     /// Whether bytes at a guessed place look like a header: stricter, since chance is to be kept out.
@@ -236,6 +271,11 @@ impl Pcap {
                 "the record of frame {frame} claims {} captured bytes",
                 header.captured
             )
+        } else if header.captured > header.original {
+            format!(
+                "the record of frame {frame} claims {} captured bytes of {} and no record follows it",
+                header.captured, header.original
+            )
         } else if header.fraction >= NANOS_PER_SECOND as u32 {
             format!("the record of frame {frame} has an impossible capture time")
         } else {
@@ -296,7 +336,8 @@ mod tests {
                 let frame = &read.frames[0];
                 assert_eq!(frame.nanos, (i64::from(START) + 3) * 1_000_000_000 + nanos);
                 assert_eq!((frame.number, frame.link, frame.offset), (1, 1, 24));
-                assert_eq!((frame.data.as_slice(), frame.original), (&b"abc"[..], 90));
+                // 0x5400_0001: a check sequence of five words.
+                assert_eq!((frame.data.as_slice(), frame.original), (&b"abc"[..], 80));
                 assert_eq!(read.facts.snap_length, None);
                 assert_eq!(read.loss, Default::default());
             }
@@ -340,6 +381,53 @@ mod tests {
             (next - broken) as u64
         );
         assert!(read.loss.truncations().is_empty());
+    }
+
+    #[test]
+    fn a_check_sequence_is_no_part_of_the_frame() {
+        let mut file = pcap_header(Little, 0xa1b2_c3d4, 0, 0x2400_0001);
+        file.extend(pcap_record(Little, 0, b"whole frame+fcs+", 16));
+        file.extend(pcap_record(Little, 1, b"cut inside +f", 16));
+        file.extend(pcap_record(Little, 2, b"cut before", 16));
+        let read = read(&file);
+        let seen: Vec<_> = read
+            .frames
+            .iter()
+            .map(|frame| (frame.data.as_slice(), frame.original))
+            .collect();
+        let expected: [(&[u8], u32); 3] = [
+            (b"whole frame+", 12),
+            (b"cut inside +", 12),
+            (b"cut before", 12),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_damaged_length_that_is_possible_is_found_out_by_what_follows() {
+        let whole = read(&samples::pcap(Little, 3000));
+        let mut file = samples::pcap(Little, 3000);
+        for broken in [4, 2990] {
+            let at = whole.frames[broken].offset as usize;
+            file[at + 8..at + 12].copy_from_slice(&50_000_u32.to_le_bytes());
+        }
+        let damaged = read(&file);
+        assert_eq!(damaged.frames.len(), 2998);
+        assert_eq!(damaged.loss.damage().len(), 2);
+        assert!(damaged.loss.truncations().is_empty());
+        for bytes_max in [4096, 60_000] {
+            assert_eq!(read_with(&file, bytes_max, true, None), damaged);
+        }
+    }
+
+    #[test]
+    fn a_writer_that_miscounts_the_wire_is_believed() {
+        let mut file = pcap_header(Little, 0xa1b2_c3d4, 0, 1);
+        for index in 0..3 {
+            file.extend(pcap_record(Little, index, b"captured", 0));
+        }
+        let read = read(&file);
+        assert_eq!((read.frames.len(), read.loss.damage().len()), (3, 0));
     }
 
     #[test]

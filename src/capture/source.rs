@@ -2,7 +2,10 @@
 //!
 //! The rule: whoever asks for a batch cannot tell a file from an interface but by [`Fill::Quiet`].
 
+use std::sync::Arc;
+
 use crate::capture::error::CaptureError;
+use crate::capture::names::Names;
 use crate::frame::{Batch, LinkType};
 use crate::loss::Loss;
 use crate::time::Timestamp;
@@ -72,6 +75,8 @@ pub struct InputFacts {
     pub filter: Option<String>,
     /// The filter that the capture was made with, where the file tells it (pcapng `if_filter`).
     pub recorded_filter: Option<String>,
+    /// Names of addresses that the file brings along (pcapng name resolution blocks). They are the writer's words.
+    pub names: Arc<Names>,
 }
 
 impl InputFacts {
