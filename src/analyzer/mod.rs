@@ -6,6 +6,8 @@
 
 mod order;
 mod shard;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 
