@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use gwcap::diagnose::finding::{Confidence, Finding, UpstreamEvent};
 use serde::Deserialize;
 
-use crate::support::{analyse, capture_of, case_folders};
+use crate::support::{analyse, capture_of, case_folders, fresh};
 
 /// What the lab made of the gateway's log and of the fault server's record.
 #[derive(Deserialize)]
@@ -85,7 +85,10 @@ fn row(tally: &mut Tally, case: &str, expected: &str, found: Option<&Finding>, c
 }
 
 /// What is wrong with `found`, in words; empty when nothing is.
-fn complaint(expected: &ExpectedFinding, found: &Finding) -> String {
+///
+/// `alike` are the true connections of all findings of the case with the same cause and upstream: a finding
+/// that says that its connection may be exchanged for another like it must name one of them.
+fn complaint(expected: &ExpectedFinding, alike: &[&ExpectedConnection], found: &Finding) -> String {
     let mut wrong = Vec::new();
     let honest = expected.accept.iter().any(|code| code == found.code);
     if found.code != expected.cause && !honest {
@@ -112,10 +115,13 @@ fn complaint(expected: &ExpectedFinding, found: &Finding) -> String {
         &expected.connection,
         honest || !upstream_is_visible(&expected.cause),
     ) {
-        let same = found.upstream_connection.as_ref().is_some_and(|name| {
-            name.client.to_string() == connection.client
-                && name.server.to_string() == connection.server
-        });
+        let is = |true_one: &ExpectedConnection| {
+            found.upstream_connection.as_ref().is_some_and(|name| {
+                name.client.to_string() == true_one.client
+                    && name.server.to_string() == true_one.server
+            })
+        };
+        let same = is(connection) || (found.interchangeable && alike.iter().any(|other| is(other)));
         if !same {
             wrong.push(format!(
                 "connection, expected {} -> {}",
@@ -174,12 +180,18 @@ fn check_case(folder: &Path, tally: &mut Tally) {
             tally.clear += 1;
             tally.clear_certain += usize::from(finding.confidence == Confidence::Certain);
         }
+        let alike: Vec<&ExpectedConnection> = expected
+            .findings
+            .iter()
+            .filter(|other| other.cause == want.cause && other.upstream == want.upstream)
+            .filter_map(|other| other.connection.as_ref())
+            .collect();
         row(
             tally,
             &case,
             &want.cause,
             Some(finding),
-            &complaint(want, finding),
+            &complaint(want, &alike, finding),
         );
     }
     for finding in found.into_values().flatten() {
@@ -278,9 +290,22 @@ fn table() {
         tally.clear
     );
     assert_eq!(tally.wrong_and_certain, 0, "wrong and certain");
-    assert_eq!(tally.wrong, 0, "wrong");
+    // In a crowd that was recorded a moment ago two failures may be so close that no packet tells them apart;
+    // gwcap may then be wrong, though never certain. The committed cases are fixed: all of them are right.
+    let tolerated = if fresh() {
+        tally.rows.len() * 5 / 100
+    } else {
+        0
+    };
     assert!(
-        tally.clear_certain * 10 >= tally.clear * 9,
-        "certain on at least 90 % of the clear findings"
+        tally.wrong <= tolerated,
+        "{} wrong, {tolerated} tolerated",
+        tally.wrong
+    );
+    // The smoke set is crowds for a third, where order alone often decides.
+    let percent = if fresh() { 70 } else { 90 };
+    assert!(
+        tally.clear_certain * 100 >= tally.clear * percent,
+        "certain on at least {percent} % of the clear findings"
     );
 }

@@ -62,39 +62,68 @@ impl Source {
 
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut folders, mut sources) = (vec![root.clone()], Vec::new());
+    let (mut folders, mut texts) = (vec![root.clone()], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
                 folders.push(path);
-            } else if name.ends_with(".rs")
-                && !matches!(name.as_str(), "tests.rs" | "sample.rs" | "lib.rs")
-            {
-                sources.push(Source {
-                    lines: code(&fs::read_to_string(&path).unwrap()),
-                    path: path.strip_prefix(&root).unwrap().to_owned(),
-                });
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                texts.push((fs::read_to_string(&path).unwrap(), path));
             }
         }
     }
+    let of_tests: Vec<PathBuf> = texts
+        .iter()
+        .flat_map(|(text, path)| files_of_tests(path, text))
+        .collect();
+    let kept = texts
+        .iter()
+        .filter(|(_, path)| !of_tests.contains(path) && *path != root.join("lib.rs"));
+    let sources: Vec<Source> = kept
+        .map(|(text, path)| Source {
+            lines: code(text),
+            path: path.strip_prefix(&root).unwrap().to_owned(),
+        })
+        .collect();
     assert!(sources.len() > 30, "the sources were not found");
     sources
 }
 
-/// Lines up to the tests, which stand at the end of a file, without comments.
+/// Lines up to the tests, which stand at the end of a file, without comments and without modules of tests that
+/// are files of their own.
 fn code(text: &str) -> Vec<String> {
-    let until_tests = text.lines().take_while(|line| *line != "#[cfg(test)]");
-    let without_comment = |line: &str| {
+    let mut code = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line == "#[cfg(test)]" {
+            if lines.next().is_some_and(|module| module.ends_with(';')) {
+                continue;
+            }
+            break;
+        }
         let comment = line.trim_start().starts_with("//");
-        if comment {
+        code.push(if comment {
             String::new()
         } else {
             line.to_owned()
-        }
+        });
+    }
+    code
+}
+
+/// The files of modules that exist for tests alone, as their folder's roof declares them.
+fn files_of_tests(roof: &Path, text: &str) -> Vec<PathBuf> {
+    let folder = match roof.file_stem() {
+        Some(name) if name != "mod" && name != "lib" && name != "main" => roof.with_extension(""),
+        _ => roof.parent().unwrap().to_owned(),
     };
-    until_tests.map(without_comment).collect()
+    let pairs = text.lines().zip(text.lines().skip(1));
+    pairs
+        .filter(|(attribute, _)| *attribute == "#[cfg(test)]")
+        .filter_map(|(_, module)| module.strip_suffix(';')?.rsplit(' ').next())
+        .map(|name| folder.join(format!("{name}.rs")))
+        .collect()
 }
 
 fn floor(room: &str) -> usize {

@@ -9,6 +9,7 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use rayon::prelude::*;
@@ -22,7 +23,7 @@ use crate::diagnose::role::Told;
 use crate::flow::{SHARDS, Vantage};
 use crate::frame::{Batch, Mark, Record};
 use crate::loss::Loss;
-use crate::protocol::observation::Observation;
+use crate::protocol::observation::{Observation, Seen};
 use crate::time::Timestamp;
 
 use order::Order;
@@ -64,7 +65,12 @@ pub struct Analyzer {
     /// Running maximum of capture time.
     clock: Option<Timestamp>,
     last: Mark,
+    /// Addresses of the capturing machine that are known already.
+    local: BTreeSet<IpAddr>,
 }
+
+/// Most addresses of the capturing machine that are told; a container host has hundreds.
+const LOCAL_ADDRESSES_MAX: usize = 4_096;
 
 impl Analyzer {
     /// An analyzer without any frame yet. When the worker threads cannot be started, the global ones serve.
@@ -86,6 +92,7 @@ impl Analyzer {
             loss: Loss::default(),
             clock: None,
             last: Mark::default(),
+            local: BTreeSet::new(),
         }
     }
 
@@ -163,6 +170,7 @@ impl Analyzer {
         for part in &decoded {
             self.loss.merge(part.loss.clone());
         }
+        let mut observations = self.local_addresses(&decoded);
         self.shards
             .par_iter_mut()
             .enumerate()
@@ -180,13 +188,27 @@ impl Analyzer {
                 }
                 ticks.for_each(|(_, tick)| shard.take(Step::Tick(*tick)));
             });
-        let mut observations: Vec<Observation> = Vec::new();
         for shard in &mut self.shards {
             observations.append(&mut shard.observations);
         }
         // Stable: what one frame brought about stays in order, and ticks go by shard number.
         observations.par_sort_by_key(|observation| order.key(observation.seen.frame));
         observations
+    }
+
+    /// Addresses from which the capturing machine is seen to send for the first time.
+    fn local_addresses(&mut self, decoded: &[Decoded<'_>]) -> Vec<Observation> {
+        let mut told = Vec::new();
+        for (seen, addr) in decoded.iter().flat_map(|part| &part.outgoing) {
+            if self.local.len() < LOCAL_ADDRESSES_MAX && self.local.insert(*addr) {
+                let what = Seen::Local {
+                    vantage: Vantage::default(),
+                    addr: *addr,
+                };
+                told.push(Observation { seen: *seen, what });
+            }
+        }
+        told
     }
 
     /// The packets that the fragments of a batch complete, each with the place of the frame that does. In series,
@@ -225,6 +247,8 @@ struct Decoded<'a> {
     lists: Vec<Vec<(usize, Packet<'a>)>>,
     /// Pieces of packets, with the place of their frames.
     fragments: Vec<(usize, Fragment<'a>)>,
+    /// Senders of frames that the capturing machine sent, each where it was first seen.
+    outgoing: Vec<(Mark, IpAddr)>,
     loss: Loss,
 }
 
@@ -234,12 +258,16 @@ impl<'a> Decoded<'a> {
         let mut part = Self {
             lists: (0..SHARDS).map(|_| Vec::new()).collect(),
             fragments: Vec::new(),
+            outgoing: Vec::new(),
             loss: Loss::default(),
         };
         for (place, record) in (place..).zip(records) {
             let frame = batch.frame(record);
             match decode::decode(frame, Vantage::default(), &mut part.loss) {
-                Some(decode::Decoded::Packet(packet)) => {
+                Some(decode::Decoded::Packet { packet, tunnels }) => {
+                    if tunnels == 0 && decode::is_outgoing(&frame) {
+                        part.note_sender(record.mark, &packet);
+                    }
                     if let Some(list) = part.lists.get_mut(packet.flow().shard()) {
                         list.push((place, packet));
                     }
@@ -251,9 +279,19 @@ impl<'a> Decoded<'a> {
         part
     }
 
+    /// Notes the sender of a frame that the capturing machine sent.
+    fn note_sender(&mut self, mark: Mark, packet: &Packet<'_>) {
+        if let Some(sender) = packet.sender()
+            && !self.outgoing.iter().any(|(_, known)| *known == sender)
+        {
+            self.outgoing.push((mark, sender));
+        }
+    }
+
     /// Adds a packet that the frame at `place` completed.
     fn insert(&mut self, place: usize, whole: &'a Whole) {
-        if let Some(decode::Decoded::Packet(packet)) = decode::decode_whole(whole, &mut self.loss)
+        if let Some(decode::Decoded::Packet { packet, .. }) =
+            decode::decode_whole(whole, &mut self.loss)
             && let Some(list) = self.lists.get_mut(packet.flow().shard())
         {
             let at = list.partition_point(|(before, _)| *before < place);

@@ -9,6 +9,7 @@ mod fragment;
 mod icmp;
 mod layer;
 mod link;
+mod local;
 mod network;
 pub mod segment;
 mod transport;
@@ -22,6 +23,7 @@ use crate::loss::{Loss, LossName};
 use fragment::Origin;
 pub use fragment::{Fragment, Reassembler, Whole};
 use layer::Skip;
+pub use local::is_outgoing;
 use network::{Network, Read};
 use segment::{Datagram, IcmpError, Packet, Segment};
 use tunnel::TUNNELS_MAX;
@@ -37,7 +39,12 @@ pub const TUNNELS_TOO_DEEP: LossName = "tunnels_nested_too_deep";
 #[derive(Clone, Debug)]
 pub enum Decoded<'a> {
     /// A packet for the rooms above.
-    Packet(Packet<'a>),
+    Packet {
+        /// The packet.
+        packet: Packet<'a>,
+        /// Tunnels around it.
+        tunnels: usize,
+    },
     /// A piece of a packet.
     Fragment(Fragment<'a>),
 }
@@ -94,7 +101,11 @@ fn follow<'a>(
 ) -> Option<Decoded<'a>> {
     loop {
         let inside = match tunnel::enter(&network, origin.overlay) {
-            Ok(None) => return packet(&origin, &network, loss).map(Decoded::Packet),
+            Ok(None) => {
+                let packet = packet(&origin, &network, loss)?;
+                let tunnels = origin.depth;
+                return Some(Decoded::Packet { packet, tunnels });
+            }
             Ok(Some(inside)) => inside,
             Err(skip) => return skipped(&skip, loss),
         };
@@ -264,7 +275,7 @@ mod tests {
     /// What a frame carries when it is no fragment.
     fn decode<'a>(frame: Frame<'a>, vantage: Vantage, loss: &mut Loss) -> Option<Packet<'a>> {
         match super::decode(frame, vantage, loss) {
-            Some(Decoded::Packet(packet)) => Some(packet),
+            Some(Decoded::Packet { packet, .. }) => Some(packet),
             _ => None,
         }
     }

@@ -39,6 +39,16 @@ impl Packet<'_> {
         }
     }
 
+    /// The address that sent a TCP segment or UDP datagram.
+    #[must_use]
+    pub const fn sender(&self) -> Option<IpAddr> {
+        match self {
+            Self::Segment(segment) => Some(segment.source.addr),
+            Self::Datagram(datagram) => Some(datagram.source.addr),
+            Self::Icmp(_) => None,
+        }
+    }
+
     /// Number and time of the frame.
     #[must_use]
     pub fn mark(&self) -> Mark {

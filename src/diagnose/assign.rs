@@ -9,7 +9,7 @@ use crate::diagnose::candidate::Candidate;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::Product;
 use crate::diagnose::identity::{Likeness, likeness};
-use crate::diagnose::order::crosses;
+use crate::diagnose::order::{Order, crosses};
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::{ExchangeRecord, Timeline};
 use crate::frame::Mark;
@@ -24,11 +24,14 @@ const COMPARED_MAX: usize = 160;
 /// this much out of order.
 const NOISE_NANOS: i64 = 20_000;
 /// What two pairs cost that keep not the order of their beginnings, and of their ends.
-const CROSSED_STARTS: f64 = 0.6;
+const CROSSED_STARTS: f64 = 1.0;
 /// See [`CROSSED_STARTS`].
-const CROSSED_ENDS: f64 = 0.5;
+const CROSSED_ENDS: f64 = 0.6;
 /// The gateway's own close upstream may follow its answer downstream by this much, nanoseconds.
 const CLEAN_UP_NANOS: i64 = 20_000_000;
+/// What two waits of one kind cost that do not end in the order in which they began: timers are stricter than
+/// event loops.
+const CROSSED_WAITS: f64 = 1.3;
 /// Below this sum a pairing is no pairing.
 const SCORE_MIN: f64 = -4.0;
 
@@ -37,6 +40,9 @@ const SCORE_MIN: f64 = -4.0;
 pub struct Fit {
     /// Sum of the weights; only comparisons matter.
     pub score: f64,
+    /// What the order of other exchanges says against it: a hint, since one turn of an event loop may take
+    /// what arrived together in any order.
+    pub order_cost: f64,
     /// What speaks for it, one clause each.
     pub reasons: Vec<String>,
     /// Whether an identity was carried across that no other exchange shares.
@@ -65,10 +71,24 @@ pub struct Assignment {
     pub fit: Fit,
     /// How much better it is than the next pairing whose cause or upstream differs; infinite when none is.
     pub margin: f64,
+    /// The same without what order says: what identity, status and gaps alone decide.
+    pub plain_margin: f64,
     /// That next pairing's candidate.
     pub runner_up: Option<usize>,
+    /// How much better it fits here than any exchange that was left without an attempt.
+    pub contested: f64,
+    /// Whether the attempt was given to another exchange too: requests that wait for one connection fail with
+    /// it together.
+    pub shared: bool,
     /// Whether equal attempts (same cause, same upstream) could be exchanged for it.
     pub alike: bool,
+}
+
+impl Fit {
+    /// The score with what order says.
+    fn total(&self) -> f64 {
+        self.score - self.order_cost
+    }
 }
 
 /// How `candidate` fits the failed exchange, or `None` when causality forbids it.
@@ -87,6 +107,7 @@ pub fn fit(
         return None;
     }
     let mut fit = Fit {
+        order_cost: 0.0,
         score: 0.0,
         reasons: Vec::new(),
         decisive: false,
@@ -188,18 +209,29 @@ fn closeness(gap_nanos: i64) -> f64 {
 
 /// Gives each case at most one candidate and no candidate to two cases.
 #[must_use]
-pub fn assign(cases: &[Case<'_>], candidates: &[Candidate], order: f64) -> Vec<Option<Assignment>> {
+pub fn assign(
+    cases: &[Case<'_>],
+    candidates: &[Candidate],
+    order: &Order,
+) -> Vec<Option<Assignment>> {
     let chosen = greedy(cases, candidates.len());
+    let compared = cases.len() <= COMPARED_MAX;
     let mut board = Board {
         cases,
         candidates,
         chosen,
+        owners: Vec::new(),
+        vacant: Vec::new(),
         order,
+        compared,
     };
-    if cases.len() <= COMPARED_MAX {
+    if compared {
         board.improve();
     }
-    (0..cases.len()).map(|case| board.explain(case)).collect()
+    board.note_owners();
+    (0..cases.len())
+        .map(|case| board.explain(case).or_else(|| board.share(case)))
+        .collect()
 }
 
 fn greedy(cases: &[Case<'_>], candidates: usize) -> Vec<Option<usize>> {
@@ -209,7 +241,7 @@ fn greedy(cases: &[Case<'_>], candidates: usize) -> Vec<Option<usize>> {
             entry
                 .fits
                 .iter()
-                .map(|(candidate, fit)| (fit.score, case, *candidate)),
+                .map(|(candidate, fit)| (fit.total(), case, *candidate)),
         );
     }
     edges.sort_by(|a, b| {
@@ -235,8 +267,14 @@ struct Board<'a> {
     cases: &'a [Case<'a>],
     candidates: &'a [Candidate],
     chosen: Vec<Option<usize>>,
-    /// How well the gateway keeps order, 0 to 1.
-    order: f64,
+    /// The case that has each candidate, once the choice is made.
+    owners: Vec<Option<usize>>,
+    /// Cases without a candidate.
+    vacant: Vec<usize>,
+    /// How well the gateway keeps order.
+    order: &'a Order,
+    /// Whether the group is small enough to compare all pairs.
+    compared: bool,
 }
 
 /// What an unassigned exchange costs: more than any gap, so that all that can be assigned are.
@@ -254,19 +292,21 @@ impl Board<'_> {
             .fits
             .iter()
             .find(|(other, _)| *other == index)
-            .map(|(_, fit)| fit.score)?;
+            .map(|(_, fit)| fit.total())?;
         let mine = self.candidates.get(index)?;
+        let others = if self.compared { self.chosen.len() } else { 0 };
         let crossed: f64 = self
             .chosen
             .iter()
+            .take(others)
             .enumerate()
             .filter(|(other, _)| *other != case && *other != without)
             .filter_map(|(other, theirs)| {
                 Some((self.cases.get(other)?, self.candidates.get((*theirs)?)?))
             })
-            .map(|(other, theirs)| crossing(entry, mine, other, theirs))
+            .map(|(other, theirs)| self.crossing(entry, mine, other, theirs))
             .sum();
-        Some(score - crossed * self.order)
+        Some(score - crossed)
     }
 
     /// The worth of two cases with the given candidates, the crossing between them included.
@@ -277,7 +317,7 @@ impl Board<'_> {
     ) -> Option<f64> {
         let sum = self.worth(one.0, one.1, other.0)? + self.worth(other.0, other.1, one.0)?;
         let between = match (one.1, other.1) {
-            (Some(mine), Some(theirs)) => crossing(
+            (Some(mine), Some(theirs)) => self.crossing(
                 self.cases.get(one.0)?,
                 self.candidates.get(mine)?,
                 self.cases.get(other.0)?,
@@ -285,7 +325,142 @@ impl Board<'_> {
             ),
             _ => 0.0,
         };
-        Some(sum - between * self.order)
+        Some(sum - between)
+    }
+
+    /// For a case without a candidate: takes one whose owner has another that is free.
+    fn make_room(&mut self, one: usize) -> bool {
+        if self.chosen.get(one).copied().flatten().is_some() {
+            return false;
+        }
+        let Some(entry) = self.cases.get(one) else {
+            return false;
+        };
+        let mut best: Option<(f64, usize, usize, usize)> = None;
+        for (wanted, fit) in &entry.fits {
+            let Some(owner) = self
+                .chosen
+                .iter()
+                .position(|candidate| *candidate == Some(*wanted))
+            else {
+                continue;
+            };
+            let Some(theirs) = self.cases.get(owner) else {
+                continue;
+            };
+            for (free, other) in theirs
+                .fits
+                .iter()
+                .filter(|(free, _)| !self.chosen.contains(&Some(*free)))
+            {
+                let sum = fit.total() + other.total();
+                if best.is_none_or(|(so_far, ..)| sum > so_far) {
+                    best = Some((sum, *wanted, owner, *free));
+                }
+            }
+        }
+        let Some((_, wanted, owner, free)) = best else {
+            return false;
+        };
+        if let Some(slot) = self.chosen.get_mut(owner) {
+            *slot = Some(free);
+        }
+        if let Some(slot) = self.chosen.get_mut(one) {
+            *slot = Some(wanted);
+        }
+        true
+    }
+
+    /// Notes who has what, for the questions that come after the choice.
+    fn note_owners(&mut self) {
+        let mut owners = vec![None; self.candidates.len()];
+        for (case, candidate) in self.chosen.clone().into_iter().enumerate() {
+            match candidate.and_then(|candidate| owners.get_mut(candidate)) {
+                Some(owner) => *owner = Some(case),
+                None if self.share(case).is_none() => self.vacant.push(case),
+                None => {}
+            }
+        }
+        self.owners = owners;
+        self.vacant.truncate(COMPARED_MAX);
+    }
+
+    /// For an exchange that was left without an attempt: the failed connect of another, when it fits closely.
+    /// Envoy lets the requests that wait for a connection fail with it.
+    fn share(&self, case: usize) -> Option<Assignment> {
+        /// Both gaps within about a millisecond.
+        const CLOSE_FIT: f64 = 6.0;
+        let entry = self.cases.get(case)?;
+        let connect = |index: usize| {
+            self.candidates
+                .get(index)
+                .is_some_and(|candidate| candidate.id.index.is_none())
+        };
+        let (candidate, fit) = entry
+            .fits
+            .iter()
+            .filter(|(index, fit)| connect(*index) && fit.score >= CLOSE_FIT)
+            .max_by(|a, b| a.1.score.total_cmp(&b.1.score).then(b.0.cmp(&a.0)))?;
+        Some(Assignment {
+            candidate: *candidate,
+            fit: fit.clone(),
+            margin: f64::INFINITY,
+            plain_margin: f64::INFINITY,
+            runner_up: None,
+            contested: f64::INFINITY,
+            shared: true,
+            alike: true,
+        })
+    }
+
+    fn owner_of(&self, candidate: usize) -> Option<usize> {
+        self.owners.get(candidate).copied().flatten()
+    }
+
+    /// What it costs that two pairs do not keep the order of their beginnings or of their ends.
+    fn crossing(
+        &self,
+        one: &Case<'_>,
+        mine: &Candidate,
+        other: &Case<'_>,
+        theirs: &Candidate,
+    ) -> f64 {
+        let starts = crosses(
+            one.exchange.asked_at().time,
+            mine.start.time,
+            other.exchange.asked_at().time,
+            theirs.start.time,
+        );
+        let clients = (
+            one.suspect.exchange.connection,
+            other.suspect.exchange.connection,
+        );
+        if self.order.workers.same(clients.0, clients.1) == Some(false) {
+            return 0.0;
+        }
+        let answers = (one.suspect.at.time, other.suspect.at.time);
+        let ends = match (mine.end, theirs.end) {
+            (Some(mine), Some(theirs)) => {
+                f64::from(u8::from(crosses(
+                    answers.0,
+                    mine.time,
+                    answers.1,
+                    theirs.time,
+                ))) * CROSSED_ENDS
+                    * self.order.ends
+            }
+            // Waits of the same kind are equally long: the one that began first is given up first.
+            (None, None) if mine.code == theirs.code => {
+                f64::from(u8::from(crosses(
+                    answers.0,
+                    mine.start.time,
+                    answers.1,
+                    theirs.start.time,
+                ))) * CROSSED_WAITS
+            }
+            _ => 0.0,
+        };
+        f64::from(u8::from(starts)) * CROSSED_STARTS * self.order.starts + ends
     }
 
     /// Swaps between two cases and moves to free candidates while the sum grows.
@@ -296,7 +471,7 @@ impl Board<'_> {
                 for other in one + 1..self.cases.len() {
                     better |= self.swap_if_better(one, other);
                 }
-                better |= self.move_if_better(one);
+                better |= self.move_if_better(one) || self.make_room(one);
             }
             if !better {
                 return;
@@ -361,7 +536,10 @@ impl Board<'_> {
             candidate: mine,
             fit,
             margin: f64::INFINITY,
+            plain_margin: f64::INFINITY,
             runner_up: None,
+            contested: self.contested(case, mine),
+            shared: false,
             alike: false,
         };
         for (other, _) in entry.fits.iter().filter(|(other, _)| *other != mine) {
@@ -372,9 +550,15 @@ impl Board<'_> {
             };
             if alike(own, theirs) {
                 assignment.alike |= margin < 1.0;
-            } else if margin < assignment.margin {
-                assignment.margin = margin;
-                assignment.runner_up = Some(*other);
+            } else {
+                let plain = self
+                    .plain_margin(case, mine, *other)
+                    .unwrap_or(f64::INFINITY);
+                assignment.plain_margin = assignment.plain_margin.min(plain);
+                if margin < assignment.margin {
+                    assignment.margin = margin;
+                    assignment.runner_up = Some(*other);
+                }
             }
         }
         Some(assignment)
@@ -383,10 +567,7 @@ impl Board<'_> {
     /// By how much the sum falls when `case` takes `other` instead of `mine`; `None` when that leaves the
     /// present owner of `other` without an attempt.
     fn margin(&self, case: usize, mine: usize, other: usize) -> Option<f64> {
-        let owner = self
-            .chosen
-            .iter()
-            .position(|candidate| *candidate == Some(other));
+        let owner = self.owner_of(other);
         match owner.filter(|owner| *owner != case) {
             None => {
                 Some(self.worth(case, Some(mine), case)? - self.worth(case, Some(other), case)?)
@@ -396,6 +577,40 @@ impl Board<'_> {
                 let then = self.worth_of_two((case, Some(other)), (owner, Some(mine)))?;
                 Some(now - then)
             }
+        }
+    }
+
+    /// How much better `candidate` fits its case than the best of the cases that have none.
+    fn contested(&self, case: usize, candidate: usize) -> f64 {
+        let fit = |case: &Case<'_>| {
+            case.fits
+                .iter()
+                .find(|(index, _)| *index == candidate)
+                .map(|(_, fit)| fit.score)
+        };
+        let Some(mine) = self.cases.get(case).and_then(fit) else {
+            return f64::INFINITY;
+        };
+        self.vacant
+            .iter()
+            .filter_map(|other| self.cases.get(*other))
+            .filter_map(|other| fit(other).map(|theirs| mine - theirs))
+            .fold(f64::INFINITY, f64::min)
+    }
+
+    /// The margin without what order says.
+    fn plain_margin(&self, case: usize, mine: usize, other: usize) -> Option<f64> {
+        let score = |case: usize, candidate: usize| {
+            let fits = &self.cases.get(case)?.fits;
+            fits.iter()
+                .find(|(index, _)| *index == candidate)
+                .map(|(_, fit)| fit.score)
+        };
+        let own = score(case, mine)? - score(case, other)?;
+        let owner = self.owner_of(other);
+        match owner.filter(|owner| *owner != case) {
+            None => Some(own),
+            Some(owner) => Some(own + score(owner, other)? - score(owner, mine)?),
         }
     }
 }
@@ -409,24 +624,4 @@ fn alike(one: &Candidate, other: &Candidate) -> bool {
             .and_then(|verdict| verdict.detail.clone())
     };
     one.code == other.code && one.upstream == other.upstream && detail(one) == detail(other)
-}
-
-/// What it costs that two pairs do not keep the order of their beginnings or of their ends.
-fn crossing(one: &Case<'_>, mine: &Candidate, other: &Case<'_>, theirs: &Candidate) -> f64 {
-    let starts = crosses(
-        one.exchange.asked_at().time,
-        mine.start.time,
-        other.exchange.asked_at().time,
-        theirs.start.time,
-    );
-    let ends = match (mine.end, theirs.end) {
-        (Some(mine), Some(theirs)) => crosses(
-            one.suspect.at.time,
-            mine.time,
-            other.suspect.at.time,
-            theirs.time,
-        ),
-        _ => false,
-    };
-    f64::from(u8::from(starts)) * CROSSED_STARTS + f64::from(u8::from(ends)) * CROSSED_ENDS
 }

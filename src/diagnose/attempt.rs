@@ -191,7 +191,30 @@ impl Attempt<'_> {
         ]
         .into_iter()
         .flatten()
+        .map(|close| self.since_goodbye(close))
         .min_by_key(|close| close.closing.mark)
+    }
+
+    /// Under TLS a side that ends says goodbye first (close_notify); its FIN may come only after the other's.
+    fn since_goodbye(&self, close: FirstClose) -> FirstClose {
+        let goodbye = self
+            .connection
+            .tls
+            .iter()
+            .find_map(|(step, at)| match step {
+                TlsStep::EncryptedAlertLike { direction } if *direction == close.by => Some(*at),
+                _ => None,
+            });
+        match goodbye {
+            Some(at) if !close.reset && at < close.closing.mark => FirstClose {
+                closing: Closing {
+                    mark: at,
+                    ..close.closing
+                },
+                ..close
+            },
+            _ => close,
+        }
     }
 
     /// The first close, when the upstream made it.
@@ -206,6 +229,22 @@ impl Attempt<'_> {
     pub fn closed_by_gateway(&self) -> Option<FirstClose> {
         self.first_close()
             .filter(|close| close.by == Direction::ToServer)
+    }
+
+    /// Whether the gateway let go of the connection only much later than `until`: then it was still waiting
+    /// there, and what it answered by `until` was another exchange.
+    #[must_use]
+    pub fn outlived(&self) -> bool {
+        /// A busy gateway may close an upstream connection this much after it gave up on it, nanoseconds.
+        const LATE_CLEAN_UP_NANOS: i64 = 250_000_000;
+        let facts = &self.connection.facts;
+        let own = [facts.from_client.fin, facts.from_client.reset]
+            .into_iter()
+            .flatten()
+            .map(|closing| closing.mark.time);
+        let syn = facts.from_client.syns.last().map(|syn| syn.time);
+        own.chain(syn)
+            .any(|time| time.nanos_since(self.until) > LATE_CLEAN_UP_NANOS)
     }
 
     /// First byte of the upstream's response to this request, up to `until`.
@@ -290,7 +329,7 @@ impl Attempt<'_> {
     /// Why it is not an idle connection that was taken back.
     #[must_use]
     pub fn why_not_stale(&self) -> &'static str {
-        match self.prior_responses() {
+        match self.exchange.map_or(0, |exchange| exchange.id.index) {
             0 => "the connection was new",
             _ => "the close acknowledges the request: the upstream's host had received it",
         }

@@ -9,12 +9,14 @@ use crate::diagnose::cause;
 use crate::diagnose::gateway::product::Product;
 use crate::diagnose::timeline::{AttemptId, ConnectionRecord, ExchangeRecord, Timeline};
 use crate::flow::{Endpoint, Vantage};
-use crate::frame::Mark;
+use crate::frame::{FrameId, Mark};
 use crate::time::Timestamp;
 
-/// Most attempts that are weighed for one exchange. More than a gateway starts in the window of one
-/// exchange unless the window is a long time-out on a busy host; those beyond are counted.
-pub const CANDIDATES_MAX: usize = 4_096;
+/// Most attempts that are weighed for one group of errors, the latest first: what failed within the second
+/// that a group spans, and in the window of its longest wait.
+pub const CANDIDATES_MAX: usize = 32_768;
+/// Most attempts that went well among them: they matter only right before an error.
+const WELL_MAX: usize = 2_048;
 
 /// How much later than the gateway's answer its own clean-up upstream may be seen, milliseconds
 /// (causes.md B.1).
@@ -109,17 +111,38 @@ pub fn candidates(
                 index: None,
             },
         );
-        for (_, id) in host
-            .uses
-            .range(first..)
-            .take_while(|(mark, _)| mark.time <= until)
-            .take(CANDIDATES_MAX)
-        {
+        let last = (
+            Mark {
+                time: until,
+                frame: FrameId {
+                    input: u16::MAX,
+                    number: u64::MAX,
+                },
+            },
+            AttemptId {
+                connection: Default::default(),
+                index: None,
+            },
+        );
+        let mut well = 0_usize;
+        for (_, id) in host.uses.range(first..last.max(first)).rev() {
             let Some(record) = timeline.connection(id.connection) else {
                 continue;
             };
-            if record.facts.server != gateway.endpoint {
-                found.extend(judge(timeline, gateway, record, *id, until));
+            if record.facts.server == gateway.endpoint {
+                continue;
+            }
+            let plain = id
+                .index
+                .and_then(|index| record.exchange(index))
+                .is_some_and(ExchangeRecord::is_plain);
+            well += usize::from(plain);
+            if plain && well > WELL_MAX {
+                continue;
+            }
+            found.extend(judge(timeline, gateway, record, *id, until));
+            if found.len() >= CANDIDATES_MAX {
+                break;
             }
         }
     }

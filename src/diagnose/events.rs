@@ -86,9 +86,7 @@ impl Events {
         };
         let facts = &record.facts;
         let client_is_gateway = facts.client.addr != facts.server.addr
-            && timeline
-                .host(facts.vantage, facts.client.addr)
-                .is_some_and(|host| !host.ports.is_empty());
+            && timeline.is_asked(facts.vantage, facts.client.addr);
         if !client_is_gateway {
             self.client_aborts += 1;
         }
@@ -144,9 +142,7 @@ fn attempt(id: ExchangeId) -> AttemptId {
 fn recovered(timeline: &Timeline, id: AttemptId) -> Option<(UpstreamEvent, AttemptId)> {
     let record = timeline.connection(id.connection)?;
     let facts = &record.facts;
-    let asked: bool = timeline
-        .host(facts.vantage, facts.client.addr)
-        .is_some_and(|host| !host.ports.is_empty());
+    let asked: bool = timeline.is_asked(facts.vantage, facts.client.addr);
     let client_gave_up_itself = !asked && facts.client.addr != facts.server.addr;
     if client_gave_up_itself {
         return None;
@@ -185,7 +181,6 @@ fn recovered(timeline: &Timeline, id: AttemptId) -> Option<(UpstreamEvent, Attem
         assignment: None,
         runner_up: None,
         unread: Vec::new(),
-        crowd: 0,
     };
     let event = UpstreamEvent {
         attempt: report_attempt(timeline, mine, &chain),

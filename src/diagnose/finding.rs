@@ -241,6 +241,9 @@ pub struct Finding {
     pub upstream: Option<Endpoint>,
     /// The connection of the last attempt.
     pub upstream_connection: Option<ConnectionName>,
+    /// Whether that connection could be exchanged for another that failed in the same way at the same
+    /// upstream: then the cause is known and which connection was whose is not.
+    pub interchangeable: bool,
     /// All attempts in order.
     pub attempts: Vec<AttemptReport>,
     /// Proof, in time order.

@@ -3,20 +3,34 @@
 //!
 //! The rule: attempts are given out once, so that in a crowd each failure has its own.
 
-use crate::diagnose::assign::{Assignment, Case, assign, fit};
-use crate::diagnose::candidate::{Candidate, Standing, candidates};
+use std::collections::BTreeSet;
+
+use crate::diagnose::assign::{Assignment, Case, Fit, assign, fit};
+use crate::diagnose::candidate::{CLEAN_UP_MILLIS, Candidate, Standing, candidates};
 use crate::diagnose::finding::Finding;
-use crate::diagnose::order::Order;
+use crate::diagnose::order::{Order, relayed};
 use crate::diagnose::role::Identified;
 use crate::diagnose::suspect::Suspect;
-use crate::diagnose::timeline::{ExchangeRecord, Timeline};
+use crate::diagnose::timeline::{AttemptId, ExchangeRecord, SETTLED_KEPT_NANOS, Timeline};
 use crate::diagnose::verdict::{self, Chain};
 use crate::frame::Mark;
 
-/// A retry follows its failure within this, unless it waits on purpose, nanoseconds.
-const RETRY_PROMPT_NANOS: i64 = 5_000_000;
+/// A retry follows its failure within this, nanoseconds: Envoy waits up to 25 ms before the first, 75 ms
+/// before the second.
+const RETRY_PROMPT_NANOS: i64 = 80_000_000;
 /// The longest deliberate wait before a retry: HAProxy waits 1 s after a refused connect. Nanoseconds.
 const RETRY_WAIT_NANOS: i64 = 1_300_000_000;
+/// What it costs that an upstream connection belongs to the pool of another worker.
+const OTHER_WORKER: f64 = 1.5;
+/// How far back order and workers are learnt: as long as what went well is remembered. Milliseconds.
+const LEARNT_FROM_MILLIS: i64 = SETTLED_KEPT_NANOS / 1_000_000;
+/// Failed attempts that one exchange is compared with from each side (latest ends, first beginnings, nobody
+/// answered): beyond, the gap alone rules a pairing out, and an outage of 100,000 errors stays near linear.
+const NEAR_MAX: usize = 32;
+/// Attempts that are looked at to find them.
+const SCANNED_MAX: usize = 256;
+/// Failed attempts that are looked at as the one before a retry.
+const PREDECESSORS_MAX: usize = 16;
 /// Most attempts of one exchange that are reported.
 pub const CHAIN_MAX: usize = 16;
 
@@ -27,59 +41,114 @@ pub struct Member {
     pub suspect: Suspect,
     /// Its gateway.
     pub identified: Identified,
+    /// Whether it is to be judged now; else it only competes for attempts.
+    pub due: bool,
 }
 
 /// Judges the members of one gateway together.
 pub fn judge(timeline: &mut Timeline, members: &[Member]) -> Vec<Finding> {
-    let Some(scene) = Scene::gather(timeline, members) else {
+    let Some((findings, claims)) = judged(timeline, members) else {
         return Vec::new();
     };
-    let assignments = scene.assign(timeline);
-    let mut findings = Vec::new();
-    let mut claims = Vec::new();
-    for (index, member) in members.iter().enumerate() {
-        let Some((_, exchange)) = timeline.exchange(member.suspect.exchange) else {
-            continue;
-        };
-        let assignment = assignments.get(index).cloned().flatten();
-        let chain = scene.chain(timeline, member, exchange, assignment, &assignments);
-        claims.extend(chain.attempts.iter().map(|candidate| candidate.id));
-        findings.extend(verdict::compose(timeline, member, exchange, &chain));
-    }
     for id in claims {
         timeline.claim(id);
     }
     findings
 }
 
+fn judged(timeline: &Timeline, members: &[Member]) -> Option<(Vec<Finding>, Vec<AttemptId>)> {
+    let scene = Scene::gather(timeline, members)?;
+    let assignments = scene.assign(timeline);
+    let taken: BTreeSet<AttemptId> = assignments
+        .iter()
+        .flatten()
+        .filter_map(|assignment| scene.candidates.get(assignment.candidate))
+        .map(|candidate| candidate.id)
+        .collect();
+    let mut findings = Vec::new();
+    let mut claims = Vec::new();
+    for ((member, exchange), assignment) in scene.members.iter().zip(assignments) {
+        if !member.due {
+            continue;
+        }
+        let chain = scene.chain(timeline, member, exchange, assignment, &taken);
+        claims.extend(chain.attempts.iter().map(|candidate| candidate.id));
+        findings.extend(verdict::compose(timeline, member, exchange, &chain));
+    }
+    Some((findings, claims))
+}
+
 /// All attempts of a gateway in the window of a group.
 struct Scene<'a> {
-    members: &'a [Member],
+    members: Vec<(&'a Member, &'a ExchangeRecord)>,
+    /// By their beginning.
     candidates: Vec<Candidate>,
+    /// Failed ones with a moment of failure, by that moment.
+    by_end: Vec<usize>,
+    /// Failed ones without (nobody ever answered), by their beginning.
+    endless: Vec<usize>,
     order: Order,
 }
 
 impl<'a> Scene<'a> {
-    fn gather(timeline: &Timeline, members: &'a [Member]) -> Option<Self> {
+    fn gather(timeline: &'a Timeline, members: &'a [Member]) -> Option<Self> {
+        let members: Vec<(&Member, &ExchangeRecord)> = members
+            .iter()
+            .filter_map(|member| Some((member, timeline.exchange(member.suspect.exchange)?.1)))
+            .collect();
         let open = members
             .iter()
-            .filter_map(|m| timeline.exchange(m.suspect.exchange))
-            .map(|(_, x)| x.request_at)
+            .map(|(_, exchange)| exchange.request_at)
             .min()?;
         let from = open.time.plus_millis(-1);
-        let until = members.iter().map(|member| member.suspect.at).max()?.time;
-        let gateway = &members.first()?.identified.gateway;
+        let until = members
+            .iter()
+            .map(|(member, _)| member.suspect.at)
+            .max()?
+            .time;
+        let gateway = &members.first()?.0.identified.gateway;
         let mut found = candidates(timeline, gateway, from, until);
-        let order = Order::measure(timeline, gateway, &found, from, until);
+        let order = Order::measure(
+            timeline,
+            gateway,
+            from.plus_millis(-LEARNT_FROM_MILLIS),
+            until,
+        );
         // An answer that a client has got was not refused, however odd it is.
-        found.retain(|candidate| {
-            !candidate.claimed && !(candidate.whole && order.served.contains(&candidate.id))
+        let spoken_for = |candidate: &Candidate| {
+            candidate.claimed || (candidate.whole && order.served.contains(&candidate.id))
+        };
+        found.retain(|candidate| !spoken_for(candidate));
+        let failed = |ended: bool| {
+            let found = &found;
+            (0..found.len()).filter(move |index| {
+                found.get(*index).is_some_and(|candidate| {
+                    candidate.standing == Standing::Failed && candidate.end.is_some() == ended
+                })
+            })
+        };
+        let endless = failed(false).collect();
+        let mut by_end: Vec<usize> = failed(true).collect();
+        by_end.sort_by_key(|index| {
+            found
+                .get(*index)
+                .map(|candidate| (candidate.end, candidate.id))
         });
         Some(Self {
             members,
             candidates: found,
+            by_end,
+            endless,
             order,
         })
+    }
+
+    fn end_of(&self, index: usize) -> Option<Mark> {
+        self.candidates.get(index)?.end
+    }
+
+    fn start_of(&self, index: usize) -> Option<Mark> {
+        Some(self.candidates.get(index)?.start)
     }
 
     /// Gives each member its last attempt.
@@ -87,40 +156,94 @@ impl<'a> Scene<'a> {
         let cases: Vec<Case<'_>> = self
             .members
             .iter()
-            .filter_map(|member| {
-                let (_, exchange) = timeline.exchange(member.suspect.exchange)?;
-                let fits = self
-                    .candidates
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, candidate)| candidate.standing == Standing::Failed)
-                    .filter_map(|(index, candidate)| {
-                        let trigger = self.trigger(candidate, exchange);
-                        let product = member.identified.gateway.product;
-                        fit(
-                            timeline,
-                            &member.suspect,
-                            exchange,
-                            candidate,
-                            trigger,
-                            product,
-                        )
-                        .map(|mut fit| {
-                            fit.score -= self
-                                .order
-                                .against(exchange.asked_at().time, candidate.start.time);
-                            (index, fit)
-                        })
-                    })
+            .map(|(member, exchange)| {
+                let near = self.near(member, exchange);
+                let fits = near
+                    .into_iter()
+                    .filter_map(|index| Some((index, self.fit(timeline, member, exchange, index)?)))
                     .collect();
-                Some(Case {
+                Case {
                     suspect: member.suspect,
                     exchange,
                     fits,
-                })
+                }
             })
             .collect();
-        assign(&cases, &self.candidates, self.order.reliability)
+        assign(&cases, &self.candidates, &self.order)
+    }
+
+    /// The failed attempts that are worth a comparison: those that ended last before the error, those that
+    /// began first after the request, and those that nobody answered.
+    fn near(&self, member: &Member, exchange: &ExchangeRecord) -> BTreeSet<usize> {
+        let at = member.suspect.at.time.plus_millis(CLEAN_UP_MILLIS);
+        let asked = exchange.request_at;
+        let ended = self
+            .by_end
+            .partition_point(|index| self.end_of(*index).is_some_and(|end| end.time <= at));
+        let inside = |index: &usize| {
+            self.start_of(*index)
+                .is_some_and(|start| start >= asked && start.time <= at)
+        };
+        let last = self
+            .by_end
+            .iter()
+            .take(ended)
+            .rev()
+            .take(SCANNED_MAX)
+            .copied()
+            .filter(inside)
+            .take(NEAR_MAX);
+        let begun = self
+            .candidates
+            .partition_point(|candidate| candidate.start < asked);
+        let first = (begun..self.candidates.len())
+            .take(SCANNED_MAX)
+            .filter(|index| {
+                self.candidates
+                    .get(*index)
+                    .is_some_and(|c| c.standing == Standing::Failed)
+            })
+            .filter(inside)
+            .take(NEAR_MAX);
+        let waited = self
+            .endless
+            .partition_point(|index| self.start_of(*index).is_some_and(|start| start < asked));
+        let silent = self
+            .endless
+            .iter()
+            .skip(waited)
+            .copied()
+            .filter(inside)
+            .take(NEAR_MAX);
+        last.chain(first).chain(silent).collect()
+    }
+
+    fn fit(
+        &self,
+        timeline: &Timeline,
+        member: &Member,
+        exchange: &ExchangeRecord,
+        index: usize,
+    ) -> Option<Fit> {
+        let candidate = self.candidates.get(index)?;
+        let trigger = self.trigger(candidate, exchange);
+        let product = member.identified.gateway.product;
+        let mut fit = fit(
+            timeline,
+            &member.suspect,
+            exchange,
+            candidate,
+            trigger,
+            product,
+        )?;
+        let client = member.suspect.exchange.connection;
+        fit.order_cost +=
+            self.order
+                .against(client, exchange.asked_at().time, candidate.start.time);
+        if self.order.workers.same(client, candidate.id.connection) == Some(false) {
+            fit.score -= OTHER_WORKER;
+        }
+        Some(fit)
     }
 
     /// What set an attempt off inside an exchange: the request, or the failure of an attempt before it.
@@ -138,95 +261,117 @@ impl<'a> Scene<'a> {
 
     /// The failed attempt that `candidate` may be the retry of, inside `exchange`.
     fn predecessor(&self, candidate: &Candidate, exchange: &ExchangeRecord) -> Option<&Candidate> {
-        let asked = exchange.asked_at();
-        let since_asked = candidate.start.time.nanos_since(asked.time);
-        self.candidates
-            .iter()
-            .filter(|before| {
-                before.standing == Standing::Failed && !before.whole && before.id != candidate.id
-            })
+        let since_asked = candidate.start.time.nanos_since(exchange.asked_at().time);
+        let ended = self.by_end.partition_point(|index| {
+            self.end_of(*index)
+                .is_some_and(|end| end <= candidate.start)
+        });
+        let begun = self
+            .endless
+            .partition_point(|index| self.start_of(*index).is_some_and(|at| at < candidate.start));
+        let before = |list: &'_ [usize], until: usize| -> Vec<usize> {
+            list.iter()
+                .take(until)
+                .rev()
+                .take(PREDECESSORS_MAX)
+                .copied()
+                .collect()
+        };
+        before(&self.by_end, ended)
+            .into_iter()
+            .chain(before(&self.endless, begun))
+            .filter_map(|index| self.candidates.get(index))
+            .filter(|before| !before.whole && before.id != candidate.id)
             .filter(|before| before.start >= exchange.request_at && before.start < candidate.start)
             .filter_map(|before| {
-                let end = before.end.unwrap_or(before.start);
-                let gap = candidate.start.time.nanos_since(end.time);
-                let prompt = gap < RETRY_PROMPT_NANOS
-                    || (gap < RETRY_WAIT_NANOS && before.upstream == candidate.upstream);
-                let silent = before.end.is_none() && before.start < candidate.start;
-                (end <= candidate.start && (prompt || silent) && gap < since_asked)
-                    .then_some((gap, before))
+                let gap = retry_gap(before, candidate)?;
+                (gap < since_asked).then_some((gap, before))
             })
             .min_by_key(|(gap, before)| (*gap, before.id))
             .map(|(_, before)| before)
     }
 
-    /// Whether a failed attempt was followed by a good one for the same exchange, so that it is nobody's error.
-    fn recovered(&self, timeline: &Timeline, failed: &Candidate) -> bool {
-        recovery(timeline, failed, &self.candidates).is_some()
-    }
-
-    /// The attempts of a member: its last one and the failures that led to it.
+    /// The attempts of a member: its last one and the failures that led to it. `taken` are the last attempts
+    /// of all members.
     fn chain(
         &self,
         timeline: &Timeline,
         member: &Member,
         exchange: &ExchangeRecord,
         assignment: Option<Assignment>,
-        all: &[Option<Assignment>],
+        taken: &BTreeSet<AttemptId>,
     ) -> Chain {
         let mut attempts = Vec::new();
-        let last = assignment
+        let at = |index: usize| self.candidates.get(index);
+        let mut next = assignment
             .as_ref()
-            .and_then(|assignment| self.candidates.get(assignment.candidate));
-        let taken: Vec<usize> = all
-            .iter()
-            .flatten()
-            .map(|assignment| assignment.candidate)
-            .collect();
-        let mut next = last;
+            .and_then(|assignment| at(assignment.candidate));
         while let Some(candidate) = next {
             attempts.push(candidate.clone());
             if attempts.len() >= CHAIN_MAX {
                 break;
             }
-            next = self.predecessor(candidate, exchange).filter(|before| {
-                !taken.iter().any(|index| {
-                    self.candidates
-                        .get(*index)
-                        .is_some_and(|other| other.id == before.id)
-                }) && !self.recovered(timeline, before)
-            });
+            // A failure that was followed by a good attempt is nobody's error.
+            let free = |before: &&Candidate| {
+                !taken.contains(&before.id)
+                    && recovery(timeline, before, &self.candidates).is_none()
+            };
+            next = self.predecessor(candidate, exchange).filter(free);
         }
         attempts.reverse();
         let runner_up = assignment
             .as_ref()
-            .and_then(|assignment| assignment.runner_up)
-            .and_then(|index| self.candidates.get(index))
+            .and_then(|assignment| at(assignment.runner_up?))
             .cloned();
-        let unread = if attempts.is_empty() {
-            self.unread(member, exchange)
-        } else {
-            Vec::new()
-        };
         Chain {
             attempts,
             assignment,
             runner_up,
-            unread,
-            crowd: self.members.len(),
+            unread: self.unread(member, exchange),
         }
     }
 
     /// What remains inside the window of an exchange without a failed attempt: answers that were whole,
     /// opaque or open, and that no served client explains.
     fn unread(&self, member: &Member, exchange: &ExchangeRecord) -> Vec<Candidate> {
-        let inside = |candidate: &&Candidate| {
+        let from = self
+            .candidates
+            .partition_point(|candidate| candidate.start < exchange.request_at);
+        let until = self
+            .candidates
+            .partition_point(|candidate| candidate.start <= member.suspect.at);
+        let other = |candidate: &&Candidate| {
             candidate.standing != Standing::Failed
-                && candidate.start >= exchange.request_at
-                && candidate.start <= member.suspect.at
                 && candidate.end.is_none_or(|end| end <= member.suspect.at)
         };
-        self.candidates.iter().filter(inside).cloned().collect()
+        let inside = self.candidates.get(from..until).unwrap_or_default();
+        let mut found: Vec<Candidate> = inside
+            .iter()
+            .rev()
+            .filter(other)
+            .take(NEAR_MAX)
+            .cloned()
+            .collect();
+        found.reverse();
+        found
     }
+}
+
+/// How long after the failure of `before` the attempt `next` began, nanoseconds, if it may be its retry: at
+/// once, or after a deliberate wait at the same upstream. A SYN that nobody answered has no moment of
+/// failure: there the next attempt ends the wait.
+fn retry_gap(before: &Candidate, next: &Candidate) -> Option<i64> {
+    /// The shortest connect timeout that is told from a SYN still on its way, nanoseconds.
+    const CONNECT_WAIT_MIN_NANOS: i64 = 300_000_000;
+    let Some(end) = before.end else {
+        let waited = next.start.time.nanos_since(before.start.time);
+        return (waited >= CONNECT_WAIT_MIN_NANOS && before.upstream != next.upstream)
+            .then_some(waited);
+    };
+    let gap = next.start.time.nanos_since(end.time);
+    let prompt =
+        gap < RETRY_PROMPT_NANOS || (gap < RETRY_WAIT_NANOS && before.upstream == next.upstream);
+    (end <= next.start && prompt).then_some(gap)
 }
 
 /// The good attempt that followed a failed one at once, with the same request: a retry that succeeded.
@@ -236,58 +381,84 @@ pub fn recovery<'c>(
     failed: &Candidate,
     candidates: &'c [Candidate],
 ) -> Option<&'c Candidate> {
-    let end = failed.end.unwrap_or(failed.start);
+    let first = candidates.partition_point(|next| next.start < failed.start);
+    let soon = failed
+        .end
+        .unwrap_or(failed.start)
+        .time
+        .plus_nanos(RETRY_WAIT_NANOS);
     candidates
         .iter()
-        .filter(|next| {
-            (next.whole || matches!(next.standing, Standing::Well | Standing::Opaque))
-                && next.start >= end
-        })
-        .filter(|next| {
-            let gap = next.start.time.nanos_since(end.time);
-            let prompt = gap < RETRY_PROMPT_NANOS
-                || (gap < RETRY_WAIT_NANOS && next.upstream == failed.upstream);
-            (prompt || failed.end.is_none()) && same_request(timeline, failed, next)
-        })
+        .skip(first)
+        .take_while(|next| failed.end.is_none() || next.start.time <= soon)
+        .filter(|next| next.whole || matches!(next.standing, Standing::Well | Standing::Opaque))
+        .filter(|next| retry_gap(failed, next).is_some() && same_request(timeline, failed, next))
         .find(|next| retried_not_asked(timeline, failed, next))
 }
 
-/// Whether nothing but the failure explains the start of `next`: no client of the gateway asked between.
+/// Whether the failure explains the start of `next` better than a new request does: a client that had asked
+/// before the failed attempt got the answer of `next`, and none that asked between can have got it.
 fn retried_not_asked(timeline: &Timeline, failed: &Candidate, next: &Candidate) -> bool {
     let Some(record) = timeline.connection(next.id.connection) else {
         return false;
     };
-    let Some(host) = timeline.host(record.facts.vantage, record.facts.client.addr) else {
-        return true;
+    let Some(answer) = next.id.index.and_then(|index| record.exchange(index)) else {
+        return false;
     };
     let end = failed.end.unwrap_or(failed.start);
-    let from = (
-        end,
-        crate::protocol::observation::ExchangeId {
-            connection: Default::default(),
-            index: 0,
-        },
-    );
-    let asked_between = host
-        .served
-        .range(from..)
-        .take_while(|(at, _)| *at <= next.start)
-        .any(|(_, id)| id.connection != next.id.connection);
-    let open_outside = host
-        .served
-        .iter()
-        .rev()
-        .skip_while(|(at, _)| *at > failed.start)
-        .take(256)
-        .any(|(_, id)| {
-            timeline.exchange(*id).is_some_and(|(_, outer)| {
-                outer
-                    .response_at
-                    .is_some_and(|at| at >= next.end.unwrap_or(next.start))
-                    && outer.status().is_none_or(|s| s < 500)
+    let served = |from: Mark, until: Mark| {
+        timeline
+            .served_on(record.facts.vantage, record.facts.client.addr, from, until)
+            .any(|id| {
+                id.connection != next.id.connection
+                    && timeline
+                        .exchange(id)
+                        .is_some_and(|(_, client)| match next.whole {
+                            true => relayed(client, answer),
+                            false => {
+                                client.response_at >= answer.response_at
+                                    && client.status().is_none_or(|status| status < 500)
+                            }
+                        })
             })
-        });
-    !asked_between && open_outside
+    };
+    served(failed.start.back_seconds(130), failed.start)
+        && (!served(end, next.start) || all_served(timeline, failed))
+}
+
+/// Whether every client that had asked the same before the failed request was sent, and had no answer when it
+/// failed, was served: whosever the request was, it was repeated.
+fn all_served(timeline: &Timeline, failed: &Candidate) -> bool {
+    let Some(record) = timeline.connection(failed.id.connection) else {
+        return false;
+    };
+    let Some(attempt) = failed.id.index.and_then(|index| record.exchange(index)) else {
+        return false;
+    };
+    let asked = attempt
+        .request
+        .as_ref()
+        .map(|head| (&head.method, &head.target));
+    let end = failed.end.unwrap_or(failed.start);
+    let mut open = timeline
+        .served_on(
+            record.facts.vantage,
+            record.facts.client.addr,
+            failed.start.back_seconds(130),
+            failed.start,
+        )
+        .filter_map(|id| timeline.exchange(id))
+        .map(|(_, client)| client)
+        .filter(|client| {
+            client
+                .request
+                .as_ref()
+                .map(|head| (&head.method, &head.target))
+                == asked
+        })
+        .filter(|client| client.response_at.is_none_or(|answered| answered > end))
+        .peekable();
+    open.peek().is_some() && open.all(|client| client.status().is_some_and(|status| status < 500))
 }
 
 fn same_request(timeline: &Timeline, one: &Candidate, other: &Candidate) -> bool {

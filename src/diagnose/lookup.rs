@@ -13,6 +13,10 @@ use crate::frame::Mark;
 use crate::protocol::observation::{Answer, Query};
 use crate::time::Timestamp;
 
+/// The shortest patience of a resolver that is believed, nanoseconds: answers from across the world take
+/// 300 ms.
+const PATIENCE_MIN_NANOS: i64 = 500_000_000;
+
 /// One query and what became of it.
 #[derive(Clone, Debug)]
 pub struct LookupRecord {
@@ -191,6 +195,12 @@ fn judge(name: &str, records: &[&LookupRecord], until: Timestamp) -> Option<Fail
                     Leg::Dns,
                     late,
                     "the answer comes after the gateway had given up",
+                );
+            }
+            if until.nanos_since(last.time) < PATIENCE_MIN_NANOS && last == first.asked {
+                verdict = verdict.at_most(
+                    Confidence::Possible,
+                    "the error came sooner than a resolver gives up: the answer may be missing from the capture",
                 );
             }
             verdict = verdict.not("dns-nxdomain", "no answer of any kind came back");

@@ -1,6 +1,6 @@
 //! From observations to findings: what happened upstream of each gateway error.
 //!
-//! In: observations in order, and the ticks between them. Out: a [`Diagnosis`](finding::Diagnosis). The rule:
+//! In: observations in order, and the ticks between them. Out: a [`Diagnosis`]. The rule:
 //! an error is judged when what follows it has been seen; later facts may only revise what was missing.
 
 pub mod assign;
@@ -21,12 +21,13 @@ pub mod suspect;
 pub mod timeline;
 pub mod verdict;
 pub mod warnings;
+pub mod workers;
 
 use std::collections::BTreeMap;
 
 use crate::diagnose::finding::{Diagnosis, Finding};
 use crate::diagnose::group::Member;
-use crate::diagnose::role::{Role, Told, role};
+use crate::diagnose::role::{Identified, Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
 use crate::flow::{Endpoint, Vantage};
@@ -38,6 +39,9 @@ use crate::time::Timestamp;
 /// How long after an error it is judged: a gateway closes its upstream connection within milliseconds, and
 /// frames of two interfaces may be written out of order by as much. Nanoseconds.
 const SETTLE_NANOS: i64 = 2_000_000_000;
+/// How much of what follows is assigned together with what is due, nanoseconds. Less than [`SETTLE_NANOS`],
+/// so that it has settled too.
+const RIVALS_NANOS: i64 = 1_000_000_000;
 /// Most errors that wait for a sign that their host is a gateway; further ones are judged without.
 const WAITING_MAX: usize = 100_000;
 /// Most findings that are kept with their evidence, about 3 KB each; further ones are counted.
@@ -121,43 +125,54 @@ impl Diagnose {
                 record.facts.client.addr != record.facts.server.addr
                     && self
                         .timeline
-                        .host(record.facts.vantage, record.facts.client.addr)
-                        .is_some_and(|host| !host.ports.is_empty())
+                        .is_asked(record.facts.vantage, record.facts.client.addr)
             });
         if !served_by_upstream {
             self.out.health.exchanges += 1;
         }
     }
 
+    /// Judges the errors up to `settled`. Those of the second that follows are assigned with them, so that no
+    /// error takes an attempt that fits a later one better, and are judged at the next tick.
     fn judge_until(&mut self, settled: Timestamp) {
-        let (ready, later) = std::mem::take(&mut self.due)
-            .into_iter()
-            .partition(|suspect| suspect.at.time <= settled);
-        self.due = later;
-        let mut groups: BTreeMap<(Vantage, Endpoint), Vec<Member>> = BTreeMap::new();
-        let ready: Vec<Suspect> = ready;
-        for suspect in dedup(ready) {
-            let suspect = match suspect::settle(&self.timeline, suspect) {
-                Outcome::Failed(suspect) => suspect,
-                Outcome::ClientLeft => {
-                    self.events.client_left(&self.timeline, &suspect);
-                    continue;
-                }
-                Outcome::Fine => continue,
-            };
-            match role(&self.timeline, &self.told, &suspect) {
-                Some(Role::Gateway(identified)) => {
-                    let key = (identified.gateway.vantage, identified.gateway.endpoint);
-                    groups.entry(key).or_default().push(Member {
-                        suspect,
-                        identified: *identified,
-                    });
-                }
-                Some(Role::UpstreamOfGateway) | None => {}
-                Some(Role::Application) => self.wait(suspect),
+        let rivals_until = settled.plus_nanos(RIVALS_NANOS);
+        let all = dedup(std::mem::take(&mut self.due));
+        if !all.iter().any(|suspect| suspect.at.time <= settled) {
+            self.due = all;
+            return;
+        }
+        let mut groups = Groups::new();
+        for suspect in all {
+            let due = suspect.at.time <= settled;
+            if !due {
+                self.due.push(suspect);
+            }
+            if suspect.at.time > rivals_until {
+                continue;
+            }
+            match suspect::settle(&self.timeline, suspect) {
+                Outcome::Failed(suspect) => self.place(suspect, due, &mut groups),
+                Outcome::ClientLeft if due => self.events.client_left(&self.timeline, &suspect),
+                Outcome::ClientLeft | Outcome::Fine => {}
             }
         }
-        for (_, members) in groups {
+        self.judge_groups(groups);
+    }
+
+    /// Puts a suspect into the group of its gateway, if its host is one.
+    fn place(&mut self, suspect: Suspect, due: bool, groups: &mut Groups) {
+        match role(&self.timeline, &self.told, &suspect) {
+            Some(Role::Gateway(identified)) => add(groups, suspect, *identified, due),
+            Some(Role::Application) if due => self.wait(suspect),
+            Some(Role::Application | Role::UpstreamOfGateway) | None => {}
+        }
+    }
+
+    fn judge_groups(&mut self, groups: Groups) {
+        for members in groups
+            .into_values()
+            .filter(|members| members.iter().any(|member| member.due))
+        {
             self.judge_group(&members);
         }
     }
@@ -172,32 +187,18 @@ impl Diagnose {
 
     /// Errors whose host never showed a sign of a gateway.
     fn judge_last(&mut self, waiting: Vec<Suspect>) {
-        let mut groups: BTreeMap<(Vantage, Endpoint), Vec<Member>> = BTreeMap::new();
+        let mut groups = Groups::new();
         for suspect in waiting {
             match role(&self.timeline, &self.told, &suspect) {
-                Some(Role::Gateway(identified)) => {
-                    let key = (identified.gateway.vantage, identified.gateway.endpoint);
-                    groups.entry(key).or_default().push(Member {
-                        suspect,
-                        identified: *identified,
-                    });
-                }
+                Some(Role::Gateway(identified)) => add(&mut groups, suspect, *identified, true),
                 Some(Role::Application) => match role::unnamed(&self.timeline, &suspect) {
-                    Some(identified) => {
-                        let key = (identified.gateway.vantage, identified.gateway.endpoint);
-                        groups.entry(key).or_default().push(Member {
-                            suspect,
-                            identified,
-                        });
-                    }
+                    Some(identified) => add(&mut groups, suspect, identified, true),
                     None => self.events.application_error(&suspect),
                 },
                 Some(Role::UpstreamOfGateway) | None => {}
             }
         }
-        for (_, members) in groups {
-            self.judge_group(&members);
-        }
+        self.judge_groups(groups);
     }
 
     fn judge_group(&mut self, members: &[Member]) {
@@ -228,6 +229,7 @@ impl Diagnose {
             let member = Member {
                 suspect,
                 identified: *identified,
+                due: true,
             };
             let again = group::judge(&mut self.timeline, std::slice::from_ref(&member));
             for finding in again {
@@ -242,6 +244,18 @@ impl Diagnose {
             }
         }
     }
+}
+
+/// Errors by the gateway that answered.
+type Groups = BTreeMap<(Vantage, Endpoint), Vec<Member>>;
+
+fn add(groups: &mut Groups, suspect: Suspect, identified: Identified, due: bool) {
+    let key = (identified.gateway.vantage, identified.gateway.endpoint);
+    groups.entry(key).or_default().push(Member {
+        suspect,
+        identified,
+        due,
+    });
 }
 
 fn same(finding: &Finding, suspect: &Suspect) -> bool {

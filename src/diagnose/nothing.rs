@@ -4,6 +4,7 @@
 //! The rule (causes.md B.8): no attempt is claimed only where the capture shows that it sees the gateway's
 //! upstream leg; what was lost, hidden or not captured is said instead.
 
+use crate::decode::segment::{IcmpError, IcmpReason};
 use crate::diagnose::attempt::millis;
 use crate::diagnose::candidate::{Candidate, Standing, candidates};
 use crate::diagnose::finding::{AttemptReport, Confidence, Evidence, Failure, Leg};
@@ -47,6 +48,9 @@ pub fn conclude(
     }
     if !member.identified.asks {
         return Some(not_captured(member));
+    }
+    if let Some(conclusion) = from_stray_icmp(timeline, member, exchange) {
+        return Some(conclusion);
     }
     if let Some(conclusion) = lost(timeline, member) {
         return Some(conclusion);
@@ -97,9 +101,51 @@ fn from_lookup(
     Some(conclusion)
 }
 
+/// An ICMP error that quotes a SYN which the capture does not hold.
+fn from_stray_icmp(
+    timeline: &Timeline,
+    member: &Member,
+    exchange: &ExchangeRecord,
+) -> Option<Conclusion> {
+    let gateway = &member.identified.gateway;
+    let inside = |error: &&IcmpError| {
+        error.mark.time >= exchange.request_at.time && error.mark.time <= member.suspect.at.time
+    };
+    let error = gateway.addrs.iter().find_map(|addr| {
+        timeline
+            .host(gateway.vantage, *addr)?
+            .stray_icmp
+            .iter()
+            .rev()
+            .find(inside)
+    })?;
+    let code = match error.reason {
+        IcmpReason::Port => "icmp-port-unreachable",
+        IcmpReason::Host => "icmp-host-unreachable",
+        IcmpReason::Net => "icmp-net-unreachable",
+        IcmpReason::AdminProhibited => "icmp-admin-prohibited",
+        _ => return None,
+    };
+    let mut conclusion = Conclusion::new(code, Confidence::Likely);
+    conclusion
+        .reasons
+        .push("the SYN that the ICMP error quotes is not in the capture before it".to_owned());
+    let summary = format!(
+        "{} reports {} unreachable by ICMP",
+        error.reporter, error.quoted_destination
+    );
+    conclusion.evidence.push(Evidence {
+        mark: error.mark,
+        leg: Leg::Icmp,
+        summary,
+    });
+    Some(conclusion)
+}
+
 fn from_unread(timeline: &Timeline, chain: &Chain, candidate: &Candidate) -> Option<Conclusion> {
     let record = timeline.connection(candidate.id.connection)?;
     let lossy = record.lossy(Direction::ToClient) || record.lossy(Direction::ToServer);
+    let cut = record.facts.from_server.snapped > 0 || record.facts.from_client.snapped > 0;
     let start = Evidence {
         mark: candidate.start,
         leg: Leg::Upstream,
@@ -115,7 +161,9 @@ fn from_unread(timeline: &Timeline, chain: &Chain, candidate: &Candidate) -> Opt
             conclusion.ruled_out = verdict.ruled_out;
             conclusion
         }
-        Standing::Open | Standing::Opaque | Standing::Well if lossy => {
+        Standing::Open | Standing::Opaque | Standing::Well
+            if lossy || cut || (candidate.standing == Standing::Well && !candidate.whole) =>
+        {
             let mut conclusion = Conclusion::new("capture-gap", Confidence::Unknown);
             conclusion.reasons.push(
                 "frames of the upstream connection are missing from the capture around the failure"
@@ -229,8 +277,9 @@ fn no_attempt(timeline: &Timeline, member: &Member, exchange: &ExchangeRecord) -
         .and_then(|page| page.page_cause)
         == Some("no-upstream-attempt");
     let from = exchange.request_at.time.plus_millis(-BENCH_MILLIS);
-    let earlier: Vec<Candidate> = candidates(timeline, gateway, from, exchange.request_at.time)
-        .into_iter()
+    let tried = candidates(timeline, gateway, from, at.time);
+    let earlier: Vec<&Candidate> = tried
+        .iter()
         .filter(|candidate| {
             candidate.standing == Standing::Failed
                 && candidate.code != Some("upstream-returned-5xx")
@@ -264,12 +313,15 @@ fn no_attempt(timeline: &Timeline, member: &Member, exchange: &ExchangeRecord) -
             .reasons
             .push("the error page itself says that no upstream was available".to_owned());
     }
+    let alone = !tried
+        .iter()
+        .any(|candidate| candidate.start >= exchange.request_at);
     let own_page = member
         .identified
         .recognised
         .as_ref()
         .is_some_and(|page| page.own_page);
-    conclusion.confidence = match (prompt && own_page, page_says, earlier.is_empty()) {
+    conclusion.confidence = match (prompt && own_page && alone, page_says, earlier.is_empty()) {
         (true, true, _) | (true, _, false) => Confidence::Certain,
         (true, _, true) => Confidence::Likely,
         (false, _, false) => Confidence::Likely,

@@ -6,9 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::diagnose::candidate::{Candidate, Gateway, Standing};
+use crate::diagnose::candidate::Gateway;
 use crate::diagnose::timeline::{AttemptId, ExchangeRecord, Timeline};
+use crate::diagnose::workers::Workers;
+use crate::frame::{FrameId, Mark};
 use crate::protocol::observation::ExchangeId;
+use crate::tcp::event::ConnectionId;
 use crate::time::Timestamp;
 
 /// Most exchanges that are looked at for anchors around one group.
@@ -19,26 +22,37 @@ const NEIGHBOURS: usize = 8;
 const NOISE_NANOS: i64 = 5_000;
 /// Anchors that contradict one pairing count no more than this.
 const CONTRADICTIONS_MAX: u32 = 3;
-/// With fewer anchors than this, how well order holds is unknown.
-const ANCHORS_MIN: usize = 4;
-/// What is taken for granted then.
-const UNMEASURED: f64 = 0.6;
+/// Heads of this size are refused by some gateways, bytes.
+const HUGE_HEAD: u32 = 4_096;
+/// Anchors further apart than this say nothing of each other's order, nanoseconds.
+const NEIGHBOUR_NANOS: i64 = 2_000_000;
+/// With fewer comparisons than this, how well order holds is unknown.
+const COMPARED_MIN: u32 = 6;
+/// What is taken for granted then: enough for likely, too little for certain.
+const UNMEASURED: f64 = 0.35;
 
 /// A client's exchange that went well, and the attempt whose answer it was.
 #[derive(Clone, Copy, Debug)]
 struct Anchor {
+    client: ConnectionId,
     asked: Timestamp,
     started: Timestamp,
+    answered: Timestamp,
+    passed_on: Timestamp,
 }
 
 /// What is known of the order in which a gateway serves.
 #[derive(Clone, Debug, Default)]
 pub struct Order {
     anchors: Vec<Anchor>,
-    /// From 0 (order means nothing here) to 1.
-    pub reliability: f64,
+    /// How well attempts begin in the order of requests: from 0 (order means nothing here) to 1.
+    pub starts: f64,
+    /// How well answers are passed on in the order in which they came.
+    pub ends: f64,
     /// Attempts whose answer a client has got.
     pub served: BTreeSet<AttemptId>,
+    /// Which connections work together.
+    pub workers: Workers,
 }
 
 impl Order {
@@ -47,92 +61,108 @@ impl Order {
     pub fn measure(
         timeline: &Timeline,
         gateway: &Gateway,
-        candidates: &[Candidate],
         from: Timestamp,
         until: Timestamp,
     ) -> Self {
         let mut order = Self::default();
-        let Some(host) = timeline.host(gateway.vantage, gateway.endpoint.addr) else {
-            return order;
+        let well = attempts_that_went_well(timeline, gateway, from, until);
+        let since = Mark {
+            time: from,
+            ..Mark::default()
         };
-        let well: Vec<(&Candidate, &ExchangeRecord)> = candidates
-            .iter()
-            .filter(|candidate| candidate.standing == Standing::Well || candidate.whole)
-            .filter_map(|candidate| {
-                let id = ExchangeId {
-                    connection: candidate.id.connection,
-                    index: candidate.id.index?,
-                };
-                Some((candidate, timeline.exchange(id)?.1))
-            })
+        let last = Mark {
+            time: until,
+            frame: FrameId {
+                input: u16::MAX,
+                number: u64::MAX,
+            },
+        };
+        let mut clients: Vec<ExchangeId> = timeline
+            .served_on(gateway.vantage, gateway.endpoint.addr, since, last)
             .collect();
-        let first = (
-            crate::frame::Mark {
-                time: from,
-                ..Default::default()
-            },
-            ExchangeId {
-                connection: Default::default(),
-                index: 0,
-            },
-        );
-        for (_, id) in host
-            .served
-            .range(first..)
-            .take_while(|(at, _)| at.time <= until)
-            .take(EXCHANGES_MAX)
-        {
-            let Some((_, client)) = timeline.exchange(*id) else {
+        clients.reverse();
+        for id in clients {
+            let Some((_, client)) = timeline.exchange(id) else {
                 continue;
             };
-            let open = |candidate: &Candidate| {
-                candidate.start.time.nanos_since(client.asked_at().time) > -NOISE_NANOS
+            let Some(passed_on) = client.response_at else {
+                continue;
             };
-            let mine = well
+            let asked = client.asked_at();
+            let first = well
+                .partition_point(|(start, ..)| start.time.nanos_since(asked.time) < -NOISE_NANOS);
+            let mine: Vec<&Attempt<'_>> = well
                 .iter()
-                .filter(|(candidate, _)| {
-                    open(candidate)
-                        && !order.served.contains(&candidate.id)
-                        && candidate.id.connection != id.connection
+                .skip(first)
+                .take_while(|(start, ..)| *start <= passed_on)
+                .filter(|(_, attempt, _)| {
+                    attempt.connection != id.connection && !order.served.contains(attempt)
                 })
-                .find(|(_, upstream)| relayed(client, upstream));
-            if let Some((candidate, _)) = mine {
-                order.served.insert(candidate.id);
+                .filter(|(.., upstream)| relayed(client, upstream))
+                .collect();
+            let only = mine.len() == 1;
+            // The answer that came last before it was passed on: a gateway does not sit on an answer.
+            let latest = mine
+                .into_iter()
+                .max_by_key(|(.., upstream)| upstream.response_at);
+            let Some((start, attempt, upstream)) = latest else {
+                continue;
+            };
+            order.served.insert(*attempt);
+            // Only an answer that could be no other's says anything of order and workers.
+            if only && let Some(answered) = upstream.response_at {
+                order.workers.tie(id.connection, attempt.connection);
                 order.anchors.push(Anchor {
-                    asked: client.asked_at().time,
-                    started: candidate.start.time,
+                    client: id.connection,
+                    asked: asked.time,
+                    started: start.time,
+                    answered: answered.time,
+                    passed_on: passed_on.time,
                 });
             }
         }
-        order.reliability = order.how_well_it_holds();
+        order.starts = order.how_well(|anchor| (anchor.asked, anchor.started));
+        if gateway.product.is_some_and(|product| !product.keeps_order) {
+            order.starts = 0.0;
+        }
+        order.ends = order.how_well(|anchor| (anchor.answered, anchor.passed_on));
         order
     }
 
-    fn how_well_it_holds(&self) -> f64 {
+    fn how_well(&self, of: fn(&Anchor) -> (Timestamp, Timestamp)) -> f64 {
         let mut compared = 0_u32;
         let mut crossed = 0_u32;
-        for (index, one) in self.anchors.iter().enumerate() {
-            for other in self.anchors.iter().skip(index + 1).take(NEIGHBOURS) {
-                if other.asked.nanos_since(one.asked).abs() < 2_000_000 {
+        let mut pairs: Vec<(Timestamp, Timestamp, ConnectionId)> = self
+            .anchors
+            .iter()
+            .map(|anchor| (of(anchor).0, of(anchor).1, anchor.client))
+            .collect();
+        pairs.sort_unstable();
+        for (index, (one, one_then, mine)) in pairs.iter().enumerate() {
+            for (other, other_then, theirs) in pairs.iter().skip(index + 1).take(NEIGHBOURS) {
+                let together = self.workers.same(*mine, *theirs) != Some(false);
+                if together && other.nanos_since(*one) < NEIGHBOUR_NANOS {
                     compared += 1;
-                    crossed +=
-                        u32::from(crosses(one.asked, one.started, other.asked, other.started));
+                    crossed += u32::from(crosses(*one, *one_then, *other, *other_then));
                 }
             }
         }
-        if self.anchors.len() < ANCHORS_MIN || compared == 0 {
+        if compared < COMPARED_MIN {
             return UNMEASURED;
         }
-        (1.0 - 4.0 * f64::from(crossed) / f64::from(compared)).clamp(0.0, 1.0)
+        // One crossing is assumed that was not seen, so that only many comparisons make order certain.
+        let share = f64::from(crossed + 1) / f64::from(compared + 4);
+        (1.0 - 4.0 * share).clamp(0.0, 1.0)
     }
 
     /// What the anchors say against an attempt that began at `started` for an exchange asked at `asked`.
     #[must_use]
-    pub fn against(&self, asked: Timestamp, started: Timestamp) -> f64 {
+    pub fn against(&self, client: ConnectionId, asked: Timestamp, started: Timestamp) -> f64 {
         let crossed = self
             .anchors
             .iter()
             .filter(|anchor| anchor.asked.nanos_since(asked).abs() < 5_000_000)
+            .filter(|anchor| self.workers.same(client, anchor.client) != Some(false))
             .filter(|anchor| crosses(anchor.asked, anchor.started, asked, started))
             .count();
         f64::from(
@@ -140,8 +170,47 @@ impl Order {
                 .unwrap_or(u32::MAX)
                 .min(CONTRADICTIONS_MAX),
         ) * 0.5
-            * self.reliability
+            * self.starts
     }
+}
+
+type Attempt<'a> = (Mark, AttemptId, &'a ExchangeRecord);
+
+/// The latest attempts of a gateway whose answers are whole, by their beginning.
+fn attempts_that_went_well<'a>(
+    timeline: &'a Timeline,
+    gateway: &Gateway,
+    from: Timestamp,
+    until: Timestamp,
+) -> Vec<Attempt<'a>> {
+    let mut found = Vec::new();
+    for host in gateway
+        .addrs
+        .iter()
+        .filter_map(|addr| timeline.host(gateway.vantage, *addr))
+    {
+        let recent = host
+            .uses
+            .iter()
+            .rev()
+            .skip_while(|(at, _)| at.time > until)
+            .take_while(|(at, _)| at.time >= from);
+        for (at, id) in recent.take(EXCHANGES_MAX) {
+            let Some(index) = id.index else { continue };
+            let exchange = timeline.exchange(ExchangeId {
+                connection: id.connection,
+                index,
+            });
+            if let Some((record, exchange)) = exchange.filter(|(_, exchange)| exchange.went_well())
+                && record.facts.server != gateway.endpoint
+            {
+                let fresh = index == 0 && record.opened_for_first_use();
+                found.push((if fresh { record.facts.opened } else { *at }, *id, exchange));
+            }
+        }
+    }
+    found.sort_unstable_by_key(|(start, id, _)| (*start, *id));
+    found
 }
 
 /// Whether two things that began in one order went on in the other.
@@ -158,7 +227,8 @@ pub fn crosses(
 }
 
 /// Whether a client's answer is the relay of an upstream's: inside it, same status, same body.
-fn relayed(client: &ExchangeRecord, upstream: &ExchangeRecord) -> bool {
+#[must_use]
+pub fn relayed(client: &ExchangeRecord, upstream: &ExchangeRecord) -> bool {
     let (Some(to_client), Some(from_upstream)) = (client.response_at, upstream.response_at) else {
         return false;
     };
@@ -172,5 +242,14 @@ fn relayed(client: &ExchangeRecord, upstream: &ExchangeRecord) -> bool {
         (Some(one), Some(other)) => one.method == other.method && one.target == other.target,
         _ => true,
     };
-    to_client >= from_upstream && client.status() == upstream.status() && same_body && same_request
+    let whole_head = match (&client.response, &upstream.response) {
+        // A gateway adds and drops lines, but does not pass on a huge head as a small one.
+        (Some(to), Some(from)) => from.head_len < HUGE_HEAD || to.head_len > from.head_len / 2,
+        _ => true,
+    };
+    whole_head
+        && to_client >= from_upstream
+        && client.status() == upstream.status()
+        && same_body
+        && same_request
 }

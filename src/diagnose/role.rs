@@ -78,7 +78,7 @@ pub fn role(timeline: &Timeline, told: &Told, suspect: &Suspect) -> Option<Role>
     }
     let client_is_gateway = told.gateways.contains(&facts.client.addr)
         || (same_host && enclosed(timeline, connection, exchange))
-        || (!same_host && is_asked(timeline, vantage, facts.client.addr));
+        || (!same_host && timeline.is_asked(vantage, facts.client.addr));
     Some(match (client_is_gateway, page) {
         (true, _) => Role::UpstreamOfGateway,
         (false, Some(page)) => Role::Gateway(Box::new(identify(
@@ -121,10 +121,13 @@ fn identify(
     let mut addrs = vec![facts.server.addr];
     let mut by_alias = false;
     if !asks && facts.client.addr != facts.server.addr {
-        let aliases = aliases(timeline, connection, exchange, suspect);
-        by_alias = !aliases.is_empty();
-        addrs.extend(aliases);
+        addrs.extend(local_aliases(timeline, facts.vantage, facts.server.addr));
+        if addrs.len() == 1 {
+            addrs.extend(aliases(timeline, connection, exchange, suspect));
+            by_alias = addrs.len() > 1;
+        }
     }
+    let asks = asks || addrs.len() > 1;
     let (product, recognised) = page.map_or((None, None), |(product, recognised)| {
         (Some(product), Some(recognised))
     });
@@ -149,7 +152,7 @@ fn identify(
         name,
         recognised,
         by_alias,
-        asks: asks || by_alias,
+        asks,
     }
 }
 
@@ -158,13 +161,6 @@ fn asks_others(timeline: &Timeline, vantage: Vantage, addr: IpAddr) -> bool {
     timeline
         .host(vantage, addr)
         .is_some_and(|host| host.opened > 0 || !host.lookups.is_empty())
-}
-
-/// Whether anyone sent requests to the host: a client that is itself asked by others is a gateway.
-fn is_asked(timeline: &Timeline, vantage: Vantage, addr: IpAddr) -> bool {
-    timeline
-        .host(vantage, addr)
-        .is_some_and(|host| !host.ports.is_empty())
 }
 
 /// On one shared address: whether an exchange that the host itself sent, elsewhere, lies inside this one.
@@ -240,6 +236,26 @@ fn same_request(one: &ExchangeRecord, other: &ExchangeRecord) -> bool {
         (Some(one), Some(other)) => one.method == other.method && one.target == other.target,
         _ => true,
     }
+}
+
+/// Other addresses of the capturing machine, when the gateway is that machine: a gateway on two networks, or
+/// with an upstream on loopback. Addresses that are asked themselves are other containers or services.
+fn local_aliases(timeline: &Timeline, vantage: Vantage, addr: IpAddr) -> Vec<IpAddr> {
+    if !timeline.host(vantage, addr).is_some_and(|host| host.local) {
+        return Vec::new();
+    }
+    let mut found: Vec<IpAddr> = timeline
+        .askers()
+        .filter(|((seen_by, other), host)| {
+            *seen_by == vantage
+                && *other != addr
+                && host.local
+                && (host.ports.is_empty() || other.is_loopback())
+        })
+        .map(|((_, other), _)| *other)
+        .collect();
+    found.sort_unstable();
+    found
 }
 
 /// Other addresses of a gateway on several networks: those that sent the same request while it was open, and

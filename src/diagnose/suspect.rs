@@ -4,7 +4,9 @@
 //! The rule: any exchange may be a client's; whether its server is a gateway is decided when it is judged.
 
 use crate::diagnose::finding::Failure;
-use crate::diagnose::timeline::{ConnectionRecord, Timeline, cut_short, exchange_of};
+use crate::diagnose::timeline::{
+    ConnectionRecord, ExchangeRecord, Timeline, cut_short, exchange_of,
+};
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::protocol::observation::{Completion, ExchangeId, Protocol, Seen};
@@ -55,8 +57,11 @@ pub fn suspect(timeline: &Timeline, what: &Seen, asked_for: &[u16]) -> Option<Su
                 at,
             })
         }
-        Seen::ResponseEnd { end, .. } if !end.how.is_complete() => {
+        Seen::ResponseEnd { end, .. } => {
             let (connection, exchange) = timeline.exchange(id)?;
+            if end.how.is_complete() && !left_before(connection, exchange) {
+                return None;
+            }
             let odd = connection.protocol == Some(Protocol::Http1)
                 && exchange.status().is_none_or(|status| status < 400);
             let ended = Suspect {
@@ -83,6 +88,15 @@ pub fn settle(timeline: &Timeline, suspect: Suspect) -> Outcome {
     let Some(end) = exchange.response_end else {
         return Outcome::Fine;
     };
+    if end.how.is_complete() {
+        // A half-close is legal; only a client that is gone answers the response with a RST.
+        let gone = connection.facts.from_client.reset.is_some();
+        return if gone && left_before(connection, exchange) {
+            Outcome::ClientLeft
+        } else {
+            Outcome::Fine
+        };
+    }
     if let (Some((_, at, _)), None) = (&exchange.fault, &exchange.response) {
         let at = exchange.response_at.unwrap_or(*at);
         return Outcome::Failed(Suspect {
@@ -112,6 +126,12 @@ pub fn settle(timeline: &Timeline, suspect: Suspect) -> Outcome {
             ..suspect
         }),
     }
+}
+
+/// Whether the client had closed its side before the first byte of the answer.
+fn left_before(connection: &ConnectionRecord, exchange: &ExchangeRecord) -> bool {
+    let fin = connection.facts.from_client.fin.map(|fin| fin.mark);
+    matches!((fin, exchange.response_at), (Some(fin), Some(answered)) if fin < answered && fin > exchange.request_at)
 }
 
 /// Who closed a connection first, and where.

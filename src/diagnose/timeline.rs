@@ -30,6 +30,10 @@ pub const HOSTS_MAX: usize = 100_000;
 pub const EXCHANGES_PER_CONNECTION_MAX: usize = 4_096;
 /// Most TLS steps, ICMP errors and interim responses that are kept of one connection or exchange.
 pub const DETAILS_MAX: usize = 16;
+/// Most exchanges of a host that one look back goes through.
+const SERVED_LOOKED_AT_MAX: usize = 4_096;
+/// Most ICMP errors without their segment that are remembered of one host.
+const STRAY_ICMP_MAX: usize = 256;
 /// Most lookups that are remembered of one host.
 pub const LOOKUPS_PER_HOST_MAX: usize = 4_096;
 /// How long something that ended well is remembered: a gateway relays within milliseconds, and a retry
@@ -130,6 +134,18 @@ impl ExchangeRecord {
         self.fault.is_none()
             && self.response_end.is_some_and(|end| end.how.is_complete())
             && self.response.as_ref().is_none_or(|head| head.status < 500)
+    }
+
+    /// Whether it went well and no gateway could find fault with the answer.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        /// The smallest head that a gateway refuses for its size, bytes.
+        const SUSPICIOUS_HEAD: u32 = 4_096;
+        self.went_well()
+            && self
+                .response
+                .as_ref()
+                .is_none_or(|head| head.oddities.is_empty() && head.head_len < SUSPICIOUS_HEAD)
     }
 
     /// The status of the response, where it has a head.
@@ -233,6 +249,10 @@ pub struct Host {
     pub served: BTreeSet<(Mark, ExchangeId)>,
     /// Ports on which it was asked.
     pub ports: BTreeSet<u16>,
+    /// Whether the capturing machine itself sends from this address.
+    pub local: bool,
+    /// Recent ICMP errors that quote TCP segments of it which the capture does not hold.
+    pub stray_icmp: VecDeque<IcmpError>,
     /// Its recent DNS lookups.
     pub lookups: VecDeque<LookupRecord>,
 }
@@ -292,6 +312,77 @@ impl Timeline {
         self.hosts.iter().filter(|(_, host)| host.opened > 0)
     }
 
+    /// Whether anyone asked the host at this address anything; for an address of the capturing machine,
+    /// whether anyone asked that machine at any of its addresses.
+    #[must_use]
+    pub fn is_asked(&self, vantage: Vantage, addr: IpAddr) -> bool {
+        let Some(host) = self.host(vantage, addr) else {
+            return false;
+        };
+        !host.ports.is_empty()
+            || (host.local
+                && self
+                    .hosts
+                    .iter()
+                    .any(|(key, other)| key.0 == vantage && other.local && !other.ports.is_empty()))
+    }
+
+    /// Exchanges that the machine at `addr` served, by the request's first byte between two marks, the latest
+    /// first: at that address, or at any address of the capturing machine when it is one of them.
+    pub fn served_on(
+        &self,
+        vantage: Vantage,
+        addr: IpAddr,
+        from: Mark,
+        until: Mark,
+    ) -> impl Iterator<Item = ExchangeId> + '_ {
+        let local = self.host(vantage, addr).is_some_and(|host| host.local);
+        let mut hosts: Vec<(&IpAddr, &Host)> = if local {
+            let ours = |((seen_by, other), host): (&'_ (Vantage, IpAddr), &'_ Host)| {
+                *seen_by == vantage && (host.local || *other == addr) && !host.served.is_empty()
+            };
+            self.hosts
+                .iter()
+                .filter(|entry| ours(*entry))
+                .map(|((_, addr), host)| (addr, host))
+                .collect()
+        } else {
+            self.hosts
+                .get_key_value(&(vantage, addr))
+                .map(|((_, addr), host)| (addr, host))
+                .into_iter()
+                .collect()
+        };
+        hosts.sort_unstable_by_key(|(addr, _)| **addr);
+        hosts.into_iter().flat_map(move |(_, host)| {
+            let first = (
+                from,
+                ExchangeId {
+                    connection: ConnectionId::default(),
+                    index: 0,
+                },
+            );
+            let last = (
+                until,
+                ExchangeId {
+                    connection: ConnectionId::default(),
+                    index: 0,
+                },
+            );
+            let range = if first <= last {
+                Some(host.served.range(first..last))
+            } else {
+                None
+            };
+            range
+                .into_iter()
+                .flatten()
+                .rev()
+                .take(SERVED_LOOKED_AT_MAX)
+                .map(|(_, id)| *id)
+        })
+    }
+
     /// What is known of a server endpoint.
     #[must_use]
     pub fn service(&self, vantage: Vantage, endpoint: Endpoint) -> Option<&Service> {
@@ -331,6 +422,11 @@ impl Timeline {
             Seen::Answer(answer) => {
                 if let Some(host) = self.host_entry(answer.vantage, answer.client.addr) {
                     LookupRecord::answered(&mut host.lookups, answer);
+                }
+            }
+            Seen::Local { vantage, addr } => {
+                if let Some(host) = self.host_entry(*vantage, *addr) {
+                    host.local = true;
                 }
             }
             Seen::Icmp { connection, error } => self.on_icmp(*connection, error),
@@ -466,7 +562,10 @@ impl Timeline {
             self.loss.add("hosts_not_remembered", 1);
             return None;
         }
-        Some(self.hosts.entry((vantage, addr)).or_default())
+        let host = self.hosts.entry((vantage, addr)).or_default();
+        // Nobody else's loopback traffic can be captured.
+        host.local |= addr.is_loopback();
+        Some(host)
     }
 
     fn on_connection(&mut self, event: ConnectionEvent, facts: &Connection) {
@@ -530,7 +629,14 @@ impl Timeline {
             }
             None => {
                 if let Some(host) = self.host_entry(error.vantage, error.quoted_source.addr) {
-                    LookupRecord::unreachable(&mut host.lookups, error);
+                    if error.quoted_tcp {
+                        host.stray_icmp.push_back(*error);
+                        if host.stray_icmp.len() > STRAY_ICMP_MAX {
+                            host.stray_icmp.pop_front();
+                        }
+                    } else {
+                        LookupRecord::unreachable(&mut host.lookups, error);
+                    }
                 }
             }
         }
@@ -596,10 +702,8 @@ impl Timeline {
             Seen::RequestHead { head, .. } => exchange.request = Some(head.clone()),
             Seen::RequestEnd { end, .. } => exchange.request_end = Some(*end),
             Seen::ResponseStart { at, .. } => exchange.response_at = Some(*at),
-            Seen::Interim { status, at, .. } => {
-                if exchange.interim.len() < DETAILS_MAX {
-                    exchange.interim.push((*status, *at));
-                }
+            Seen::Interim { status, at, .. } if exchange.interim.len() < DETAILS_MAX => {
+                exchange.interim.push((*status, *at));
             }
             Seen::ResponseHead { head, .. } => {
                 exchange.response = Some(head.clone());

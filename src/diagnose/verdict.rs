@@ -4,7 +4,7 @@
 
 use crate::diagnose::assign::Assignment;
 use crate::diagnose::attempt::millis;
-use crate::diagnose::candidate::Candidate;
+use crate::diagnose::candidate::{Candidate, Standing};
 use crate::diagnose::finding::{
     AttemptReport, Confidence, ConnectionName, Evidence, FailedExchange, Failure, Finding, Leg,
     Origin, RuledOut,
@@ -17,9 +17,13 @@ use crate::frame::Mark;
 use crate::protocol::observation::{ExchangeId, HttpVersion};
 
 /// Below this margin two pairings that tell different stories are as good as each other.
-const MARGIN_AMBIGUOUS: f64 = 0.2;
+const MARGIN_AMBIGUOUS: f64 = 0.25;
 /// Below this margin the better pairing is only likely.
 const MARGIN_LIKELY: f64 = 0.8;
+
+/// Below this margin without what order says, order alone decides, and one turn of an event loop may take
+/// what arrived together in any order.
+const MARGIN_PLAIN: f64 = 0.3;
 
 /// The attempts of one exchange, in order; the last one carries the cause.
 #[derive(Clone, Debug)]
@@ -30,10 +34,8 @@ pub struct Chain {
     pub assignment: Option<Assignment>,
     /// The next best, when it would tell another story.
     pub runner_up: Option<Candidate>,
-    /// With no failed attempt: what else lies in the window.
+    /// What else lies in the window: attempts that did not fail, as far as seen.
     pub unread: Vec<Candidate>,
-    /// How many exchanges were judged together.
-    pub crowd: usize,
 }
 
 /// What is concluded, before it is put beside the exchange.
@@ -57,6 +59,8 @@ pub struct Conclusion {
     pub contributing: Vec<&'static str>,
     /// Attempts for the report.
     pub attempts: Vec<AttemptReport>,
+    /// Whether the last attempt could be exchanged for another like it.
+    pub interchangeable: bool,
     /// The attempt that carries the cause.
     pub last: Option<Candidate>,
 }
@@ -75,6 +79,7 @@ impl Conclusion {
             not_observable: Vec::new(),
             contributing: Vec::new(),
             attempts: Vec::new(),
+            interchangeable: false,
             last: None,
         }
     }
@@ -99,7 +104,16 @@ pub fn compose(
     let client_leg = timeline.connection(member.suspect.exchange.connection)?;
     let conclusion = match chain.attempts.last() {
         Some(last) => from_attempt(timeline, member, chain, last),
-        None => nothing::conclude(timeline, member, exchange, chain)?,
+        None => {
+            let mut conclusion = nothing::conclude(timeline, member, exchange, chain)?;
+            if client_leg.lossy(Direction::ToClient) || client_leg.lossy(Direction::ToServer) {
+                conclusion.at_most(
+                    Confidence::Possible,
+                    "the capture lost frames of the client's connection",
+                );
+            }
+            conclusion
+        }
     };
     Some(finding(timeline, member, client_leg, exchange, conclusion))
 }
@@ -137,6 +151,19 @@ fn from_attempt(
     if let Some(assignment) = &chain.assignment {
         weigh_pairing(&mut conclusion, assignment, chain);
     }
+    if let Some(after) = chain
+        .unread
+        .iter()
+        .find(|after| dangling_retry(last, after))
+    {
+        conclusion.at_most(
+            Confidence::Possible,
+            format!(
+                "a later attempt, at {}, has no end in the capture: it may be the one that counted",
+                after.upstream
+            ),
+        );
+    }
     weigh_loss(timeline, member, last, &mut conclusion);
     if member.identified.by_alias {
         conclusion.at_most(
@@ -147,6 +174,15 @@ fn from_attempt(
     conclusion
 }
 
+/// Whether `after` began at once when `last` had failed, and how it ended is not in the capture.
+fn dangling_retry(last: &Candidate, after: &Candidate) -> bool {
+    /// A retry follows its failure within this, nanoseconds.
+    const PROMPT_NANOS: i64 = 80_000_000;
+    let Some(end) = last.end else { return false };
+    let gap = after.start.time.nanos_since(end.time);
+    after.standing == Standing::Open && !after.whole && (0..PROMPT_NANOS).contains(&gap)
+}
+
 /// Takes the doubt about the pairing off the confidence.
 fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &Chain) {
     if assignment.fit.status_clash {
@@ -155,8 +191,21 @@ fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &C
             "this product does not usually answer this cause with this status",
         );
     }
+    if assignment.shared {
+        conclusion.interchangeable = true;
+        conclusion.at_most(
+            Confidence::Likely,
+            "this failed connect is another request's too: requests that wait for one connection fail with it",
+        );
+    }
     if assignment.fit.decisive {
         return;
+    }
+    if assignment.contested < MARGIN_LIKELY {
+        conclusion.at_most(
+            Confidence::Possible,
+            "another error, which is left without an attempt, fits this one as well: an attempt is missing from the capture",
+        );
     }
     let rival = chain
         .runner_up
@@ -177,6 +226,13 @@ fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &C
             conclusion.detail = None;
         } else if assignment.margin < MARGIN_LIKELY {
             conclusion.at_most(Confidence::Likely, words);
+        } else if assignment.plain_margin < MARGIN_PLAIN {
+            conclusion.at_most(
+                Confidence::Likely,
+                format!(
+                    "only the order in which the gateway serves tells it from {code} on {upstream}"
+                ),
+            );
         } else {
             conclusion.ruled_out.push(RuledOut {
                 code,
@@ -185,6 +241,7 @@ fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &C
         }
     }
     if assignment.alike {
+        conclusion.interchangeable = true;
         conclusion.reasons.push("other attempts failed in the same way at the same upstream; which one was whose is immaterial".to_owned());
     }
 }
@@ -315,6 +372,7 @@ fn finding(
         upstream_connection: last
             .and_then(|candidate| timeline.connection(candidate.id.connection))
             .map(connection_name),
+        interchangeable: conclusion.interchangeable,
         attempts: conclusion.attempts,
         evidence,
         ruled_out: conclusion.ruled_out,

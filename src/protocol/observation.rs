@@ -141,6 +141,13 @@ pub enum Seen {
     Query(Box<Query>),
     /// A DNS answer to a query.
     Answer(Box<Answer>),
+    /// The capturing machine sent a frame from this address, for the first time.
+    Local {
+        /// The machine.
+        vantage: Vantage,
+        /// Its address.
+        addr: IpAddr,
+    },
     /// An ICMP error, and the connection that it quotes when that is known.
     Icmp {
         /// The connection.

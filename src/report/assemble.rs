@@ -196,6 +196,7 @@ impl Words {
             upstream: finding.upstream.map(|address| Upstream {
                 address: address.to_string(),
                 connection: finding.upstream_connection.as_ref().map(connection),
+                interchangeable: finding.interchangeable,
             }),
             attempts: finding
                 .attempts

@@ -12,6 +12,7 @@ pub mod ndjson;
 pub mod redact;
 #[cfg(test)]
 mod sample;
+pub mod secret;
 pub mod text;
 pub mod view;
 

@@ -244,6 +244,9 @@ pub struct Upstream {
     pub address: String,
     /// The connection; null where none was seen.
     pub connection: Option<Connection>,
+    /// Whether other connections failed in the same way at the same upstream at that moment, so that which
+    /// of them served this exchange cannot be told.
+    pub interchangeable: bool,
 }
 
 /// A TCP connection.

@@ -92,6 +92,7 @@ pub(super) fn finding() -> Finding {
         caused_by: None,
         upstream: Some(endpoint("10.2.0.3:8080")),
         upstream_connection: Some(connection(5, "10.2.0.2:45001", "10.2.0.3:8080")),
+        interchangeable: false,
         attempts: vec![attempt()],
         evidence: vec![
             evidence(5, 300, Leg::Upstream, "SYN to 10.2.0.3:8080"),

@@ -14,6 +14,11 @@ pub fn cases_root() -> PathBuf {
     }
 }
 
+/// Whether the cases are others than the committed ones: recorded a moment ago.
+pub fn fresh() -> bool {
+    std::env::var_os("GWCAP_CASES").is_some()
+}
+
 /// All folders with an `expected.json`, in order of name.
 pub fn case_folders() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = std::fs::read_dir(cases_root())

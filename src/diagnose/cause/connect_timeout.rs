@@ -55,6 +55,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let (first, last) = (syns.first()?, syns.last()?);
     let waited = attempt.until.nanos_since(first.time);
     if attempt.connected()
+        || attempt.outlived()
         || attempt.by_now(facts.from_server.reset).is_some()
         || attempt.by_now(facts.from_server.fin).is_some()
         || !attempt.connection.icmp.is_empty()

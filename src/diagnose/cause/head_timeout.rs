@@ -41,7 +41,7 @@ const WAITED_MIN_NANOS: i64 = 200_000_000;
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let begun = attempt.head_begun()?;
-    if attempt.closed_by_upstream().is_some() {
+    if attempt.closed_by_upstream().is_some() || attempt.outlived() {
         return None;
     }
     let last = attempt

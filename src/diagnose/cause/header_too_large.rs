@@ -77,12 +77,12 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         .map(u64::from);
     let over =
         size > limit.unwrap_or(SMALLEST_LIMIT) || line_limit.is_some_and(|limit| line > limit);
-    let near = size >= SMALLEST_LIMIT;
-    if !over && !(near && exchange.response.is_none()) {
+    let unfinished = size >= SMALLEST_LIMIT && exchange.response.is_none();
+    if !(over || unfinished) {
         return None;
     }
     let verdict = attempt
-        .asked(Verdict::seen(at))
+        .asked(Verdict::gave_up(at))
         .proof(begun, format!("{server} begins its answer"))
         .proof(
             at,

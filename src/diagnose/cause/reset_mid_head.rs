@@ -40,9 +40,7 @@ pub const CAUSE: Cause = Cause {
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let begun = attempt.head_begun()?;
-    let close = attempt
-        .closed_by_upstream()
-        .filter(|close| close.reset == true)?;
+    let close = attempt.closed_by_upstream().filter(|close| close.reset)?;
     let server = attempt.connection.facts.server;
     Some(
         attempt

@@ -51,7 +51,10 @@ const WAITED_MIN_NANOS: i64 = 100_000_000;
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange?;
     let facts = &attempt.connection.facts;
-    if attempt.response_start().is_some() || attempt.closed_by_upstream().is_some() {
+    if attempt.response_start().is_some()
+        || attempt.closed_by_upstream().is_some()
+        || attempt.outlived()
+    {
         return None;
     }
     let asked = exchange
@@ -96,6 +99,16 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         verdict = verdict.at_most(
             Confidence::Possible,
             "the gateway acknowledges something of the upstream that the capture does not hold",
+        );
+    }
+    if facts
+        .from_server
+        .last_data
+        .is_some_and(|last| last > exchange.request_at && last.time <= until)
+    {
+        verdict = verdict.at_most(
+            Confidence::Possible,
+            "the upstream sent bytes after the request that belong to no answer",
         );
     }
     if facts

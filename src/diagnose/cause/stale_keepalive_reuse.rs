@@ -52,7 +52,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange?;
     let facts = &attempt.connection.facts;
     let close = attempt.closed_by_upstream()?;
-    let reused = exchange.prior_responses > 0 || !facts.roles_known;
+    let reused = exchange.id.index > 0 || !facts.roles_known;
     if !reused || attempt.response_start().is_some() {
         return None;
     }
@@ -91,7 +91,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     if exchange.prior_responses == 0 {
         verdict = verdict.at_most(
             Confidence::Likely,
-            "the connection began before the capture; its earlier use was not seen",
+            "an earlier answer on the connection was not seen whole",
         );
     }
     Some(

@@ -43,9 +43,7 @@ pub const CAUSE: Cause = Cause {
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let server = attempt.connection.facts.server;
     let hello = attempt.client_hello()?;
-    let close = attempt
-        .closed_by_upstream()
-        .filter(|close| close.reset == true)?;
+    let close = attempt.closed_by_upstream().filter(|close| close.reset)?;
     if attempt.handshake_done() {
         return None;
     }

@@ -48,7 +48,8 @@ const WAITED_MIN_NANOS: i64 = 200_000_000;
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let facts = &attempt.connection.facts;
     let hello = attempt.client_hello()?;
-    if attempt.handshake_done()
+    if attempt.outlived()
+        || attempt.handshake_done()
         || attempt.closed_by_upstream().is_some()
         || attempt.alert_of_gateway().is_some()
     {

@@ -51,9 +51,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let end = exchange
         .response_end
         .filter(|end| matches!(end.how, Completion::BodyClosed | Completion::BodyReset))?;
-    let close = attempt
-        .closed_by_upstream()
-        .filter(|close| close.reset == false)?;
+    let close = attempt.closed_by_upstream().filter(|close| !close.reset)?;
     let server = attempt.connection.facts.server;
     let promised = match head.content_length {
         Some(length) => format!("{} of {length} bytes of the body", end.body_len),

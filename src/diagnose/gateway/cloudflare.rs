@@ -16,6 +16,7 @@ pub const PRODUCT: Product = Product {
     rows: ROWS,
     advice: ADVICE,
     timers: TIMERS,
+    keeps_order: true,
     response_head_max: Some(32_768),
     response_line_max: None,
     response_lines_max: None,

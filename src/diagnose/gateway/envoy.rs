@@ -17,6 +17,7 @@ pub const PRODUCT: Product = Product {
     rows: ROWS,
     advice: ADVICE,
     timers: TIMERS,
+    keeps_order: false,
     response_head_max: Some(61_440),
     response_line_max: None,
     response_lines_max: Some(100),

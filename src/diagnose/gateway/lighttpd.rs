@@ -14,6 +14,7 @@ pub const PRODUCT: Product = Product {
     rows: ROWS,
     advice: ADVICE,
     timers: &[],
+    keeps_order: true,
     response_head_max: Some(65_535),
     response_line_max: None,
     response_lines_max: None,

@@ -18,6 +18,9 @@ pub struct Product {
     pub advice: &'static [(Family, &'static str)],
     /// Default timers towards upstreams.
     pub timers: &'static [Timer],
+    /// Whether requests leave towards upstreams in the order in which they came, as they do from a plain event
+    /// loop; Envoy flushes each connection's writes in a later turn, in another order.
+    pub keeps_order: bool,
     /// Most bytes of a whole response head that the product takes with default settings.
     pub response_head_max: Option<u32>,
     /// Most bytes of one response header line.
