@@ -375,6 +375,51 @@ mod tests {
         }
     }
 
+    /// A pipe that says what it has in pieces; a reader that waits for more than it needs never returns.
+    struct Growing {
+        pieces: std::collections::VecDeque<Vec<u8>>,
+        more: bool,
+    }
+
+    impl Read for Growing {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Some(piece) = self.pieces.front_mut() else {
+                assert!(!self.more, "the reader waits");
+                return Ok(0);
+            };
+            let count = piece.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&piece[..count]);
+            piece.drain(..count);
+            if piece.is_empty() {
+                self.pieces.pop_front();
+            }
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn frames_of_a_growing_pipe_come_as_they_arrive() {
+        let file = samples::pcap(Little, 9);
+        let frames = read(&file).frames;
+        // Each piece ends in the middle of the record after the frames that it completes.
+        let cut = |number: usize| frames[number].offset as usize + 5;
+        let pieces = [
+            &file[..cut(3)],
+            &file[cut(3)..cut(4)],
+            &file[cut(4)..cut(8)],
+        ];
+        let pipe = Growing {
+            pieces: pieces.iter().map(|piece| piece.to_vec()).collect(),
+            more: true,
+        };
+        let mut source = FileSource::from_reader(pipe, "-".to_owned(), true, 0, None).unwrap();
+        let mut batch = Batch::default();
+        for expected in [3, 1, 4] {
+            assert_eq!(source.fill(&mut batch, 8 << 20).unwrap(), Fill::More);
+            assert_eq!(batch.records.len(), expected);
+        }
+    }
+
     #[test]
     fn frames_that_the_filter_drops_keep_their_numbers() {
         let file = samples::pcap(Little, 20);
