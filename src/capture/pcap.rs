@@ -144,8 +144,8 @@ impl Pcap {
             }
             let start = at.saturating_add(self.header_len);
             let end = start.saturating_add(header.captured as usize);
-            if header.captured > header.original {
-                match self.follows(window, end) {
+            if self.odd(header) {
+                match self.follows(window, header, end) {
                     Some(true) => {}
                     Some(false) => {
                         self.lost = Some(self.describe_damage(window.offset(at), header, ledger));
@@ -201,24 +201,40 @@ impl Pcap {
         header.captured <= self.captured_max && header.fraction < NANOS_PER_SECOND as u32 && !empty
     }
 
-    /// Whether the input ends at `end` or goes on there with a record that is possible; `None` when that is not in the
-    /// window. Asked of a record with more captured bytes than there were on the wire: some writers make such records,
-    /// and a damaged length does.
-    fn follows(&self, window: Window<'_>, end: usize) -> Option<bool> {
-        match self.header(window, end) {
-            Some(next) => Some(self.possible(next)),
-            None => window.at_end.then_some(end <= window.bytes.len()),
-        }
+    /// Whether a header that is possible is one that sound files hardly have: more captured than there was on the wire, a
+    /// fraction of more than a second, a jump in time. Some writers and clocks do so; a damaged record, or one that is
+    /// read a few bytes beside its place, does too.
+    fn odd(&self, header: Header) -> bool {
+        header.captured > header.original
+            || header.fraction >= self.fractions()
+            || self
+                .last_seconds
+                .is_some_and(|last| header.seconds.abs_diff(last) > TIME_STEP_MAX_S)
+    }
+
+    /// Whether the input ends at `end`, or goes on there with a possible record of the time of `header` or of the record
+    /// before it; `None` when that is not in the window. It decides whether an odd record is believed.
+    fn follows(&self, window: Window<'_>, header: Header, end: usize) -> Option<bool> {
+        let Some(next) = self.header(window, end) else {
+            return window.at_end.then_some(end <= window.bytes.len());
+        };
+        let near = |seconds: u32| next.seconds.abs_diff(seconds) <= TIME_STEP_MAX_S;
+        let in_time = near(header.seconds) || self.last_seconds.is_some_and(near);
+        Some(self.possible(next) && in_time)
+    }
+
+    /// Fractions of a second in a second.
+    fn fractions(&self) -> u32 {
+        NANOS_PER_SECOND as u32 / self.nanos_per_fraction.max(1)
     }
 
     /// Whether bytes at a guessed place look like a header: stricter, since chance is to be kept out.
     fn plausible(&self, header: Header, near: Option<u32>) -> bool {
-        let fractions = NANOS_PER_SECOND as u32 / self.nanos_per_fraction;
         header.captured > 0
             && header.captured <= CAPTURED_MAX
             && header.captured <= header.original
             && header.original <= ORIGINAL_MAX
-            && header.fraction < fractions
+            && header.fraction < self.fractions()
             && near.is_none_or(|near| header.seconds.abs_diff(near) <= TIME_STEP_MAX_S)
     }
 
@@ -278,8 +294,10 @@ impl Pcap {
             )
         } else if header.fraction >= NANOS_PER_SECOND as u32 {
             format!("the record of frame {frame} has an impossible capture time")
-        } else {
+        } else if header.seconds == 0 && header.captured == 0 {
             format!("zeros stand where the record of frame {frame} should be")
+        } else {
+            format!("the record of frame {frame} has an odd time and no record follows it")
         };
         Lost {
             since: offset,
@@ -418,6 +436,40 @@ mod tests {
         for bytes_max in [4096, 60_000] {
             assert_eq!(read_with(&file, bytes_max, true, None), damaged);
         }
+    }
+
+    #[test]
+    fn bytes_that_were_lost_or_added_cost_one_record() {
+        let sound = samples::pcap(Little, 200);
+        let broken = read(&sound).frames[60].offset as usize;
+        for shift in 1..=3 {
+            let mut longer = sound.clone();
+            longer.splice(broken + 20..broken + 20, vec![0x55; shift]);
+            let mut shorter = sound.clone();
+            shorter.drain(broken + 20..broken + 20 + shift);
+            for file in [longer, shorter] {
+                let read = read(&file);
+                // The frame itself is misread, and so may be the one after it.
+                assert!((198..=200).contains(&read.frames.len()), "{shift}");
+                assert_eq!(read.frames.last().unwrap().data, payload(199));
+                assert_eq!(read.loss.damage().len(), 1, "{shift}");
+                assert!(read.loss.truncations().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_while_capturing_is_believed() {
+        let mut file = pcap_header(Little, 0xa1b2_c3d4, 0, 1);
+        for index in 0..6_u32 {
+            let mut record = pcap_record(Little, index, &payload(index), 99);
+            if index < 3 {
+                record[..4].copy_from_slice(&(5 + index).to_le_bytes());
+            }
+            file.extend(record);
+        }
+        let read = read(&file);
+        assert_eq!((read.frames.len(), read.loss.damage().len()), (6, 0));
     }
 
     #[test]
