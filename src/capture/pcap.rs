@@ -253,7 +253,7 @@ impl Pcap {
                         };
                     }
                     // The input ends here: exactly after a record, or in one after at least two.
-                    if (window.rest(at) == 0 && links > 0) || links > 1 {
+                    if (at == window.bytes.len() && links > 0) || links > 1 {
                         return Search::At(start);
                     }
                     break;
@@ -456,6 +456,20 @@ mod tests {
                 assert!(read.loss.truncations().is_empty());
             }
         }
+    }
+
+    #[test]
+    fn one_header_that_reaches_beyond_the_end_is_no_chain() {
+        // The first two records are destroyed, and what is left of them reads as the header of a long record.
+        let mut file = samples::pcap(Little, 30);
+        let third = read(&file).frames[2].offset as usize;
+        file[30..third].fill(0xff);
+        let [a, b, c, d] = 12_288_u32.to_le_bytes();
+        let fake = [[9, 9, 9, 9], [a, b, c, d], [a, b, c, d], [a, b, c, d]].concat();
+        file[third - 18..third - 2].copy_from_slice(&fake);
+        let read = read(&file);
+        assert_eq!(read.frames.len(), 28);
+        assert!(read.loss.truncations().is_empty());
     }
 
     #[test]

@@ -101,6 +101,12 @@ impl Pcapng {
             };
             let end = at.saturating_add(length);
             if end > window.bytes.len() {
+                if self.goes_on(window, at) {
+                    let what = format!("a block claims {length} bytes, more than the file has");
+                    self.lose(window.offset(at), what);
+                    at = at.saturating_add(1);
+                    continue;
+                }
                 return Ok(cut(window, at, length, ledger));
             }
             let trailing = order.u32_at(window.bytes, end.saturating_sub(4));
@@ -241,6 +247,13 @@ impl Pcapng {
         let not_kept = names::read(self.order, block.body, known)?;
         ledger.loss.add(NAMES_DROPPED, not_kept);
         Some(())
+    }
+
+    /// Whether the block at `at`, which reaches beyond the end of the input, has whole blocks inside it: then its length is
+    /// damaged, and the input is not cut there.
+    fn goes_on(&self, window: Window<'_>, at: usize) -> bool {
+        let inside = at.saturating_add(BLOCK_MIN);
+        window.at_end && matches!(block::search(self.order, window, inside), Search::At(_))
     }
 
     fn lose(&mut self, since: u64, what: String) {
@@ -402,6 +415,17 @@ mod tests {
                 (next - broken) as u64
             );
         }
+    }
+
+    #[test]
+    fn a_damaged_length_beyond_the_end_is_no_cut() {
+        let mut file = samples::pcapng(Little, 40);
+        let broken = read(&file).frames[20].offset as usize;
+        file[broken + 4..broken + 8].copy_from_slice(&80_000_u32.to_le_bytes());
+        let damaged = read(&file);
+        assert_eq!((damaged.frames.len(), damaged.loss.damage().len()), (39, 1));
+        assert!(damaged.loss.truncations().is_empty());
+        assert_eq!(read_with(&file, 4096, true, None), damaged);
     }
 
     #[test]
