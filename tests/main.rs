@@ -14,3 +14,4 @@ mod cli;
 mod docs;
 mod layers;
 mod support;
+mod wrapped;
