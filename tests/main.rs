@@ -11,7 +11,13 @@
 
 mod captures;
 mod cli;
+mod determinism;
 mod docs;
+mod hostile;
 mod layers;
+mod mutations;
+mod schema;
+mod secrets;
 mod support;
+mod tshark;
 mod wrapped;

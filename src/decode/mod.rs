@@ -51,6 +51,17 @@ pub enum Decoded<'a> {
     Fragment(Fragment<'a>),
 }
 
+impl<'a> Decoded<'a> {
+    /// The packet, unless it is a piece of one.
+    #[must_use]
+    pub fn packet(self) -> Option<Packet<'a>> {
+        match self {
+            Self::Packet { packet, .. } => Some(packet),
+            Self::Fragment(_) => None,
+        }
+    }
+}
+
 /// Decodes one frame. `None` when it carries nothing for the rooms above; then `loss` tells why.
 pub fn decode<'a>(frame: Frame<'a>, vantage: Vantage, loss: &mut Loss) -> Option<Decoded<'a>> {
     let stripped = match link::strip(frame.link, frame.data) {

@@ -21,10 +21,7 @@ fn tcp_frame() -> Vec<u8> {
 
 /// What a frame carries when it is no fragment.
 fn decode<'a>(frame: Frame<'a>, vantage: Vantage, loss: &mut Loss) -> Option<Packet<'a>> {
-    match super::decode(frame, vantage, loss) {
-        Some(Decoded::Packet { packet, .. }) => Some(packet),
-        _ => None,
-    }
+    super::decode(frame, vantage, loss)?.packet()
 }
 
 fn frame(data: &[u8], original_len: usize, link: LinkType) -> Frame<'_> {

@@ -32,6 +32,8 @@ const CLEAN_UP_NANOS: i64 = 20_000_000;
 /// What two waits of one kind cost that do not end in the order in which they began: timers are stricter than
 /// event loops.
 const CROSSED_WAITS: f64 = 1.3;
+/// An absence shorter than this is no patience that ran out, nanoseconds.
+const ABSENCE_MIN_NANOS: i64 = 100_000_000;
 /// Below this sum a pairing is no pairing.
 const SCORE_MIN: f64 = -4.0;
 
@@ -138,6 +140,10 @@ pub fn fit(
             } else {
                 format!("was closed {} after the error", millis(-gap))
             });
+        }
+        // Candidates are judged up to the group's last error: an absence must have lasted until this one.
+        None if suspect.at.time.nanos_since(candidate.start.time) < ABSENCE_MIN_NANOS => {
+            return None;
         }
         // An absence has no moment; it fits as well as something that ended ten milliseconds before.
         None => fit.score += 1.5,

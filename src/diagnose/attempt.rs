@@ -138,6 +138,8 @@ pub struct Attempt<'a> {
     pub until: Timestamp,
     /// Whether other connections to the same upstream endpoint spoke TLS.
     pub server_speaks_tls: bool,
+    /// Whether ICMP errors answered SYNs to the same upstream endpoint.
+    pub server_unreachable: bool,
     /// Whether the gateway answered with an error although this attempt's answer is whole: then causes that
     /// a strict gateway sees in a readable answer are asked too.
     pub rejected: bool,

@@ -168,6 +168,7 @@ fn judge(
         connection: record,
         exchange,
         until: until.plus_millis(CLEAN_UP_MILLIS),
+        server_unreachable: service.is_some_and(|service| service.icmp_errors > 0),
         server_speaks_tls: service.is_some_and(|service| service.tls_handshakes > 0),
         rejected: true,
         product: gateway.product,
@@ -201,7 +202,9 @@ fn judge(
 fn standing_of(exchange: &ExchangeRecord, until: Timestamp) -> Standing {
     let answered = exchange.response_at.is_some_and(|at| at.time <= until);
     match (&exchange.response, answered) {
-        (Some(_), true) => Standing::Well,
+        // Only what is known to be whole was an answer; the rest ended where the capture does not show.
+        (Some(_), true) if exchange.went_well() => Standing::Well,
+        (Some(_), true) => Standing::Open,
         (None, true) => Standing::Opaque,
         (_, false) => Standing::Open,
     }

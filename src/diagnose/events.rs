@@ -180,6 +180,7 @@ fn recovered(timeline: &Timeline, id: AttemptId) -> Option<(UpstreamEvent, Attem
         attempts: Vec::new(),
         assignment: None,
         runner_up: None,
+        unsettled: false,
         unread: Vec::new(),
     };
     let event = UpstreamEvent {

@@ -11,7 +11,9 @@ use crate::diagnose::finding::Finding;
 use crate::diagnose::order::{Order, relayed};
 use crate::diagnose::role::Identified;
 use crate::diagnose::suspect::Suspect;
-use crate::diagnose::timeline::{AttemptId, ExchangeRecord, SETTLED_KEPT_NANOS, Timeline};
+use crate::diagnose::timeline::{
+    AttemptId, ConnectionRecord, ExchangeRecord, SETTLED_KEPT_NANOS, Timeline,
+};
 use crate::diagnose::verdict::{self, Chain};
 use crate::frame::Mark;
 
@@ -88,6 +90,8 @@ struct Scene<'a> {
     /// Failed ones without (nobody ever answered), by their beginning.
     endless: Vec<usize>,
     order: Order,
+    /// Whether frames of any connection in it are missing.
+    unsettled: bool,
 }
 
 impl<'a> Scene<'a> {
@@ -134,12 +138,22 @@ impl<'a> Scene<'a> {
                 .get(*index)
                 .map(|candidate| (candidate.end, candidate.id))
         });
+        let clients = members
+            .iter()
+            .map(|(member, _)| member.suspect.exchange.connection);
+        let attempts = found.iter().map(|candidate| candidate.id.connection);
+        let unsettled = members.len() > 1
+            && clients
+                .chain(attempts)
+                .filter_map(|id| timeline.connection(id))
+                .any(ConnectionRecord::is_lossy);
         Some(Self {
             members,
             candidates: found,
             by_end,
             endless,
             order,
+            unsettled,
         })
     }
 
@@ -327,6 +341,7 @@ impl<'a> Scene<'a> {
             attempts,
             assignment,
             runner_up,
+            unsettled: self.unsettled,
             unread: self.unread(member, exchange),
         }
     }

@@ -192,25 +192,32 @@ impl ConnectionRecord {
     pub fn lossy(&self, direction: Direction) -> bool {
         let half = self.facts.half(direction);
         half.lost > 0
-            || half
-                .acknowledged
-                .is_some_and(|acknowledged| acknowledged > half.sent.saturating_add(1))
+            || half.acknowledged.is_some_and(|acknowledged| {
+                acknowledged > half.sent.saturating_add(u64::from(half.fin.is_some()))
+            })
+    }
+
+    /// Whether bytes of either direction are missing.
+    #[must_use]
+    pub fn is_lossy(&self) -> bool {
+        self.lossy(Direction::ToClient) || self.lossy(Direction::ToServer)
     }
 
     /// The exchange of that number, if it is still remembered.
     #[must_use]
     pub fn exchange(&self, index: u32) -> Option<&ExchangeRecord> {
-        self.exchanges
-            .iter()
-            .rev()
-            .find(|exchange| exchange.id.index == index)
+        // Requests are numbered in order, so this stays cheap for a client that pipelines without end.
+        let at = self
+            .exchanges
+            .binary_search_by_key(&index, |exchange| exchange.id.index);
+        at.ok().and_then(|at| self.exchanges.get(at))
     }
 
     fn exchange_mut(&mut self, index: u32) -> Option<&mut ExchangeRecord> {
-        self.exchanges
-            .iter_mut()
-            .rev()
-            .find(|exchange| exchange.id.index == index)
+        let at = self
+            .exchanges
+            .binary_search_by_key(&index, |exchange| exchange.id.index);
+        at.ok().and_then(|at| self.exchanges.get_mut(at))
     }
 
     /// Whether nothing on it is unexplained, so that it may be forgotten soon.
@@ -262,6 +269,8 @@ pub struct Host {
 pub struct Service {
     /// TLS handshakes that a server completed here.
     pub tls_handshakes: u64,
+    /// ICMP errors that quote a segment to it.
+    pub icmp_errors: u64,
     /// Plain HTTP responses.
     pub http_responses: u64,
     /// The product whose own error page it sent latest.
@@ -621,6 +630,10 @@ impl Timeline {
     }
 
     fn on_icmp(&mut self, connection: Option<ConnectionId>, error: &IcmpError) {
+        let service = service_entry(&mut self.services, error.vantage, error.quoted_destination);
+        if let Some(service) = service.filter(|_| error.quoted_tcp) {
+            service.icmp_errors += 1;
+        }
         match connection.and_then(|id| self.connections.get_mut(&id)) {
             Some(record) => {
                 if record.icmp.len() < DETAILS_MAX {
@@ -663,11 +676,21 @@ impl Timeline {
         };
         let exchange = ExchangeRecord::new(id, offset, at, record);
         record.exchanges.push_back(exchange);
+        let crowded = record.exchanges.len() > EXCHANGES_PER_CONNECTION_MAX;
+        let oldest = if crowded {
+            record.exchanges.pop_front()
+        } else {
+            None
+        };
         let (vantage, client, server) = (
             record.facts.vantage,
             record.facts.client.addr,
             record.facts.server.addr,
         );
+        if let Some(oldest) = oldest {
+            self.drop_exchange((vantage, client, server), oldest.request_at, oldest.id);
+            self.loss.add("exchanges_forgotten_early", 1);
+        }
         if let Some(host) = self.host_entry(vantage, client) {
             host.last_use = Some(at.time);
             host.uses.insert((

@@ -34,6 +34,9 @@ pub struct Chain {
     pub assignment: Option<Assignment>,
     /// The next best, when it would tell another story.
     pub runner_up: Option<Candidate>,
+    /// Whether frames are missing from connections of other exchanges of the moment, so that attempts may
+    /// have been exchanged.
+    pub unsettled: bool,
     /// What else lies in the window: attempts that did not fail, as far as seen.
     pub unread: Vec<Candidate>,
 }
@@ -162,6 +165,13 @@ fn from_attempt(
                 "a later attempt, at {}, has no end in the capture: it may be the one that counted",
                 after.upstream
             ),
+        );
+    }
+    let sure = |assignment: &Assignment| assignment.fit.decisive || assignment.runner_up.is_none();
+    if chain.unsettled && !chain.assignment.as_ref().is_some_and(sure) {
+        conclusion.at_most(
+            Confidence::Likely,
+            "frames are missing around other exchanges of this moment, so that attempts may have been exchanged",
         );
     }
     weigh_loss(timeline, member, last, &mut conclusion);

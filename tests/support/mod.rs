@@ -1,10 +1,19 @@
 //! What several test modules need: the cases, and one analysis in this process.
 
+pub mod frames;
+pub mod pcap;
+pub mod random;
+pub mod repeat;
+pub mod wire;
+
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use gwcap::analyzer::{Analysis, Analyzer, Options};
-use gwcap::capture::{self, Fill};
+use gwcap::capture::{self, CaptureError, Fill, InputFacts};
 use gwcap::frame::Batch;
+use gwcap::loss::Loss;
+use gwcap::report::{self, Report, View};
 
 /// The folder of the recorded cases.
 pub fn cases_root() -> PathBuf {
@@ -51,18 +60,75 @@ pub fn try_analyse(
     path: &Path,
     threads: usize,
     batch_bytes: usize,
-) -> Result<Analysis, capture::CaptureError> {
-    let mut source = capture::open_file(path, 0, None)?;
-    let mut analyzer = Analyzer::new(Options {
-        threads,
-        ..Options::default()
-    });
-    let mut batch = Batch::default();
-    loop {
-        let fill = source.fill(&mut batch, batch_bytes)?;
-        analyzer.feed(&batch);
-        if matches!(fill, Fill::End) {
-            return Ok(analyzer.finish());
+) -> Result<Analysis, CaptureError> {
+    Run::of(path, threads, batch_bytes).map(|run| run.analysis)
+}
+
+/// What one analysis gave, with the facts and losses of its input: what the program makes its report of.
+pub struct Run {
+    /// Findings and losses, those of the input included.
+    pub analysis: Analysis,
+    /// The facts of the input.
+    pub input: InputFacts,
+}
+
+impl Run {
+    /// Analyses one file, or says why it cannot be read.
+    pub fn of(path: &Path, threads: usize, batch_bytes: usize) -> Result<Self, CaptureError> {
+        let mut source = capture::open_file(path, 0, None)?;
+        let mut analyzer = Analyzer::new(Options {
+            threads,
+            ..Options::default()
+        });
+        let (mut batch, mut lost) = (Batch::default(), Loss::default());
+        loop {
+            let fill = source.fill(&mut batch, batch_bytes)?;
+            lost.merge(source.loss());
+            analyzer.feed(&batch);
+            if matches!(fill, Fill::End) {
+                break;
+            }
         }
+        let mut analysis = analyzer.finish();
+        analysis.loss.merge(lost);
+        Ok(Self {
+            analysis,
+            input: source.describe(),
+        })
     }
+
+    /// The report as the program makes it.
+    pub fn report(&self, show_secrets: bool) -> Report {
+        Report::from(&report::Analysis {
+            diagnosis: &self.analysis.diagnosis,
+            inputs: std::slice::from_ref(&self.input),
+            hashes: &[],
+            loss: &self.analysis.loss,
+            gwcap_version: env!("CARGO_PKG_VERSION"),
+            show_secrets,
+        })
+    }
+}
+
+/// A report in one of the formats.
+pub fn written(report: &Report, format: &str) -> String {
+    let format = report::format_by_name(format).unwrap();
+    let mut bytes = Vec::new();
+    (format.write)(report, &View::default(), &mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Fails where a JSON report breaks the schema that gwcap publishes.
+pub fn assert_schema(json: &str, name: &str) {
+    static SCHEMA: OnceLock<jsonschema::Validator> = OnceLock::new();
+    let schema = SCHEMA.get_or_init(|| {
+        let schema = serde_json::from_str(&report::schema()).unwrap();
+        jsonschema::draft202012::new(&schema).unwrap()
+    });
+    let value = serde_json::from_str(json).unwrap();
+    let errors: Vec<String> = schema
+        .iter_errors(&value)
+        .map(|error| format!("{}: {error}", error.instance_path))
+        .collect();
+    assert!(errors.is_empty(), "{name}: {}", errors.join("; "));
 }

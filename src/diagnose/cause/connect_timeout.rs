@@ -5,6 +5,7 @@
 
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
 
 /// The manual of this cause.
@@ -72,6 +73,12 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         verdict = verdict.proof(
             *last,
             format!("the SYN is sent again ({times} more), still no SYN-ACK, RST or ICMP"),
+        );
+    }
+    if last == first && attempt.server_unreachable {
+        verdict = verdict.at_most(
+            Confidence::Likely,
+            "another SYN to this upstream was answered by an ICMP error; the one for this SYN may be missing from the capture",
         );
     }
     Some(

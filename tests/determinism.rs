@@ -1,0 +1,118 @@
+//! The same capture gives the same bytes for any number of threads and any size of a batch.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::support::{Run, capture_of, case_folders, cases_root, frames, repeat, written};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+fn json(path: &Path, threads: usize, batch_bytes: usize) -> String {
+    let run = Run::of(path, threads, batch_bytes).unwrap();
+    written(&run.report(false), "json")
+}
+
+/// Compares without printing a report of megabytes.
+fn assert_same(one: &str, other: &str, what: &str) {
+    let differs = one
+        .lines()
+        .zip(other.lines())
+        .find(|(one, other)| one != other);
+    assert!(one == other, "{what}: {differs:?}");
+}
+
+#[test]
+fn every_case_gives_the_same_bytes() {
+    for folder in case_folders() {
+        let path = capture_of(&folder);
+        let expected = json(&path, 1, 16 * MIB);
+        for (threads, batch_bytes) in [
+            (1, 4 * KIB),
+            (1, 64 * KIB),
+            (2, 4 * KIB),
+            (2, 64 * KIB),
+            (2, 16 * MIB),
+            (8, 4 * KIB),
+            (8, 16 * MIB),
+        ] {
+            let what = format!(
+                "{} on {threads} threads, {batch_bytes} bytes",
+                path.display()
+            );
+            assert_same(&expected, &json(&path, threads, batch_bytes), &what);
+        }
+    }
+}
+
+/// Findings by cause and confidence.
+fn by_cause(run: &Run) -> BTreeMap<(&'static str, &'static str), usize> {
+    let mut counts = BTreeMap::new();
+    for finding in &run.analysis.diagnosis.findings {
+        let key = (finding.code, finding.confidence.word());
+        *counts.entry(key).or_default() += 1;
+    }
+    counts
+}
+
+/// Repeats a case until it fills `bytes_min`, and holds it against one copy.
+fn repeated(case: &str, bytes_min: u64, ways: &[(usize, usize)]) {
+    let one_path = capture_of(&cases_root().join(case));
+    let all = frames::read(&one_path);
+    let one = Run::of(&one_path, 1, 16 * MIB).unwrap();
+    let copies =
+        usize::try_from(bytes_min / std::fs::metadata(&one_path).unwrap().len()).unwrap() + 50;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("many.pcap");
+    // Copies overlap: a new one begins while three are under way.
+    repeat::write(&path, &all, copies, 700_000_000);
+    assert!(std::fs::metadata(&path).unwrap().len() >= bytes_min);
+
+    let many = Run::of(&path, 2, 8 * MIB).unwrap();
+    let expected = written(&many.report(false), "json");
+    for (threads, batch_bytes) in ways {
+        let what = format!("{copies} × {case} on {threads} threads, {batch_bytes} bytes");
+        assert_same(&expected, &json(&path, *threads, *batch_bytes), &what);
+    }
+    let times = |counts: BTreeMap<_, usize>| -> BTreeMap<_, usize> {
+        counts
+            .into_iter()
+            .map(|(key, count)| (key, count * copies))
+            .collect()
+    };
+    assert_eq!(by_cause(&many), times(by_cause(&one)), "{copies} × {case}");
+    let (one, many) = (&one.analysis.diagnosis, &many.analysis.diagnosis);
+    assert_eq!(many.health.exchanges, one.health.exchanges * copies as u64);
+    assert_eq!(
+        many.health.connections,
+        one.health.connections * copies as u64
+    );
+    assert_eq!(
+        many.upstream_events.len(),
+        one.upstream_events.len() * copies
+    );
+}
+
+#[test]
+fn a_crowd_repeated_over_many_batches_gives_each_copy_its_findings() {
+    repeated(
+        "nginx-crowd",
+        30 * MIB as u64,
+        &[
+            (1, 64 * KIB),
+            (2, 4 * KIB),
+            (8, 64 * KIB),
+            (8, 16 * MIB),
+            (1, 8 * MIB),
+        ],
+    );
+}
+
+#[test]
+fn another_crowd_too() {
+    repeated(
+        "haproxy-crowd",
+        30 * MIB as u64,
+        &[(1, 16 * MIB), (8, 64 * KIB)],
+    );
+}
