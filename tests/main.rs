@@ -20,3 +20,4 @@ mod schema;
 mod secrets;
 mod support;
 mod tshark;
+mod wrapped;

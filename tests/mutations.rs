@@ -41,7 +41,7 @@ fn ends(frame: &Owned) -> Option<(Endpoint, Endpoint)> {
         mark: Mark::default(),
         link: frame.link,
     };
-    match decode(packet, Vantage::default(), &mut Loss::default())? {
+    match decode(packet, Vantage::default(), &mut Loss::default())?.packet()? {
         Packet::Segment(segment) => Some((segment.source, segment.destination)),
         Packet::Datagram(datagram) => Some((datagram.source, datagram.destination)),
         Packet::Icmp(_) => None,

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use gwcap::capture::{self, Fill};
-use gwcap::decode::decode;
 use gwcap::decode::segment::Packet;
+use gwcap::decode::{Decoded, decode};
 use gwcap::flow::Vantage;
 use gwcap::frame::{Batch, Mark};
 use gwcap::loss::Loss;
@@ -91,7 +91,7 @@ fn gwcap(path: &Path) -> Counts {
         for record in &batch.records {
             last = record.mark;
             if let Some(Packet::Segment(segment)) =
-                decode(batch.frame(record), Vantage::default(), &mut loss)
+                decode(batch.frame(record), Vantage::default(), &mut loss).and_then(Decoded::packet)
             {
                 table.push(
                     &segment,

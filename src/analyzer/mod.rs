@@ -4,7 +4,10 @@
 //! flows are followed in [`SHARDS`] shards that share nothing, and diagnosis runs in series over
 //! observations in the order of their frames. The only use of rayon.
 
+mod order;
 mod shard;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,7 +16,7 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::decode::segment::Packet;
-use crate::decode::{decode, is_outgoing};
+use crate::decode::{self, Fragment, Reassembler, Whole};
 use crate::diagnose::Diagnose;
 use crate::diagnose::finding::Diagnosis;
 use crate::diagnose::role::Told;
@@ -23,6 +26,7 @@ use crate::loss::Loss;
 use crate::protocol::observation::{Observation, Seen};
 use crate::time::Timestamp;
 
+use order::Order;
 use shard::{Shard, Step};
 
 /// Frames that one task decodes: large enough to hide the cost of a task, small enough for all cores.
@@ -55,6 +59,7 @@ pub struct Analysis {
 pub struct Analyzer {
     pool: Option<ThreadPool>,
     shards: Vec<Shard>,
+    reassembler: Reassembler,
     diagnose: Diagnose,
     loss: Loss,
     /// Running maximum of capture time.
@@ -82,6 +87,7 @@ impl Analyzer {
                 .build()
                 .ok(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            reassembler: Reassembler::default(),
             diagnose: Diagnose::new(told),
             loss: Loss::default(),
             clock: None,
@@ -93,13 +99,14 @@ impl Analyzer {
     /// Takes the next frames.
     pub fn feed(&mut self, batch: &Batch) {
         let ticks = self.ticks(&batch.records);
+        let order = Order::of(&batch.records);
         let pool = self.pool.take();
         let observations = match &pool {
-            Some(pool) => pool.install(|| self.walk(batch, &ticks)),
-            None => self.walk(batch, &ticks),
+            Some(pool) => pool.install(|| self.walk(batch, &ticks, &order)),
+            None => self.walk(batch, &ticks, &order),
         };
         self.pool = pool;
-        self.diagnose_all(&observations, &ticks);
+        self.diagnose_all(&observations, &ticks, &order);
     }
 
     /// The capture is over.
@@ -112,7 +119,8 @@ impl Analyzer {
             observations.append(&mut shard.observations);
             self.loss.merge(shard.take_loss());
         }
-        self.diagnose_all(&observations, &[]);
+        self.reassembler.finish(&mut self.loss);
+        self.diagnose_all(&observations, &[], &Order::of(&[]));
         let (diagnosis, forgotten) = self.diagnose.finish();
         self.loss.merge(forgotten);
         Analysis {
@@ -121,16 +129,16 @@ impl Analyzer {
         }
     }
 
-    /// The frames before which a whole second of capture time has begun.
-    fn ticks(&mut self, records: &[Record]) -> Vec<Mark> {
+    /// The frames before which a whole second of capture time has begun, each with its place in the batch.
+    fn ticks(&mut self, records: &[Record]) -> Vec<(usize, Mark)> {
         let mut ticks = Vec::new();
-        for record in records {
+        for (place, record) in records.iter().enumerate() {
             let time = record.mark.time;
             match self.clock {
                 Some(clock) if time <= clock => {}
                 Some(clock) => {
                     if time.second() > clock.second() {
-                        ticks.push(record.mark);
+                        ticks.push((place, record.mark));
                     }
                     self.clock = Some(time);
                 }
@@ -144,13 +152,21 @@ impl Analyzer {
         ticks
     }
 
-    /// Decodes in parallel, then lets each shard walk its own packets; observations in order of frames.
-    fn walk(&mut self, batch: &Batch, ticks: &[Mark]) -> Vec<Observation> {
-        let decoded: Vec<Decoded<'_>> = batch
+    /// Decodes in parallel, puts fragments together in their order, then lets each shard walk its own packets;
+    /// observations in order of frames.
+    fn walk(&mut self, batch: &Batch, ticks: &[(usize, Mark)], order: &Order) -> Vec<Observation> {
+        let mut decoded: Vec<Decoded<'_>> = batch
             .records
             .par_chunks(DECODE_CHUNK)
-            .map(|records| Decoded::of(batch, records))
+            .enumerate()
+            .map(|(index, records)| Decoded::of(batch, records, index.saturating_mul(DECODE_CHUNK)))
             .collect();
+        let wholes = self.reassemble(&decoded);
+        for (place, whole) in &wholes {
+            if let Some(part) = decoded.get_mut(place / DECODE_CHUNK) {
+                part.insert(*place, whole);
+            }
+        }
         for part in &decoded {
             self.loss.merge(part.loss.clone());
         }
@@ -160,23 +176,23 @@ impl Analyzer {
             .enumerate()
             .for_each(|(index, shard)| {
                 let mut ticks = ticks.iter().peekable();
-                for packet in decoded
+                for (place, packet) in decoded
                     .iter()
                     .filter_map(|part| part.lists.get(index))
                     .flatten()
                 {
-                    while let Some(tick) = ticks.next_if(|tick| tick.frame <= packet.mark().frame) {
+                    while let Some((_, tick)) = ticks.next_if(|(at, _)| at <= place) {
                         shard.take(Step::Tick(*tick));
                     }
                     shard.take(Step::Packet(packet));
                 }
-                ticks.for_each(|tick| shard.take(Step::Tick(*tick)));
+                ticks.for_each(|(_, tick)| shard.take(Step::Tick(*tick)));
             });
         for shard in &mut self.shards {
             observations.append(&mut shard.observations);
         }
         // Stable: what one frame brought about stays in order, and ticks go by shard number.
-        observations.par_sort_by_key(|observation| observation.seen.frame);
+        observations.par_sort_by_key(|observation| order.key(observation.seen.frame));
         observations
     }
 
@@ -195,47 +211,91 @@ impl Analyzer {
         told
     }
 
-    fn diagnose_all(&mut self, observations: &[Observation], ticks: &[Mark]) {
+    /// The packets that the fragments of a batch complete, each with the place of the frame that does. In series,
+    /// because a piece may lie in any batch before; fragments are rare.
+    fn reassemble(&mut self, decoded: &[Decoded<'_>]) -> Vec<(usize, Whole)> {
+        let fragments = decoded.iter().flat_map(|part| &part.fragments);
+        let mut wholes = Vec::new();
+        for (place, fragment) in fragments {
+            let whole = decode::reassemble(&mut self.reassembler, fragment, &mut self.loss);
+            wholes.extend(whole.map(|whole| (*place, whole)));
+        }
+        wholes
+    }
+
+    fn diagnose_all(
+        &mut self,
+        observations: &[Observation],
+        ticks: &[(usize, Mark)],
+        order: &Order,
+    ) {
         let mut ticks = ticks.iter().peekable();
         for observation in observations {
-            while let Some(tick) = ticks.next_if(|tick| tick.frame <= observation.seen.frame) {
+            let key = order.key(observation.seen.frame);
+            while let Some((_, tick)) = ticks.next_if(|(_, tick)| order.key(tick.frame) <= key) {
                 self.diagnose.tick(tick.time);
             }
             self.diagnose.observe(observation);
         }
-        ticks.for_each(|tick| self.diagnose.tick(tick.time));
+        ticks.for_each(|(_, tick)| self.diagnose.tick(tick.time));
     }
 }
 
-/// What one task decoded: packets by shard, in order.
+/// What one task decoded.
 struct Decoded<'a> {
-    lists: Vec<Vec<Packet<'a>>>,
+    /// Packets by shard, each with the place of its frame in the batch, in order.
+    lists: Vec<Vec<(usize, Packet<'a>)>>,
+    /// Pieces of packets, with the place of their frames.
+    fragments: Vec<(usize, Fragment<'a>)>,
     /// Senders of frames that the capturing machine sent, each where it was first seen.
     outgoing: Vec<(Mark, IpAddr)>,
     loss: Loss,
 }
 
 impl<'a> Decoded<'a> {
-    fn of(batch: &'a Batch, records: &[Record]) -> Self {
+    /// Decodes frames of which the first stands at `place` in the batch.
+    fn of(batch: &'a Batch, records: &[Record], place: usize) -> Self {
         let mut part = Self {
             lists: (0..SHARDS).map(|_| Vec::new()).collect(),
+            fragments: Vec::new(),
             outgoing: Vec::new(),
             loss: Loss::default(),
         };
-        for record in records {
+        for (place, record) in (place..).zip(records) {
             let frame = batch.frame(record);
-            let Some(packet) = decode(frame, Vantage::default(), &mut part.loss) else {
-                continue;
-            };
-            if let Some(sender) = packet.sender().filter(|_| is_outgoing(&frame))
-                && !part.outgoing.iter().any(|(_, known)| *known == sender)
-            {
-                part.outgoing.push((record.mark, sender));
-            }
-            if let Some(list) = part.lists.get_mut(packet.flow().shard()) {
-                list.push(packet);
+            match decode::decode(frame, Vantage::default(), &mut part.loss) {
+                Some(decode::Decoded::Packet { packet, tunnels }) => {
+                    if tunnels == 0 && decode::is_outgoing(&frame) {
+                        part.note_sender(record.mark, &packet);
+                    }
+                    if let Some(list) = part.lists.get_mut(packet.flow().shard()) {
+                        list.push((place, packet));
+                    }
+                }
+                Some(decode::Decoded::Fragment(fragment)) => part.fragments.push((place, fragment)),
+                None => {}
             }
         }
         part
+    }
+
+    /// Notes the sender of a frame that the capturing machine sent.
+    fn note_sender(&mut self, mark: Mark, packet: &Packet<'_>) {
+        if let Some(sender) = packet.sender()
+            && !self.outgoing.iter().any(|(_, known)| *known == sender)
+        {
+            self.outgoing.push((mark, sender));
+        }
+    }
+
+    /// Adds a packet that the frame at `place` completed.
+    fn insert(&mut self, place: usize, whole: &'a Whole) {
+        if let Some(decode::Decoded::Packet { packet, .. }) =
+            decode::decode_whole(whole, &mut self.loss)
+            && let Some(list) = self.lists.get_mut(packet.flow().shard())
+        {
+            let at = list.partition_point(|(before, _)| *before < place);
+            list.insert(at, (place, packet));
+        }
     }
 }

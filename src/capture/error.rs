@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::io;
 
+use crate::capture::compressed::Fault;
 use crate::frame::LinkType;
 
 /// Why an input cannot be read.
@@ -127,26 +128,14 @@ fn link_name(link: LinkType) -> String {
 }
 
 /// Files that users take for captures, by their first bytes, and what to do with each.
-const KNOWN_OTHERS: [(&[u8], &str); 8] = [
-    (
-        &[0x1f, 0x8b],
-        "it looks like gzip; compressed input is not supported yet: gunzip it first, or use `gunzip -c FILE | gwcap -r -`",
-    ),
-    (
-        &[0x28, 0xb5, 0x2f, 0xfd],
-        "it looks like zstd; compressed input is not supported yet: use `zstd -dc FILE | gwcap -r -`",
-    ),
-    (
-        &[0x04, 0x22, 0x4d, 0x18],
-        "it looks like lz4; compressed input is not supported yet: use `lz4 -dc FILE | gwcap -r -`",
-    ),
+const KNOWN_OTHERS: [(&[u8], &str); 5] = [
     (
         &[0xfd, b'7', b'z', b'X', b'Z'],
-        "it looks like xz; compressed input is not supported yet: use `xz -dc FILE | gwcap -r -`",
+        "it looks like xz, which is not unpacked: use `xz -dc FILE | gwcap -r -`",
     ),
     (
         b"BZh",
-        "it looks like bzip2; compressed input is not supported yet: use `bzip2 -dc FILE | gwcap -r -`",
+        "it looks like bzip2, which is not unpacked: use `bzip2 -dc FILE | gwcap -r -`",
     ),
     (
         b"PK\x03\x04",
@@ -176,8 +165,26 @@ const MAGICS: [&[u8]; 7] = [
 /// Bytes of the header of a pcap file; a pcapng file with fewer holds nothing either.
 const FILE_HEADER: usize = 24;
 
-/// Says what the first bytes of a file that is no capture look like, and what to do about it.
-pub(super) fn looks_like(first: &[u8]) -> String {
+/// Says what the first bytes of a file that is no capture look like, and what to do about it. `compression` is what they
+/// were packed with, `fault` why unpacking ended.
+pub(super) fn looks_like(first: &[u8], compression: Option<&str>, fault: Option<&Fault>) -> String {
+    let Some(packing) = compression else {
+        return plain_looks_like(first);
+    };
+    match fault {
+        Some(Fault::Cut) => format!(
+            "it is {packing} and ends before a capture begins; was it copied while it was written? Copy it again"
+        ),
+        Some(Fault::Corrupt(what)) => {
+            format!(
+                "it is {packing} that cannot be unpacked ({what}); copy it again in binary mode"
+            )
+        }
+        None => format!("it is {packing}, and unpacked: {}", plain_looks_like(first)),
+    }
+}
+
+fn plain_looks_like(first: &[u8]) -> String {
     if first.is_empty() {
         return "the file is empty; was the capture stopped before it was flushed? Use tcpdump -U"
             .to_owned();
@@ -220,12 +227,12 @@ mod tests {
     fn first_bytes_are_named() {
         for (bytes, word) in [
             (&b""[..], "empty"),
-            (&[0x1f, 0x8b, 8, 0][..], "gzip"),
+            (&b"BZh9"[..], "bzip2"),
             (&[0; 24][..], "zeros"),
             (&b"12:00:01.2 IP 10.0.0.1"[..], "text"),
             (&[0x7f, b'E', b'L', b'F', 2][..], "7f 45 4c 46;"),
         ] {
-            let text = looks_like(bytes);
+            let text = looks_like(bytes, None, None);
             assert!(text.contains(word), "{word}: {text}");
         }
     }

@@ -1,4 +1,4 @@
-//! Files and pipes. In: a reader of bytes. Out: batches that hold the bytes as they were read, with an index.
+//! Files and pipes. In: a reader of bytes, packed or not. Out: batches that hold the bytes as they were read, with an index.
 //!
 //! The rule: bytes are read once, straight into the batch; only the record that a read cut is moved to the next
 //! batch. No memory map: a capture that another program rotates would end in SIGBUS.
@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use crate::capture::compressed::{Fault, Input};
 use crate::capture::error::{CaptureError, looks_like};
 use crate::capture::filter::Filter;
 use crate::capture::ledger::Ledger;
@@ -18,12 +19,15 @@ use crate::capture::window::{Scan, Window};
 use crate::frame::{Batch, Record};
 use crate::loss::Loss;
 
+/// Bytes that tell whether an input is packed.
+const MAGIC: usize = 4;
+
 /// Bytes that are asked of a pipe at once: what a pipe of Linux holds.
 const PIPE_READ: usize = 64 * 1024;
 
 /// A capture file or a pipe with the bytes of one.
-pub struct FileSource<R> {
-    reader: R,
+pub struct FileSource<R: Read> {
+    reader: Input<R>,
     format: Format,
     ledger: Ledger,
     /// A pipe gives what it has; a file is read until the batch is full.
@@ -88,21 +92,35 @@ impl<R: Read + Send> FileSource<R> {
         filter: Option<&str>,
     ) -> Result<Self, CaptureError> {
         let filter = filter.map(Filter::new).transpose()?;
+        let mut magic = Vec::with_capacity(MAGIC);
         let mut first = Vec::with_capacity(FILE_HEADER);
-        let read = reader
+        let opened = reader
             .by_ref()
-            .take(FILE_HEADER as u64)
-            .read_to_end(&mut first);
-        if let Err(error) = read {
-            return Err(CaptureError::Read {
-                path: name,
-                offset: first.len() as u64,
-                error,
+            .take(MAGIC as u64)
+            .read_to_end(&mut magic)
+            .and_then(|_| Input::new(magic, reader))
+            .and_then(|mut reader| {
+                reader
+                    .by_ref()
+                    .take(FILE_HEADER as u64)
+                    .read_to_end(&mut first)?;
+                Ok(reader)
             });
-        }
-        let format = recognise(&first, &name)?;
+        let reader = match opened {
+            Ok(reader) => reader,
+            Err(error) => {
+                return Err(CaptureError::Read {
+                    path: name,
+                    offset: first.len() as u64,
+                    error,
+                });
+            }
+        };
+        let format = recognise(&first, &name, &reader)?;
         let mut ledger = Ledger::new(input, name, filter);
         ledger.facts.bytes = first.len() as u64;
+        ledger.facts.stored_bytes = reader.stored();
+        ledger.facts.compression = reader.compression();
         let mut base = 0;
         match &format {
             Format::Pcap(pcap) => {
@@ -149,6 +167,10 @@ impl<R: Read + Send> FileSource<R> {
         };
         let read = bytes.len().saturating_sub(before) as u64;
         self.ledger.facts.bytes = self.ledger.facts.bytes.saturating_add(read);
+        self.ledger.facts.stored_bytes = self.reader.stored();
+        if matches!(self.reader.fault(), Some(Fault::Corrupt(_))) {
+            self.ledger.ends_in_damage();
+        }
         outcome.map(drop).map_err(|error| CaptureError::Read {
             path: self.ledger.facts.path.clone(),
             offset: self.ledger.facts.bytes,
@@ -165,6 +187,27 @@ impl<R: Read + Send> FileSource<R> {
         match &mut self.format {
             Format::Pcap(pcap) => pcap.scan(window, records, &mut self.ledger),
             Format::Pcapng(pcapng) => pcapng.scan(window, records, &mut self.ledger),
+        }
+    }
+
+    /// Tells of packed bytes that ended before their end. The format's reader may have told of the cut already.
+    fn tell_fault(&mut self) {
+        let (Some(fault), Some(packing)) = (self.reader.fault(), self.reader.compression()) else {
+            return;
+        };
+        let offset = self.ledger.facts.bytes;
+        let frames = self.ledger.facts.frames;
+        match fault {
+            Fault::Cut => self.ledger.truncated(
+                offset,
+                format!("the {packing} stream ends after frame {frames}, before its end"),
+            ),
+            Fault::Corrupt(what) => self.ledger.unreadable(
+                offset,
+                format!(
+                    "the {packing} stream is corrupt after frame {frames} ({what}); the rest of it was not read"
+                ),
+            ),
         }
     }
 }
@@ -187,6 +230,7 @@ impl<R: Read + Send> Source for FileSource<R> {
             match self.scan(&batch.bytes, &mut batch.records)? {
                 Scan::End => {
                     self.finished = true;
+                    self.tell_fault();
                     return Ok(Fill::End);
                 }
                 Scan::More { from, needed } => {
@@ -223,7 +267,7 @@ fn read_once(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-fn recognise(first: &[u8], name: &str) -> Result<Format, CaptureError> {
+fn recognise<R: Read>(first: &[u8], name: &str, reader: &Input<R>) -> Result<Format, CaptureError> {
     let (format, refusal) = match Pcap::open(first) {
         Ok(pcap) => return Ok(Format::Pcap(pcap)),
         Err(Refusal::Other) => match Pcapng::open(first) {
@@ -241,7 +285,7 @@ fn recognise(first: &[u8], name: &str) -> Result<Format, CaptureError> {
         },
         Refusal::Other => CaptureError::NotACapture {
             path: name.to_owned(),
-            looks_like: looks_like(first),
+            looks_like: looks_like(first, reader.compression(), reader.fault()),
         },
     })
 }
@@ -264,7 +308,7 @@ mod tests {
         assert!(refusal(&[]).contains("empty"));
         assert!(refusal(&[0; 4096]).contains("zeros"));
         assert!(refusal(&b"12:00:00.0 IP 10.0.0.1.80 > 10.0.0.2.1000".repeat(9)).contains("text"));
-        assert!(refusal(&[0x1f, 0x8b, 8, 0, 0, 0]).contains("gzip"));
+        assert!(refusal(&[0xfd, b'7', b'z', b'X', b'Z', 0]).contains("xz"));
         assert!(refusal(&samples::pcap(Little, 1)[..20]).contains("its own header"));
         let mut old = samples::pcap(Little, 1);
         old[4] = 1;
@@ -328,6 +372,51 @@ mod tests {
                 assert_eq!(read_with(&file, bytes_max, false, None), whole);
                 assert_eq!(read_with(&file, bytes_max, true, None), whole);
             }
+        }
+    }
+
+    /// A pipe that says what it has in pieces; a reader that waits for more than it needs never returns.
+    struct Growing {
+        pieces: std::collections::VecDeque<Vec<u8>>,
+        more: bool,
+    }
+
+    impl Read for Growing {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Some(piece) = self.pieces.front_mut() else {
+                assert!(!self.more, "the reader waits");
+                return Ok(0);
+            };
+            let count = piece.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&piece[..count]);
+            piece.drain(..count);
+            if piece.is_empty() {
+                self.pieces.pop_front();
+            }
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn frames_of_a_growing_pipe_come_as_they_arrive() {
+        let file = samples::pcap(Little, 9);
+        let frames = read(&file).frames;
+        // Each piece ends in the middle of the record after the frames that it completes.
+        let cut = |number: usize| frames[number].offset as usize + 5;
+        let pieces = [
+            &file[..cut(3)],
+            &file[cut(3)..cut(4)],
+            &file[cut(4)..cut(8)],
+        ];
+        let pipe = Growing {
+            pieces: pieces.iter().map(|piece| piece.to_vec()).collect(),
+            more: true,
+        };
+        let mut source = FileSource::from_reader(pipe, "-".to_owned(), true, 0, None).unwrap();
+        let mut batch = Batch::default();
+        for expected in [3, 1, 4] {
+            assert_eq!(source.fill(&mut batch, 8 << 20).unwrap(), Fill::More);
+            assert_eq!(batch.records.len(), expected);
         }
     }
 

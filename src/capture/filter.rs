@@ -13,7 +13,7 @@ const PROGRAMS_MAX: usize = 32;
 
 /// Link types that the rest of the house decodes: a filter that does not apply to one of them is an error of
 /// the user's, not a frame to pass over.
-const DECODED: [LinkType; 8] = [
+const DECODED: [LinkType; 18] = [
     LinkType::ETHERNET,
     LinkType::LINUX_SLL2,
     LinkType::LINUX_SLL,
@@ -22,6 +22,17 @@ const DECODED: [LinkType; 8] = [
     LinkType::IPV6,
     LinkType::NULL,
     LinkType::LOOP,
+    // PPP and PPPoE, Cisco HDLC, 802.11, enc, Prism, radiotap, IP over IEEE 1394, MPLS.
+    LinkType(9),
+    LinkType(50),
+    LinkType(51),
+    LinkType(104),
+    LinkType(105),
+    LinkType(109),
+    LinkType(119),
+    LinkType(127),
+    LinkType(138),
+    LinkType(219),
 ];
 
 /// A filter expression with a program for each link type that was met.

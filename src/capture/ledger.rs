@@ -39,6 +39,8 @@ pub(super) struct Ledger {
     pub(super) loss: Loss,
     filter: Option<Filter>,
     latest: Timestamp,
+    /// Whether it was told why the input ends too early.
+    end_told: bool,
 }
 
 impl Ledger {
@@ -54,6 +56,7 @@ impl Ledger {
             loss: Loss::default(),
             filter,
             latest: Timestamp::default(),
+            end_told: false,
         }
     }
 
@@ -133,8 +136,25 @@ impl Ledger {
         });
     }
 
-    /// Notes that the input ends inside the record that starts at `offset`.
+    /// Notes that the input cannot be read any further, with its reason.
+    pub(super) fn unreadable(&mut self, offset: u64, what: String) {
+        self.loss.damaged(Damage {
+            input: self.input,
+            offset,
+            what,
+        });
+    }
+
+    /// The input ends where it does because of damage, which will be told: a cut there is none of its own.
+    pub(super) fn ends_in_damage(&mut self) {
+        self.end_told = true;
+    }
+
+    /// Notes that the input ends too early, inside the record that starts at `offset`; once.
     pub(super) fn truncated(&mut self, offset: u64, what: String) {
+        if std::mem::replace(&mut self.end_told, true) {
+            return;
+        }
         self.loss.truncated(Damage {
             input: self.input,
             offset,

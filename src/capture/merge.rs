@@ -1,9 +1,10 @@
 //! Several inputs as one stream of batches. In: sources. Out: batches whose frames are ordered by time across
 //! the inputs.
 //!
-//! The rule: an input keeps its own order, its clock is the running maximum of its capture times, and ties
-//! go to the input that was named first; so the order of frames does not depend on how much is read at
-//! once. One input passes through without a copy.
+//! The rule: an input keeps its own order, its clock is the running maximum of its capture times, and ties go to the
+//! input that began first, then to the one that was named first; so a rotated set is one timeline in whichever order
+//! it is named, and the order of frames does not depend on how much is read at once. One input passes through
+//! without a copy.
 
 use crate::capture::error::CaptureError;
 use crate::capture::source::{Fill, InputFacts, Source};
@@ -25,8 +26,13 @@ struct Lane {
     batch: Batch,
     next: usize,
     clock: Timestamp,
+    /// Time of its first frame, once that is known.
+    began: Option<Timestamp>,
     state: Fill,
 }
+
+/// What decides which frame is next: the clock of its input there, when that input began, and its index.
+type Key = (Timestamp, Timestamp, usize);
 
 impl Merge {
     /// Reads the sources together.
@@ -37,6 +43,7 @@ impl Merge {
             batch: Batch::default(),
             next: 0,
             clock: Timestamp::MIN,
+            began: None,
             state: Fill::More,
         };
         Self {
@@ -64,7 +71,7 @@ impl Merge {
             let Some(lane) = self.lanes.get_mut(first) else {
                 break;
             };
-            lane.hand_over(batch, limit, bytes_max);
+            lane.hand_over(batch, first, limit, bytes_max);
         }
         Ok(self.state(batch))
     }
@@ -88,22 +95,16 @@ impl Merge {
     }
 
     /// The lane whose frame is next, and the key of the lane after it: up to there no other is asked.
-    fn next_lane(&self) -> Option<(usize, (Timestamp, usize))> {
-        let mut best: Option<(Timestamp, usize)> = None;
-        let mut limit = (Timestamp(i64::MAX), usize::MAX);
-        for (index, lane) in self.lanes.iter().enumerate() {
-            let Some(key) = lane.key().map(|clock| (clock, index)) else {
-                continue;
-            };
-            match best {
-                Some(known) if known < key => limit = limit.min(key),
-                known => {
-                    limit = known.map_or(limit, |known| limit.min(known));
-                    best = Some(key);
-                }
-            }
-        }
-        best.map(|(_, index)| (index, limit))
+    fn next_lane(&self) -> Option<(usize, Key)> {
+        let mut keys: Vec<Key> = Vec::with_capacity(self.lanes.len());
+        keys.extend((0..).zip(&self.lanes).filter_map(|(index, lane)| {
+            let clock = lane.key()?;
+            Some((clock, lane.began.unwrap_or(clock), index))
+        }));
+        let (_, _, first) = keys.iter().min().copied()?;
+        let limit = keys.iter().filter(|(_, _, index)| *index != first).min();
+        let unlimited = (Timestamp(i64::MAX), Timestamp(i64::MAX), usize::MAX);
+        Some((first, limit.copied().unwrap_or(unlimited)))
     }
 
     fn state(&self, batch: &Batch) -> Fill {
@@ -125,6 +126,9 @@ impl Lane {
         while self.peek().is_none() && self.state != Fill::End {
             self.next = 0;
             self.state = self.source.fill(&mut self.batch, bytes_max)?;
+            if self.began.is_none() {
+                self.began = self.peek().map(|record| record.mark.time);
+            }
             if self.state == Fill::Quiet {
                 break;
             }
@@ -142,11 +146,11 @@ impl Lane {
     }
 
     /// Copies frames until another input's frame comes first.
-    fn hand_over(&mut self, to: &mut Batch, (limit, other): (Timestamp, usize), bytes_max: usize) {
+    fn hand_over(&mut self, to: &mut Batch, index: usize, limit: Key, bytes_max: usize) {
         while let Some(record) = self.batch.records.get(self.next).copied() {
             let clock = record.mark.time.max(self.clock);
-            let mine = usize::from(record.mark.frame.input);
-            if (clock, mine) > (limit, other) || to.bytes.len() >= bytes_max {
+            let key = (clock, self.began.unwrap_or(clock), index);
+            if key > limit || to.bytes.len() >= bytes_max {
                 return;
             }
             self.clock = clock;
@@ -240,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn time_interleaves_and_ties_go_to_the_first_named() {
+    fn time_interleaves_and_ties_go_to_the_first_begun() {
         let expected = vec![(0, 1), (1, 1), (0, 2), (1, 2), (1, 3), (0, 3)];
         for (at_once, bytes_max) in [(1, 1), (2, 3), (9, 1000)] {
             assert_eq!(
@@ -254,6 +258,15 @@ mod tests {
     fn an_input_keeps_its_own_order() {
         let expected = vec![(0, 1), (1, 1), (0, 2), (0, 3), (1, 2)];
         assert_eq!(order(&[&[1, 5, 2], &[3, 6]], 2, 2), expected);
+    }
+
+    #[test]
+    fn a_rotated_set_is_one_timeline_in_any_order() {
+        // The second file begins in the second in which the first one ends.
+        let forward = order(&[&[1, 2, 3, 3], &[3, 3, 4]], 2, 3);
+        let backward = order(&[&[3, 3, 4], &[1, 2, 3, 3]], 2, 3);
+        let renamed: Vec<_> = backward.iter().map(|(input, n)| (1 - input, *n)).collect();
+        assert_eq!(forward, renamed);
     }
 
     #[test]

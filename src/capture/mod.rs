@@ -1,9 +1,10 @@
 //! From a file, a pipe or an interface to batches of frames.
 //!
 //! The rule: this is the only room that opens files and interfaces. Frames are numbered as Wireshark numbers them, and
-//! damage is counted, never fatal. Left out: compressed input.
+//! damage is counted, never fatal.
 
 mod block;
+mod compressed;
 mod error;
 mod file;
 mod filter;
@@ -11,6 +12,7 @@ mod interface_block;
 mod ledger;
 mod live;
 mod merge;
+mod names;
 mod pcap;
 mod pcapng;
 #[cfg(test)]
@@ -23,9 +25,10 @@ use std::path::Path;
 pub use error::CaptureError;
 pub use live::{Interface, LiveOptions, SNAP_LENGTH, StopHandle, interfaces};
 pub use merge::Merge;
+pub use names::{NAME_BYTES_MAX, NAMES_MAX, Names};
 pub use source::{FILL_BYTES_MIN, Fill, InputFacts, LINK_TYPES_LISTED_MAX, Source};
 
-/// Opens a capture file, or standard input when `path` is `-`. `input` is the index of the input on the command line,
+/// Opens a capture file, packed (gzip, zstd, lz4) or not, or standard input when `path` is `-`. `input` is the index of the input on the command line,
 /// `filter` a BPF expression.
 ///
 /// # Errors

@@ -38,6 +38,8 @@ pub(super) struct Pcap {
     nanos_per_fraction: u32,
     header_len: usize,
     link: LinkType,
+    /// Bytes of the check sequence at the end of every frame.
+    check_len: u32,
     snap_length: u32,
     captured_max: u32,
     /// Seconds of the last sound record: damage is measured against it.
@@ -83,13 +85,19 @@ impl Pcap {
             return Err(Refusal::Version(major, minor));
         }
         let snap_length = order.u32_at(header, 16).unwrap_or(0);
-        // The upper half tells whether frames end in a check sequence; the IP length cuts that off.
-        let link = order.u32_at(header, 20).unwrap_or(0) & 0xffff;
+        let link = order.u32_at(header, 20).unwrap_or(0);
+        // Bit 26 says that the highest four bits tell the length of the check sequence, in words of two bytes.
+        let check_len = if link & 0x0400_0000 != 0 {
+            (link >> 28).saturating_mul(2)
+        } else {
+            0
+        };
         Ok(Self {
             order,
             nanos_per_fraction,
             header_len,
-            link: LinkType(link),
+            link: LinkType(link & 0xffff),
+            check_len,
             snap_length,
             captured_max: snap_length.clamp(CAPTURED_MAX, CAPTURED_HEADER_MAX),
             last_seconds: None,
@@ -136,14 +144,31 @@ impl Pcap {
             }
             let start = at.saturating_add(self.header_len);
             let end = start.saturating_add(header.captured as usize);
+            if self.odd(header) {
+                match self.follows(window, header, end) {
+                    Some(true) => {}
+                    Some(false) => {
+                        self.lost = Some(self.describe_damage(window.offset(at), header, ledger));
+                        at = at.saturating_add(1);
+                        continue;
+                    }
+                    None => {
+                        let needed = end.saturating_sub(at).saturating_add(self.header_len);
+                        return Ok(Scan::More { from: at, needed });
+                    }
+                }
+            }
             if end > window.bytes.len() {
                 return Ok(self.cut(window, at, end.saturating_sub(at), ledger));
             }
             self.last_seconds = Some(header.seconds);
+            let original_len = header.original.max(header.captured);
+            let original_len = original_len.saturating_sub(self.check_len);
             let found = Found {
                 start,
-                captured_len: header.captured,
-                original_len: header.original,
+                // What the snap length cut off is the check sequence first.
+                captured_len: header.captured.min(original_len),
+                original_len,
                 time: Some(self.time(header)),
                 link: self.link,
                 offset: window.offset(at),
@@ -176,14 +201,40 @@ impl Pcap {
         header.captured <= self.captured_max && header.fraction < NANOS_PER_SECOND as u32 && !empty
     }
 
+    /// Whether a header that is possible is one that sound files hardly have: more captured than there was on the wire, a
+    /// fraction of more than a second, a jump in time. Some writers and clocks do so; a damaged record, or one that is
+    /// read a few bytes beside its place, does too.
+    fn odd(&self, header: Header) -> bool {
+        header.captured > header.original
+            || header.fraction >= self.fractions()
+            || self
+                .last_seconds
+                .is_some_and(|last| header.seconds.abs_diff(last) > TIME_STEP_MAX_S)
+    }
+
+    /// Whether the input ends at `end`, or goes on there with a possible record of the time of `header` or of the record
+    /// before it; `None` when that is not in the window. It decides whether an odd record is believed.
+    fn follows(&self, window: Window<'_>, header: Header, end: usize) -> Option<bool> {
+        let Some(next) = self.header(window, end) else {
+            return window.at_end.then_some(end <= window.bytes.len());
+        };
+        let near = |seconds: u32| next.seconds.abs_diff(seconds) <= TIME_STEP_MAX_S;
+        let in_time = near(header.seconds) || self.last_seconds.is_some_and(near);
+        Some(self.possible(next) && in_time)
+    }
+
+    /// Fractions of a second in a second.
+    fn fractions(&self) -> u32 {
+        NANOS_PER_SECOND as u32 / self.nanos_per_fraction.max(1)
+    }
+
     /// Whether bytes at a guessed place look like a header: stricter, since chance is to be kept out.
     fn plausible(&self, header: Header, near: Option<u32>) -> bool {
-        let fractions = NANOS_PER_SECOND as u32 / self.nanos_per_fraction;
         header.captured > 0
             && header.captured <= CAPTURED_MAX
             && header.captured <= header.original
             && header.original <= ORIGINAL_MAX
-            && header.fraction < fractions
+            && header.fraction < self.fractions()
             && near.is_none_or(|near| header.seconds.abs_diff(near) <= TIME_STEP_MAX_S)
     }
 
@@ -202,7 +253,7 @@ impl Pcap {
                         };
                     }
                     // The input ends here: exactly after a record, or in one after at least two.
-                    if (window.rest(at) == 0 && links > 0) || links > 1 {
+                    if (at == window.bytes.len() && links > 0) || links > 1 {
                         return Search::At(start);
                     }
                     break;
@@ -236,10 +287,17 @@ impl Pcap {
                 "the record of frame {frame} claims {} captured bytes",
                 header.captured
             )
+        } else if header.captured > header.original {
+            format!(
+                "the record of frame {frame} claims {} captured bytes of {} and no record follows it",
+                header.captured, header.original
+            )
         } else if header.fraction >= NANOS_PER_SECOND as u32 {
             format!("the record of frame {frame} has an impossible capture time")
-        } else {
+        } else if header.seconds == 0 && header.captured == 0 {
             format!("zeros stand where the record of frame {frame} should be")
+        } else {
+            format!("the record of frame {frame} has an odd time and no record follows it")
         };
         Lost {
             since: offset,
@@ -296,7 +354,8 @@ mod tests {
                 let frame = &read.frames[0];
                 assert_eq!(frame.nanos, (i64::from(START) + 3) * 1_000_000_000 + nanos);
                 assert_eq!((frame.number, frame.link, frame.offset), (1, 1, 24));
-                assert_eq!((frame.data.as_slice(), frame.original), (&b"abc"[..], 90));
+                // 0x5400_0001: a check sequence of five words.
+                assert_eq!((frame.data.as_slice(), frame.original), (&b"abc"[..], 80));
                 assert_eq!(read.facts.snap_length, None);
                 assert_eq!(read.loss, Default::default());
             }
@@ -340,6 +399,101 @@ mod tests {
             (next - broken) as u64
         );
         assert!(read.loss.truncations().is_empty());
+    }
+
+    #[test]
+    fn a_check_sequence_is_no_part_of_the_frame() {
+        let mut file = pcap_header(Little, 0xa1b2_c3d4, 0, 0x2400_0001);
+        file.extend(pcap_record(Little, 0, b"whole frame+fcs+", 16));
+        file.extend(pcap_record(Little, 1, b"cut inside +f", 16));
+        file.extend(pcap_record(Little, 2, b"cut before", 16));
+        let read = read(&file);
+        let seen: Vec<_> = read
+            .frames
+            .iter()
+            .map(|frame| (frame.data.as_slice(), frame.original))
+            .collect();
+        let expected: [(&[u8], u32); 3] = [
+            (b"whole frame+", 12),
+            (b"cut inside +", 12),
+            (b"cut before", 12),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_damaged_length_that_is_possible_is_found_out_by_what_follows() {
+        let whole = read(&samples::pcap(Little, 3000));
+        let mut file = samples::pcap(Little, 3000);
+        for broken in [4, 2990] {
+            let at = whole.frames[broken].offset as usize;
+            file[at + 8..at + 12].copy_from_slice(&50_000_u32.to_le_bytes());
+        }
+        let damaged = read(&file);
+        assert_eq!(damaged.frames.len(), 2998);
+        assert_eq!(damaged.loss.damage().len(), 2);
+        assert!(damaged.loss.truncations().is_empty());
+        for bytes_max in [4096, 60_000] {
+            assert_eq!(read_with(&file, bytes_max, true, None), damaged);
+        }
+    }
+
+    #[test]
+    fn bytes_that_were_lost_or_added_cost_one_record() {
+        let sound = samples::pcap(Little, 200);
+        let broken = read(&sound).frames[60].offset as usize;
+        for shift in 1..=3 {
+            let mut longer = sound.clone();
+            longer.splice(broken + 20..broken + 20, vec![0x55; shift]);
+            let mut shorter = sound.clone();
+            shorter.drain(broken + 20..broken + 20 + shift);
+            for file in [longer, shorter] {
+                let read = read(&file);
+                // The frame itself is misread, and so may be the one after it.
+                assert!((198..=200).contains(&read.frames.len()), "{shift}");
+                assert_eq!(read.frames.last().unwrap().data, payload(199));
+                assert_eq!(read.loss.damage().len(), 1, "{shift}");
+                assert!(read.loss.truncations().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn one_header_that_reaches_beyond_the_end_is_no_chain() {
+        // The first two records are destroyed, and what is left of them reads as the header of a long record.
+        let mut file = samples::pcap(Little, 30);
+        let third = read(&file).frames[2].offset as usize;
+        file[30..third].fill(0xff);
+        let [a, b, c, d] = 12_288_u32.to_le_bytes();
+        let fake = [[9, 9, 9, 9], [a, b, c, d], [a, b, c, d], [a, b, c, d]].concat();
+        file[third - 18..third - 2].copy_from_slice(&fake);
+        let read = read(&file);
+        assert_eq!(read.frames.len(), 28);
+        assert!(read.loss.truncations().is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_while_capturing_is_believed() {
+        let mut file = pcap_header(Little, 0xa1b2_c3d4, 0, 1);
+        for index in 0..6_u32 {
+            let mut record = pcap_record(Little, index, &payload(index), 99);
+            if index < 3 {
+                record[..4].copy_from_slice(&(5 + index).to_le_bytes());
+            }
+            file.extend(record);
+        }
+        let read = read(&file);
+        assert_eq!((read.frames.len(), read.loss.damage().len()), (6, 0));
+    }
+
+    #[test]
+    fn a_writer_that_miscounts_the_wire_is_believed() {
+        let mut file = pcap_header(Little, 0xa1b2_c3d4, 0, 1);
+        for index in 0..3 {
+            file.extend(pcap_record(Little, index, b"captured", 0));
+        }
+        let read = read(&file);
+        assert_eq!((read.frames.len(), read.loss.damage().len()), (3, 0));
     }
 
     #[test]

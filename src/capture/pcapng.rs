@@ -1,16 +1,20 @@
 //! The pcapng format (draft-ietf-opsawg-pcapng). In: a window of the file. Out: records in the ledger.
 //!
 //! The rule: blocks are believed when both of their lengths agree; otherwise reading goes on where two blocks in a row
-//! do. Blocks without packets are passed over by their length. Left out: secrets, names and comments.
+//! do. Blocks without packets are passed over by their length. Left out: secrets, comments, and the
+//! flags of packets.
+
+use std::sync::Arc;
 
 use crate::capture::block::{
     self, BLOCK_MAX, BLOCK_MIN, BYTE_ORDER_MAGIC, CUSTOM, CUSTOM_NO_COPY, ENHANCED_PACKET,
-    INTERFACE, JOURNAL_EXPORT, Length, PACKET, SECTION_HEADER, SIMPLE_PACKET, STATISTICS, SYSDIG,
-    SYSDIG_2, SYSDIG_2_LARGE, section_order,
+    INTERFACE, JOURNAL_EXPORT, Length, NAME_RESOLUTION, PACKET, SECTION_HEADER, SIMPLE_PACKET,
+    STATISTICS, SYSDIG, SYSDIG_2, SYSDIG_2_LARGE, section_order,
 };
 use crate::capture::error::CaptureError;
 use crate::capture::interface_block::{Interface, Statistics};
 use crate::capture::ledger::{Found, INTERFACE_DROPS, KERNEL_DROPS, Ledger};
+use crate::capture::names;
 use crate::capture::pcap::Refusal;
 use crate::capture::window::{Lost, Order, Scan, Search, Window};
 use crate::frame::Record;
@@ -20,6 +24,9 @@ const INTERFACES_MAX: usize = 65_536;
 
 /// Interface blocks beyond [`INTERFACES_MAX`]; their frames are not decoded.
 const INTERFACES_DROPPED: &str = "pcapng_interfaces_not_kept";
+
+/// Names of addresses beyond [`names::NAMES_MAX`].
+const NAMES_DROPPED: &str = "pcapng_names_not_kept";
 
 /// A reader of one pcapng file.
 pub(super) struct Pcapng {
@@ -94,6 +101,12 @@ impl Pcapng {
             };
             let end = at.saturating_add(length);
             if end > window.bytes.len() {
+                if self.goes_on(window, at) {
+                    let what = format!("a block claims {length} bytes, more than the file has");
+                    self.lose(window.offset(at), what);
+                    at = at.saturating_add(1);
+                    continue;
+                }
                 return Ok(cut(window, at, length, ledger));
             }
             let trailing = order.u32_at(window.bytes, end.saturating_sub(4));
@@ -139,6 +152,7 @@ impl Pcapng {
             }
             INTERFACE => self.interface(block, ledger)?,
             STATISTICS => self.statistics(block, ledger).is_some(),
+            NAME_RESOLUTION => self.names(block, ledger).is_some(),
             JOURNAL_EXPORT | SYSDIG | SYSDIG_2 | SYSDIG_2_LARGE | CUSTOM | CUSTOM_NO_COPY => {
                 // Wireshark shows these as frames, so they take a number.
                 ledger.pass_number();
@@ -226,6 +240,20 @@ impl Pcapng {
             grown(now.interface_drops, before.interface_drops),
         );
         Some(())
+    }
+
+    fn names(&self, block: &Block<'_>, ledger: &mut Ledger) -> Option<()> {
+        let known = Arc::make_mut(&mut ledger.facts.names);
+        let not_kept = names::read(self.order, block.body, known)?;
+        ledger.loss.add(NAMES_DROPPED, not_kept);
+        Some(())
+    }
+
+    /// Whether the block at `at`, which reaches beyond the end of the input, has whole blocks inside it: then its length is
+    /// damaged, and the input is not cut there.
+    fn goes_on(&self, window: Window<'_>, at: usize) -> bool {
+        let inside = at.saturating_add(BLOCK_MIN);
+        window.at_end && matches!(block::search(self.order, window, inside), Search::At(_))
     }
 
     fn lose(&mut self, since: u64, what: String) {
@@ -358,6 +386,18 @@ mod tests {
     }
 
     #[test]
+    fn names_of_every_section_are_kept() {
+        let mut file = samples::pcapng(Little, 1);
+        file.extend(block(Little, 4, b"\x01\0\x07\0\x0a\0\0\x01gw\0\0\0\0\0\0"));
+        file.extend(section(Big));
+        file.extend(block(Big, 4, b"\0\x01\0\x07\x0a\0\0\x02up\0\0"));
+        let read = read(&file);
+        let names: Vec<&str> = read.facts.names.values().map(String::as_str).collect();
+        assert_eq!(names, ["gw", "up"]);
+        assert_eq!(read.loss, Default::default());
+    }
+
+    #[test]
     fn a_damaged_block_is_passed_over_and_said() {
         for damage_at in [4, 40] {
             let mut file = samples::pcapng(Big, 10);
@@ -375,6 +415,17 @@ mod tests {
                 (next - broken) as u64
             );
         }
+    }
+
+    #[test]
+    fn a_damaged_length_beyond_the_end_is_no_cut() {
+        let mut file = samples::pcapng(Little, 40);
+        let broken = read(&file).frames[20].offset as usize;
+        file[broken + 4..broken + 8].copy_from_slice(&80_000_u32.to_le_bytes());
+        let damaged = read(&file);
+        assert_eq!((damaged.frames.len(), damaged.loss.damage().len()), (39, 1));
+        assert!(damaged.loss.truncations().is_empty());
+        assert_eq!(read_with(&file, 4096, true, None), damaged);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 //!
 //! The rule: whoever asks for a batch cannot tell a file from an interface but by [`Fill::Quiet`].
 
+use std::sync::Arc;
+
 use crate::capture::error::CaptureError;
+use crate::capture::names::Names;
 use crate::frame::{Batch, LinkType};
 use crate::loss::Loss;
 use crate::time::Timestamp;
@@ -55,8 +58,12 @@ pub struct InputFacts {
     pub link_types: Vec<LinkType>,
     /// All frames that were read, those that the filter dropped included.
     pub frames: u64,
-    /// Bytes that were read; live, the captured bytes.
+    /// `gzip`, `zstd` or `lz4` where the input was packed.
+    pub compression: Option<&'static str>,
+    /// Bytes that were read, unpacked where they were packed; live, the captured bytes.
     pub bytes: u64,
+    /// Bytes that were taken from the file or the pipe as they are stored there; live, 0.
+    pub stored_bytes: u64,
     /// Earliest capture time of a frame that the filter kept or dropped.
     pub first_time: Option<Timestamp>,
     /// Latest capture time.
@@ -68,6 +75,8 @@ pub struct InputFacts {
     pub filter: Option<String>,
     /// The filter that the capture was made with, where the file tells it (pcapng `if_filter`).
     pub recorded_filter: Option<String>,
+    /// Names of addresses that the file brings along (pcapng name resolution blocks). They are the writer's words.
+    pub names: Arc<Names>,
 }
 
 impl InputFacts {

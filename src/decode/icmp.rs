@@ -49,7 +49,9 @@ pub(super) fn read(version: Version, data: &[u8]) -> Result<Message, Refusal> {
     let reason = reason.ok_or_else(|| Refusal::Named(name(version, kind)))?;
     let quoted = data.get(HEADER..).unwrap_or_default();
     // A quote is cut by its nature; whatever its IP header says is longer than what is there.
-    let quoted = network::read(quoted, usize::MAX).map_err(|_| Refusal::Cut)?;
+    let Ok(network::Read::Whole(quoted)) = network::read(quoted, usize::MAX) else {
+        return Err(Refusal::Cut);
+    };
     let quoted_tcp = match quoted.protocol {
         6 => true,
         17 => false,

@@ -1,9 +1,9 @@
 //! IP. In: bytes from the IP header on. Out: addresses, protocol, and the payload with both of its lengths.
 //!
-//! The rule: a header whose length is 0, as offload leaves it, or larger than what was captured is no error. Fragments
-//! are counted and not reassembled. Header checksums are not looked at: see the head of this room.
+//! The rule: a header whose length is 0, as offload leaves it, or larger than what was captured is no error. A
+//! fragment is told apart with its place, for `fragment.rs` to put together. Header checksums are not looked at: see the head of this room.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use etherparse::{LaxIpSlice, err::ip::LaxHeaderSliceError};
 
@@ -23,22 +23,47 @@ pub(super) struct Network<'a> {
     pub(super) payload_len: usize,
 }
 
+/// A piece of an IP packet (RFC 791, section 3.2; RFC 8200, section 4.5).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece<'a> {
+    /// The packet's facts; the payload is that of this piece alone.
+    pub(super) network: Network<'a>,
+    /// What all pieces of a packet share, beside addresses and protocol.
+    pub(super) id: u32,
+    /// Bytes of the packet's payload before this piece.
+    pub(super) offset: usize,
+    /// Whether further pieces follow.
+    pub(super) more: bool,
+}
+
+/// What an IP header turned out to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Read<'a> {
+    Whole(Network<'a>),
+    Fragment(Piece<'a>),
+}
+
 /// Why a packet has no payload to go on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Cut,
     Malformed,
-    Fragment,
 }
 
+/// Most IPv6 extension headers in front of a fragment header; RFC 8200 knows three that may stand there.
+const EXTENSIONS_MAX: usize = 8;
+
+/// Bytes of an IPv6 header without extensions.
+const IPV6_HEADER: usize = 40;
+
 /// Reads the IP headers of `data`, of which `wire_len` bytes were on the wire.
-pub(super) fn read(data: &[u8], wire_len: usize) -> Result<Network<'_>, Refusal> {
+pub(super) fn read(data: &[u8], wire_len: usize) -> Result<Read<'_>, Refusal> {
     let (ip, stopped) = LaxIpSlice::from_slice(data).map_err(|error| match error {
         LaxHeaderSliceError::Len(_) if data.len() < wire_len => Refusal::Cut,
         _ => Refusal::Malformed,
     })?;
     if ip.is_fragmenting_payload() {
-        return Err(Refusal::Fragment);
+        return piece(data, wire_len).map(Read::Fragment);
     }
     if stopped.is_some() {
         let cut = ip.payload().incomplete;
@@ -76,7 +101,7 @@ pub(super) fn read(data: &[u8], wire_len: usize) -> Result<Network<'_>, Refusal>
         }
     };
     let payload = ip.payload();
-    Ok(Network {
+    Ok(Read::Whole(Network {
         source: ip.source_addr(),
         destination: ip.destination_addr(),
         ip_id,
@@ -84,12 +109,122 @@ pub(super) fn read(data: &[u8], wire_len: usize) -> Result<Network<'_>, Refusal>
         protocol: payload.ip_number.0,
         payload: payload.payload,
         payload_len: total.saturating_sub(headers).max(payload.payload.len()),
+    }))
+}
+
+/// Reads a fragment of either version.
+fn piece(data: &[u8], wire_len: usize) -> Result<Piece<'_>, Refusal> {
+    let short = if data.len() < wire_len {
+        Refusal::Cut
+    } else {
+        Refusal::Malformed
+    };
+    let piece = match data.first().map(|byte| byte >> 4) {
+        Some(4) => piece_v4(data),
+        _ => piece_v6(data),
+    };
+    let piece = piece.ok_or(short)?;
+    // All but the last end on a multiple of eight bytes, and none reaches beyond the largest packet.
+    let end = piece.offset.saturating_add(piece.network.payload_len);
+    let odd = piece.more && !piece.network.payload_len.is_multiple_of(8);
+    if odd || piece.network.payload_len == 0 || end > usize::from(u16::MAX) {
+        return Err(Refusal::Malformed);
+    }
+    Ok(piece)
+}
+
+fn piece_v4(data: &[u8]) -> Option<Piece<'_>> {
+    let header = data.first_chunk::<20>()?;
+    let [
+        first,
+        _,
+        t0,
+        t1,
+        i0,
+        i1,
+        f0,
+        f1,
+        ttl,
+        protocol,
+        _,
+        _,
+        s @ ..,
+        d0,
+        d1,
+        d2,
+        d3,
+    ] = *header;
+    let field = u16::from_be_bytes([f0, f1]);
+    let header_len = usize::from(first & 0x0f).saturating_mul(4);
+    let total = usize::from(u16::from_be_bytes([t0, t1]));
+    let id = u16::from_be_bytes([i0, i1]);
+    Some(Piece {
+        network: Network {
+            source: IpAddr::from(s),
+            destination: IpAddr::from([d0, d1, d2, d3]),
+            ip_id: Some(id),
+            ttl,
+            protocol,
+            payload: data.get(header_len..total.min(data.len()))?,
+            payload_len: total.saturating_sub(header_len),
+        },
+        id: u32::from(id),
+        offset: usize::from(field & 0x1fff).saturating_mul(8),
+        more: field & 0x2000 != 0,
     })
+}
+
+fn piece_v6(data: &[u8]) -> Option<Piece<'_>> {
+    let header = data.first_chunk::<IPV6_HEADER>()?;
+    let total = usize::from(u16::from_be_bytes([header[4], header[5]])).saturating_add(IPV6_HEADER);
+    let address = |at: usize| Some(Ipv6Addr::from(*header.get(at..)?.first_chunk::<16>()?));
+    let (mut next, mut at) = (header[6], IPV6_HEADER);
+    for _ in 0..EXTENSIONS_MAX {
+        let [following, length, o0, o1, i @ ..] = *data.get(at..)?.first_chunk::<8>()?;
+        if next == 44 {
+            let field = u16::from_be_bytes([o0, o1]);
+            let start = at.saturating_add(8);
+            return Some(Piece {
+                network: Network {
+                    source: IpAddr::V6(address(8)?),
+                    destination: IpAddr::V6(address(24)?),
+                    ip_id: None,
+                    ttl: header[7],
+                    protocol: following,
+                    payload: data.get(start..total.min(data.len()))?,
+                    payload_len: total.saturating_sub(start),
+                },
+                id: u32::from_be_bytes(i),
+                offset: usize::from(field & 0xfff8),
+                more: field & 1 != 0,
+            });
+        }
+        if !matches!(next, 0 | 43 | 60) {
+            return None;
+        }
+        next = following;
+        at = at.saturating_add(usize::from(length).saturating_add(1).saturating_mul(8));
+    }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn whole(data: &[u8], wire_len: usize) -> Network<'_> {
+        match read(data, wire_len) {
+            Ok(Read::Whole(network)) => network,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn fragment(data: &[u8], wire_len: usize) -> Piece<'_> {
+        match read(data, wire_len) {
+            Ok(Read::Fragment(piece)) => piece,
+            other => panic!("{other:?}"),
+        }
+    }
 
     fn v4(total: u16, flags: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
         let [a, b] = total.to_be_bytes();
@@ -114,7 +249,7 @@ mod tests {
     #[test]
     fn padding_is_no_payload() {
         let bytes = v4(22, 0, 6, &[1, 2, 0, 0, 0, 0]);
-        let ip = read(&bytes, bytes.len()).unwrap();
+        let ip = whole(&bytes, bytes.len());
         assert_eq!((ip.payload, ip.payload_len), (&[1, 2][..], 2));
         assert_eq!((ip.ip_id, ip.ttl, ip.protocol), (Some(0x1234), 63, 6));
         assert_eq!(ip.source.to_string(), "10.0.0.1");
@@ -123,17 +258,17 @@ mod tests {
     #[test]
     fn what_the_capture_cut_is_counted_on_the_wire() {
         let bytes = v4(1500, 0, 6, &[7; 76]);
-        let ip = read(&bytes, 1500).unwrap();
+        let ip = whole(&bytes, 1500);
         assert_eq!((ip.payload.len(), ip.payload_len), (76, 1480));
     }
 
     #[test]
     fn a_length_of_zero_means_the_frame() {
         let bytes = v4(0, 0, 6, &[7; 100]);
-        let ip = read(&bytes, 70_000).unwrap();
+        let ip = whole(&bytes, 70_000);
         assert_eq!((ip.payload.len(), ip.payload_len), (100, 69_980));
         let bytes = v6(0, 6, &[7; 100]);
-        let ip = read(&bytes, 90_000).unwrap();
+        let ip = whole(&bytes, 90_000);
         assert_eq!((ip.payload.len(), ip.payload_len), (100, 89_960));
     }
 
@@ -141,7 +276,7 @@ mod tests {
     fn extension_headers_are_passed_over() {
         // Hop-by-hop options of 8 bytes, then TCP.
         let bytes = v6(12, 0, &[6, 0, 1, 4, 0, 0, 0, 0, 9, 9, 9, 9]);
-        let ip = read(&bytes, bytes.len()).unwrap();
+        let ip = whole(&bytes, bytes.len());
         assert_eq!(
             (ip.protocol, ip.payload, ip.payload_len),
             (6, &[9; 4][..], 4)
@@ -150,15 +285,46 @@ mod tests {
 
     #[test]
     fn fragments_are_told_apart() {
-        let first = v4(24, 0x2000, 6, &[1; 4]);
-        let later = v4(24, 0x0003, 6, &[1; 4]);
-        let whole = v4(24, 0x4000, 6, &[1; 4]);
-        assert_eq!(read(&first, 24).unwrap_err(), Refusal::Fragment);
-        assert_eq!(read(&later, 24).unwrap_err(), Refusal::Fragment);
-        assert!(read(&whole, 24).is_ok());
+        let bytes = v4(28, 0x2000, 6, &[1; 8]);
+        let first = fragment(&bytes, 28);
+        assert_eq!((first.id, first.offset, first.more), (0x1234, 0, true));
+        assert_eq!((first.network.protocol, first.network.ttl), (6, 63));
+        let bytes = v4(24, 0x0003, 6, &[1; 4]);
+        let later = fragment(&bytes, 24);
+        assert_eq!((later.offset, later.more), (24, false));
+        assert_eq!(later.network.payload, [1; 4]);
+        let bytes = v4(1500, 0x2000, 6, &[1; 8]);
+        let cut = fragment(&bytes, 1500).network;
+        assert_eq!((cut.payload.len(), cut.payload_len), (8, 1480));
+        whole(&v4(24, 0x4000, 6, &[1; 4]), 24);
+        // Hop-by-hop options, then a fragment header: offset 1480, the last one.
+        let mut bytes = v6(20, 0, &[44, 0, 1, 4, 0, 0, 0, 0]);
+        bytes.extend([17, 0, 0x05, 0xc8, 1, 2, 3, 4, 9, 9, 9, 9]);
+        let six = fragment(&bytes, bytes.len());
+        assert_eq!((six.id, six.offset, six.more), (0x0102_0304, 1480, false));
+        assert_eq!(
+            (six.network.protocol, six.network.payload),
+            (17, &[9; 4][..])
+        );
+    }
+
+    #[test]
+    fn impossible_fragments_are_malformed() {
+        // A middle piece that does not end on eight bytes, one without payload, one beyond the largest packet.
+        for bytes in [
+            v4(24, 0x2000, 6, &[1; 4]),
+            v4(20, 0x2000, 6, &[]),
+            v4(120, 0x1fff, 6, &[1; 100]),
+        ] {
+            assert_eq!(read(&bytes, bytes.len()).unwrap_err(), Refusal::Malformed);
+        }
+    }
+
+    #[test]
+    fn atomic_fragments_are_whole() {
         // An atomic fragment (RFC 6946) is whole.
         let atomic = v6(12, 44, &[6, 0, 0, 0, 0, 0, 0, 1, 9, 9, 9, 9]);
-        assert_eq!(read(&atomic, 52).unwrap().payload, [9; 4]);
+        assert_eq!(whole(&atomic, 52).payload, [9; 4]);
     }
 
     #[test]

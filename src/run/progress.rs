@@ -45,7 +45,7 @@ impl Progress {
                 bar.set_style(style);
             }
         }
-        bar.set_position(inputs.iter().map(|input| input.bytes).sum());
+        bar.set_position(inputs.iter().map(|input| input.stored_bytes).sum());
     }
 
     /// Takes the bar away.
