@@ -28,14 +28,14 @@ test: libpcap
 	$(CARGO) test
 
 cases: libpcap
-	$(CARGO) test --release --test main captures::table -- --nocapture
+	$(CARGO) test --test main captures::table -- --nocapture
 
 test-lab: libpcap
 	@test "$$(id -u)" -eq 0 || { echo "make test-lab needs root: it makes network namespaces" >&2; exit 1; }
 	captures/lab/install
-	GWCAP_LAB=1 $(CARGO) test --release --test main tshark::
+	GWCAP_LAB=1 $(CARGO) test --test main tshark::
 	captures/lab/record --smoke --out "$(LAB_OUT)"
-	GWCAP_CASES="$(LAB_OUT)" $(CARGO) test --release --test main captures::table -- --nocapture
+	GWCAP_CASES="$(LAB_OUT)" $(CARGO) test --test main captures::table -- --nocapture
 
 lint: libpcap
 	$(CARGO) fmt --check

@@ -309,3 +309,26 @@ fn table() {
         "certain on at least {percent} % of the clear findings"
     );
 }
+
+/// Growth keeps its word: a cause without a recorded case does not pass.
+#[test]
+fn every_cause_has_a_case() {
+    if fresh() {
+        return;
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for folder in case_folders() {
+        let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
+        let expected: Expected = serde_json::from_str(&text).unwrap();
+        for finding in expected.findings {
+            seen.insert(finding.cause);
+            seen.extend(finding.accept);
+        }
+    }
+    let missing: Vec<&str> = gwcap::diagnose::cause::CAUSES
+        .iter()
+        .map(|cause| cause.code)
+        .filter(|code| !seen.contains(*code))
+        .collect();
+    assert!(missing.is_empty(), "no case for {missing:?}");
+}

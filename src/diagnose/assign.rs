@@ -10,8 +10,9 @@ use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::Product;
 use crate::diagnose::identity::{Likeness, Words, likeness};
 use crate::diagnose::order::{Order, crosses};
+use crate::diagnose::record::ExchangeRecord;
 use crate::diagnose::suspect::Suspect;
-use crate::diagnose::timeline::{ExchangeRecord, Timeline};
+use crate::diagnose::timeline::Timeline;
 use crate::frame::Mark;
 
 /// Passes of pairwise exchange after the greedy assignment. Each pass only improves the sum; in practice

@@ -7,7 +7,7 @@ use crate::decode::segment::{IcmpError, IcmpReason};
 use crate::diagnose::finding::{Confidence, Evidence, Leg, RuledOut};
 use crate::diagnose::gateway::product::{Product, Wait};
 use crate::diagnose::gateway::timer_that_equals;
-use crate::diagnose::timeline::{ConnectionRecord, ExchangeRecord};
+use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::protocol::observation::{Completion, Protocol, TlsStep};

@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause;
 use crate::diagnose::gateway::product::Product;
-use crate::diagnose::timeline::{AttemptId, ConnectionRecord, ExchangeRecord, Timeline};
+use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
+use crate::diagnose::timeline::Timeline;
 use crate::flow::{Endpoint, Vantage};
 use crate::frame::{FrameId, Mark};
 use crate::time::Timestamp;
@@ -33,18 +34,6 @@ pub struct Gateway {
     pub addrs: Vec<IpAddr>,
     /// Its product's row, where known.
     pub product: Option<&'static Product>,
-}
-
-impl PartialEq for Product {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl std::fmt::Debug for Product {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name)
-    }
 }
 
 /// How an attempt stands.

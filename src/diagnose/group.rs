@@ -11,11 +11,10 @@ use crate::diagnose::candidate::{
 };
 use crate::diagnose::finding::Finding;
 use crate::diagnose::order::{Order, relayed};
+use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::role::Identified;
 use crate::diagnose::suspect::Suspect;
-use crate::diagnose::timeline::{
-    AttemptId, ConnectionRecord, ExchangeRecord, SETTLED_KEPT_NANOS, Timeline,
-};
+use crate::diagnose::timeline::{SETTLED_KEPT_NANOS, Timeline};
 use crate::diagnose::verdict::{self, Chain};
 use crate::frame::Mark;
 

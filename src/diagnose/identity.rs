@@ -5,7 +5,8 @@
 //! compared by hash and never shown.
 
 use crate::diagnose::gateway::product::header;
-use crate::diagnose::timeline::{ExchangeRecord, Timeline};
+use crate::diagnose::record::ExchangeRecord;
+use crate::diagnose::timeline::Timeline;
 use crate::protocol::observation::RequestHead;
 
 /// Headers whose value is one request's own, when a gateway passes them on unchanged.

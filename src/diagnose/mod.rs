@@ -16,6 +16,7 @@ pub mod incident;
 pub mod lookup;
 pub mod nothing;
 pub mod order;
+pub mod record;
 pub mod role;
 pub mod suspect;
 pub mod timeline;
@@ -33,7 +34,6 @@ use crate::diagnose::timeline::Timeline;
 use crate::flow::{Endpoint, Vantage};
 use crate::loss::Loss;
 use crate::protocol::observation::{ExchangeId, Observation, Seen};
-use crate::tcp::event::ConnectionId;
 use crate::time::Timestamp;
 
 /// How long after an error it is judged: a gateway closes its upstream connection within milliseconds, and
@@ -280,13 +280,4 @@ fn dedup(mut suspects: Vec<Suspect>) -> Vec<Suspect> {
     suspects.dedup_by_key(|suspect| suspect.exchange);
     suspects.sort_by_key(|suspect| (suspect.at, suspect.exchange));
     suspects
-}
-
-/// A connection's id is a frame; nothing smaller exists, so ranges may start here.
-impl ConnectionId {
-    /// The least id.
-    pub const FIRST: Self = Self(crate::frame::FrameId {
-        input: 0,
-        number: 0,
-    });
 }

@@ -10,7 +10,8 @@ use crate::diagnose::candidate::{Candidate, Standing, candidates};
 use crate::diagnose::finding::{AttemptReport, Confidence, Evidence, Failure, Leg};
 use crate::diagnose::group::Member;
 use crate::diagnose::lookup::failed_lookups;
-use crate::diagnose::timeline::{ExchangeRecord, Timeline};
+use crate::diagnose::record::ExchangeRecord;
+use crate::diagnose::timeline::Timeline;
 use crate::diagnose::verdict::{Chain, Conclusion, report_attempt};
 use crate::flow::Direction;
 

@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use crate::diagnose::candidate::Gateway;
-use crate::diagnose::timeline::{AttemptId, ExchangeRecord, Timeline};
+use crate::diagnose::record::{AttemptId, ExchangeRecord};
+use crate::diagnose::timeline::Timeline;
 use crate::diagnose::workers::Workers;
 use crate::frame::{FrameId, Mark};
 use crate::protocol::observation::ExchangeId;

@@ -9,8 +9,9 @@ use crate::diagnose::candidate::Gateway;
 use crate::diagnose::finding::GatewayName;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Recognised};
+use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::suspect::Suspect;
-use crate::diagnose::timeline::{AttemptId, ConnectionRecord, ExchangeRecord, Timeline};
+use crate::diagnose::timeline::Timeline;
 use crate::flow::{Endpoint, Vantage};
 use crate::frame::Mark;
 

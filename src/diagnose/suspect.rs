@@ -4,9 +4,8 @@
 //! The rule: any exchange may be a client's; whether its server is a gateway is decided when it is judged.
 
 use crate::diagnose::finding::Failure;
-use crate::diagnose::timeline::{
-    ConnectionRecord, ExchangeRecord, Timeline, cut_short, exchange_of,
-};
+use crate::diagnose::record::{ConnectionRecord, ExchangeRecord, cut_short};
+use crate::diagnose::timeline::{Timeline, exchange_of};
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::protocol::observation::{Completion, ExchangeId, Protocol, Seen};

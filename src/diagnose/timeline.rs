@@ -12,14 +12,12 @@ use crate::decode::segment::IcmpError;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Recognised};
 use crate::diagnose::lookup::LookupRecord;
-use crate::flow::{Direction, Endpoint, Vantage};
+use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
+use crate::flow::{Endpoint, Vantage};
 use crate::frame::Mark;
 use crate::loss::Loss;
-use crate::protocol::observation::{
-    Completion, ConnectionEvent, ExchangeId, Fault, MessageEnd, Observation, Protocol, RequestHead,
-    ResponseHead, Seen, TlsStep,
-};
-use crate::tcp::event::{Connection, ConnectionId, Ending};
+use crate::protocol::observation::{ConnectionEvent, ExchangeId, Observation, Seen, TlsStep};
+use crate::tcp::event::{Connection, ConnectionId};
 use crate::time::Timestamp;
 
 /// Most connections that are remembered. About 1 KB each; the oldest is forgotten first.
@@ -43,213 +41,11 @@ pub const SETTLED_KEPT_NANOS: i64 = 6_000_000_000;
 /// and Linux gives a SYN up after 127 s. Nanoseconds.
 pub const FAILED_KEPT_NANOS: i64 = 150_000_000_000;
 
-/// One connection as diagnosis remembers it.
-#[derive(Clone, Debug)]
-pub struct ConnectionRecord {
-    /// TCP facts as of the latest observation.
-    pub facts: Connection,
-    /// Wireshark's number of the stream: the count of connections opened before in the same input.
-    pub stream_number: u32,
-    /// What it speaks, once known.
-    pub protocol: Option<Protocol>,
-    /// Its recent exchanges, oldest first.
-    pub exchanges: VecDeque<ExchangeRecord>,
-    /// TLS steps in order.
-    pub tls: Vec<(TlsStep, Mark)>,
-    /// ICMP errors that quote it.
-    pub icmp: Vec<IcmpError>,
-    /// Bytes that the server sent unasked.
-    pub unsolicited: Option<(Mark, Box<[u8]>)>,
-    /// How it left the table.
-    pub ended: Option<Ending>,
-    /// Complete responses so far.
-    pub responses: u32,
-    /// End of the latest complete response.
-    pub idle_since: Option<Mark>,
-    /// Whether its opening (the attempt without a request) has been given to an exchange.
-    pub claimed: bool,
-}
-
-/// One exchange on a connection (or one turn of an unknown protocol).
-#[derive(Clone, Debug)]
-pub struct ExchangeRecord {
-    /// Its name.
-    pub id: ExchangeId,
-    /// Stream offset of the request's first byte.
-    pub request_offset: u64,
-    /// First byte of the request.
-    pub request_at: Mark,
-    /// Complete responses on the connection before this request.
-    pub prior_responses: u32,
-    /// When the connection had become idle before this request: end of the previous response.
-    pub idle_since: Option<Mark>,
-    /// The request's head.
-    pub request: Option<Box<RequestHead>>,
-    /// How the request ended.
-    pub request_end: Option<MessageEnd>,
-    /// Interim responses.
-    pub interim: Vec<(u16, Mark)>,
-    /// First byte of the response.
-    pub response_at: Option<Mark>,
-    /// The response's head.
-    pub response: Option<Box<ResponseHead>>,
-    /// A rule that the response breaks, with the response's first bytes.
-    pub fault: Option<(Fault, Mark, Box<[u8]>)>,
-    /// How the response ended.
-    pub response_end: Option<MessageEnd>,
-    /// First bytes of the body, or of what came instead of a head.
-    pub body_prefix: Box<[u8]>,
-    /// Whether it has been given, as an attempt, to an exchange of a client.
-    pub claimed: bool,
-}
-
-impl ExchangeRecord {
-    fn new(
-        id: ExchangeId,
-        request_offset: u64,
-        request_at: Mark,
-        record: &ConnectionRecord,
-    ) -> Self {
-        Self {
-            id,
-            request_offset,
-            request_at,
-            prior_responses: record.responses,
-            idle_since: record.idle_since,
-            request: None,
-            request_end: None,
-            interim: Vec::new(),
-            response_at: None,
-            response: None,
-            fault: None,
-            response_end: None,
-            body_prefix: Box::default(),
-            claimed: false,
-        }
-    }
-
-    /// Whether the response is whole, well-formed and no server error: nothing to explain here.
-    #[must_use]
-    pub fn went_well(&self) -> bool {
-        self.fault.is_none()
-            && self.response_end.is_some_and(|end| end.how.is_complete())
-            && self.response.as_ref().is_none_or(|head| head.status < 500)
-    }
-
-    /// Whether it went well and no gateway could find fault with the answer.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        /// The smallest head that a gateway refuses for its size, bytes.
-        const SUSPICIOUS_HEAD: u32 = 4_096;
-        self.went_well()
-            && self
-                .response
-                .as_ref()
-                .is_none_or(|head| head.oddities.is_empty() && head.head_len < SUSPICIOUS_HEAD)
-    }
-
-    /// The status of the response, where it has a head.
-    #[must_use]
-    pub fn status(&self) -> Option<u16> {
-        self.response.as_ref().map(|head| head.status)
-    }
-
-    /// The request's last byte, or the first where the end was not seen.
-    #[must_use]
-    pub fn asked_at(&self) -> Mark {
-        self.request
-            .as_ref()
-            .map_or(self.request_at, |head| head.at)
-    }
-
-    /// The latest thing that was seen of it.
-    fn last_at(&self) -> Mark {
-        self.response_end
-            .map(|end| end.at)
-            .or(self.response_at)
-            .unwrap_or(self.request_at)
-    }
-}
-
-impl ConnectionRecord {
-    /// Whether the first request followed the handshake at once, so that the connection was opened for it
-    /// and not held ready in a pool.
-    #[must_use]
-    pub fn opened_for_first_use(&self) -> bool {
-        /// A pool that opens ahead leaves more than this between handshake and first request, nanoseconds.
-        const OPENED_AHEAD_MIN_NANOS: i64 = 50_000_000;
-        let ready = self.facts.established.unwrap_or(self.facts.opened);
-        !self.facts.from_client.syns.is_empty()
-            && self
-                .facts
-                .from_client
-                .first_data
-                .is_none_or(|first| first.time.nanos_since(ready.time) < OPENED_AHEAD_MIN_NANOS)
-    }
-
-    /// Whether bytes of `direction` are missing from the capture.
-    #[must_use]
-    pub fn lossy(&self, direction: Direction) -> bool {
-        let half = self.facts.half(direction);
-        half.lost > 0
-            || half.acknowledged.is_some_and(|acknowledged| {
-                acknowledged > half.sent.saturating_add(u64::from(half.fin.is_some()))
-            })
-    }
-
-    /// Whether bytes of either direction are missing.
-    #[must_use]
-    pub fn is_lossy(&self) -> bool {
-        self.lossy(Direction::ToClient) || self.lossy(Direction::ToServer)
-    }
-
-    /// The exchange of that number, if it is still remembered.
-    #[must_use]
-    pub fn exchange(&self, index: u32) -> Option<&ExchangeRecord> {
-        // Requests are numbered in order, so this stays cheap for a client that pipelines without end.
-        let at = self
-            .exchanges
-            .binary_search_by_key(&index, |exchange| exchange.id.index);
-        at.ok().and_then(|at| self.exchanges.get(at))
-    }
-
-    fn exchange_mut(&mut self, index: u32) -> Option<&mut ExchangeRecord> {
-        let at = self
-            .exchanges
-            .binary_search_by_key(&index, |exchange| exchange.id.index);
-        at.ok().and_then(|at| self.exchanges.get_mut(at))
-    }
-
-    /// Whether nothing on it is unexplained, so that it may be forgotten soon.
-    fn settled(&self) -> bool {
-        self.icmp.is_empty()
-            && !self.exchanges.is_empty()
-            && self.exchanges.iter().all(ExchangeRecord::went_well)
-    }
-
-    fn last_at(&self) -> Mark {
-        let facts = &self.facts;
-        let seen = facts.from_client.last_seen.max(facts.from_server.last_seen);
-        seen.unwrap_or(facts.opened).max(facts.opened)
-    }
-}
-
-/// An attempt's name: a connection and, where it carried one, the number of the exchange on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AttemptId {
-    /// The upstream connection.
-    pub connection: ConnectionId,
-    /// The exchange; `None` while (or when) the connection carried no request.
-    pub index: Option<u32>,
-}
-
 /// What is remembered of one address.
 #[derive(Debug, Default)]
 pub struct Host {
     /// Connections that it opened, whole capture.
     pub opened: u64,
-    /// When it first and last opened one or sent a request.
-    pub last_use: Option<Timestamp>,
     /// Its recent uses as a client, by their beginning: the candidates for attempts.
     pub uses: BTreeSet<(Mark, AttemptId)>,
     /// Recent exchanges that it served, by the request's first byte.
@@ -584,11 +380,11 @@ impl Timeline {
         let Some(record) = self.connections.get_mut(&facts.id) else {
             return;
         };
-        let tls_before = record.ended.is_none();
+        let was_open = record.ended.is_none();
         record.facts.clone_from(facts);
         if let ConnectionEvent::Ended(ending) = event {
             record.ended = Some(ending);
-            if tls_before {
+            if was_open {
                 self.retransmissions +=
                     facts.from_client.retransmissions + facts.from_server.retransmissions;
             }
@@ -621,7 +417,6 @@ impl Timeline {
         };
         if let Some(host) = self.host_entry(facts.vantage, facts.client.addr) {
             host.opened += 1;
-            host.last_use = Some(facts.opened.time);
             host.uses.insert((facts.opened, id));
         }
         if let Some(host) = self.host_entry(facts.vantage, facts.server.addr) {
@@ -692,7 +487,6 @@ impl Timeline {
             self.loss.add("exchanges_forgotten_early", 1);
         }
         if let Some(host) = self.host_entry(vantage, client) {
-            host.last_use = Some(at.time);
             host.uses.insert((
                 at,
                 AttemptId {
@@ -786,16 +580,4 @@ pub fn exchange_of(what: &Seen) -> Option<ExchangeId> {
         | Seen::ResponseEnd { exchange, .. } => Some(*exchange),
         _ => None,
     }
-}
-
-/// Whether a response that ended so was cut short.
-#[must_use]
-pub const fn cut_short(how: Completion) -> bool {
-    matches!(
-        how,
-        Completion::HeadClosed
-            | Completion::HeadReset
-            | Completion::BodyClosed
-            | Completion::BodyReset
-    )
 }

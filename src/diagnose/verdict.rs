@@ -11,7 +11,8 @@ use crate::diagnose::finding::{
 };
 use crate::diagnose::group::Member;
 use crate::diagnose::nothing;
-use crate::diagnose::timeline::{ConnectionRecord, ExchangeRecord, Timeline};
+use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
+use crate::diagnose::timeline::Timeline;
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::protocol::observation::{ExchangeId, HttpVersion};
@@ -179,7 +180,23 @@ fn from_attempt(
             "the gateway's upstream address differs from the one that its client used; it was recognised by the request",
         );
     }
+    if conclusion.confidence == Confidence::Certain {
+        conclusion.reasons.insert(0, why_certain(chain).to_owned());
+    }
     conclusion
+}
+
+/// What makes a conclusion certain (causes.md B.7).
+fn why_certain(chain: &Chain) -> &'static str {
+    match &chain.assignment {
+        Some(assignment) if assignment.fit.decisive => {
+            "the cause was seen, on the attempt that carries the same id as the request"
+        }
+        Some(assignment) if assignment.runner_up.is_none() => {
+            "the cause was seen, on the only attempt that fits the exchange"
+        }
+        _ => "the cause was seen, and every other attempt fits the exchange clearly less well",
+    }
 }
 
 /// Takes the doubt about the pairing off the confidence.

@@ -29,6 +29,18 @@ pub struct Product {
     pub response_lines_max: Option<u32>,
 }
 
+impl PartialEq for Product {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl std::fmt::Debug for Product {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
 /// A product recognised in a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recognised {
