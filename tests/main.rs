@@ -15,6 +15,7 @@ mod determinism;
 mod docs;
 mod hostile;
 mod layers;
+mod live;
 mod mutations;
 mod schema;
 mod secrets;

@@ -1,0 +1,164 @@
+//! A live capture gives what the file of the same frames gives. Part of `make test-lab`: it needs root and nginx.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Two network namespaces joined by a veth pair: a client, and a gateway whose upstream refuses. Removed at the
+/// end, with what runs in them.
+struct Place {
+    client: String,
+    gateway: String,
+    running: Vec<Child>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let id = std::process::id();
+        let place = Self {
+            client: format!("gwlc{id}"),
+            gateway: format!("gwlg{id}"),
+            running: Vec::new(),
+        };
+        let (client, gateway) = (&place.client, &place.gateway);
+        for line in [
+            format!("netns add {client}"),
+            format!("netns add {gateway}"),
+            format!("link add c0 netns {client} type veth peer name g0 netns {gateway}"),
+            format!("-n {client} addr add 10.76.0.2/24 dev c0"),
+            format!("-n {gateway} addr add 10.76.0.1/24 dev g0"),
+            format!("-n {client} link set c0 up"),
+            format!("-n {gateway} link set g0 up"),
+            format!("-n {gateway} link set lo up"),
+        ] {
+            let done = Command::new("ip")
+                .args(line.split(' '))
+                .status()
+                .expect("ip of iproute2 runs");
+            assert!(done.success(), "ip {line}");
+        }
+        place
+    }
+
+    /// A command inside a namespace.
+    fn command(space: &str, words: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", space]).args(words);
+        command
+    }
+
+    fn start(&mut self, words: &[&str]) -> usize {
+        let child = Self::command(&self.gateway, words)
+            .stderr(Stdio::null())
+            .spawn();
+        self.running
+            .push(child.unwrap_or_else(|error| panic!("{words:?}: {error}")));
+        self.running.len() - 1
+    }
+
+    /// Ends a started command as Ctrl-C does and waits for it.
+    fn interrupt(&mut self, index: usize) {
+        let child = &mut self.running[index];
+        let _ = Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status();
+        child.wait().expect("it ends");
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for child in &mut self.running {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        for space in [&self.client, &self.gateway] {
+            let _ = Command::new("ip").args(["netns", "del", space]).status();
+        }
+    }
+}
+
+fn nginx_conf(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "daemon off; master_process off; pid {folder}/pid; error_log /dev/null; events {{ }}\n\
+         http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; \
+         fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n\
+         server {{ listen 80; location / {{ proxy_pass http://10.76.0.2:9; }} }} }}\n"
+    )
+}
+
+/// What a finding says, without what differs between a file and an interface.
+fn told(report: &Path) -> Vec<String> {
+    let report: Value = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    findings
+        .iter()
+        .map(|finding| {
+            let cause = &finding["cause"];
+            format!(
+                "{} {} {} {} {}",
+                finding["status"],
+                cause["code"],
+                cause["confidence"],
+                finding["exchange"]["client"],
+                finding["upstream"]
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn live_and_file_say_the_same() {
+    if std::env::var_os("GWCAP_LAB").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("nginx.conf"), nginx_conf(folder.path())).unwrap();
+    let mut place = Place::new();
+    place.start(&["nginx", "-c", &path("nginx.conf")]);
+    let gwcap = assert_cmd::cargo::cargo_bin("gwcap").display().to_string();
+    let (live, file) = (path("live.json"), path("file.json"));
+    let filter = ["port", "80", "or", "port", "9"];
+    let dump = place.start(
+        &[
+            &["tcpdump", "-i", "any", "-U", "-w", &path("all.pcap")][..],
+            &filter,
+        ]
+        .concat(),
+    );
+    let watch = place.start(
+        &[
+            &[gwcap.as_str(), "-i", "any", "-f", "json", "-o", &live][..],
+            &filter,
+        ]
+        .concat(),
+    );
+    sleep(Duration::from_secs(2));
+    let ask = "import http.client\nfor _ in range(3):\n c = http.client.HTTPConnection('10.76.0.1', 80, timeout=5)\n c.request('GET', '/')\n c.getresponse().read()\n c.close()";
+    let asked = Place::command(&place.client, &["python3", "-c", ask])
+        .status()
+        .unwrap();
+    assert!(asked.success());
+    sleep(Duration::from_secs(1));
+    place.interrupt(watch);
+    place.interrupt(dump);
+    let read = Command::new(&gwcap)
+        .args(["-r", &path("all.pcap"), "-f", "json", "-o", &file])
+        .status()
+        .unwrap();
+    assert!(read.success());
+    let live = told(Path::new(&live));
+    assert_eq!(live.len(), 3, "{live:?}");
+    assert!(
+        live.iter()
+            .all(|finding| finding.starts_with("502 \"connect-refused\" \"certain\"")),
+        "{live:?}"
+    );
+    assert_eq!(live, told(Path::new(&file)));
+}
