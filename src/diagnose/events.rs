@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::diagnose::candidate::{CANDIDATES_MAX, Candidate, Gateway, Standing, candidates};
+use crate::diagnose::conclusion::Chain;
 use crate::diagnose::finding::{Diagnosis, UpstreamEvent};
 use crate::diagnose::group::recovery;
 use crate::diagnose::record::{AttemptId, cut_short};
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::Timeline;
-use crate::diagnose::verdict::{Chain, report_attempt};
+use crate::diagnose::verdict::report_attempt;
 use crate::flow::{Endpoint, Vantage};
 use crate::frame::Mark;
 use crate::protocol::observation::{Completion, ConnectionEvent, ExchangeId, Seen};

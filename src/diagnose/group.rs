@@ -9,13 +9,13 @@ use crate::diagnose::assign::{Assignment, Case, Fit, assign, fit};
 use crate::diagnose::candidate::{
     CANDIDATES_MAX, CLEAN_UP_MILLIS, Candidate, Standing, candidates,
 };
-use crate::diagnose::finding::Finding;
+use crate::diagnose::conclusion::{Chain, Member};
+use crate::diagnose::finding::{Confidence, Finding};
+use crate::diagnose::nothing;
 use crate::diagnose::order::{Order, relayed};
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
-use crate::diagnose::role::Identified;
-use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::{SETTLED_KEPT_NANOS, Timeline};
-use crate::diagnose::verdict::{self, Chain};
+use crate::diagnose::verdict;
 use crate::frame::Mark;
 
 /// A retry follows its failure within this, nanoseconds: Envoy waits up to 25 ms before the first, 75 ms
@@ -36,17 +36,6 @@ const SCANNED_MAX: usize = 256;
 const PREDECESSORS_MAX: usize = 16;
 /// Most attempts of one exchange that are reported.
 pub const CHAIN_MAX: usize = 16;
-
-/// A suspect whose server is a gateway.
-#[derive(Clone, Debug)]
-pub struct Member {
-    /// The failed exchange.
-    pub suspect: Suspect,
-    /// Its gateway.
-    pub identified: Identified,
-    /// Whether it is to be judged now; else it only competes for attempts.
-    pub due: bool,
-}
 
 /// Judges the members of one gateway together.
 pub fn judge(timeline: &mut Timeline, members: &[Member]) -> Vec<Finding> {
@@ -76,9 +65,35 @@ fn judged(timeline: &Timeline, members: &[Member]) -> Option<(Vec<Finding>, Vec<
         }
         let chain = scene.chain(timeline, member, exchange, assignment, &taken);
         claims.extend(chain.attempts.iter().map(|candidate| candidate.id));
-        findings.extend(verdict::compose(timeline, member, exchange, &chain));
+        findings.extend(compose(timeline, member, exchange, &chain));
     }
     Some((findings, claims))
+}
+
+/// Makes the finding of one exchange; `None` when nothing failed through the gateway's doing.
+fn compose(
+    timeline: &Timeline,
+    member: &Member,
+    exchange: &ExchangeRecord,
+    chain: &Chain,
+) -> Option<Finding> {
+    let client_leg = timeline.connection(member.suspect.exchange.connection)?;
+    let conclusion = match chain.attempts.last() {
+        Some(last) => verdict::from_attempt(timeline, member, chain, last),
+        None => {
+            let mut conclusion = nothing::conclude(timeline, member, exchange, chain)?;
+            if client_leg.is_lossy() {
+                conclusion.at_most(
+                    Confidence::Possible,
+                    "the capture lost frames of the client's connection",
+                );
+            }
+            conclusion
+        }
+    };
+    Some(verdict::finding(
+        timeline, member, client_leg, exchange, conclusion,
+    ))
 }
 
 /// All attempts of a gateway in the window of a group.

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use crate::decode::segment::IcmpError;
 use crate::diagnose::attempt::Verdict;
 use crate::diagnose::finding::{Confidence, Leg};
-use crate::diagnose::timeline::LOOKUPS_PER_HOST_MAX;
 use crate::flow::Endpoint;
 use crate::frame::Mark;
 use crate::protocol::observation::{Answer, Query};
@@ -16,6 +15,9 @@ use crate::time::Timestamp;
 /// The shortest patience of a resolver that is believed, nanoseconds: answers from across the world take
 /// 300 ms.
 const PATIENCE_MIN_NANOS: i64 = 500_000_000;
+
+/// Most lookups that are remembered of one host.
+pub const LOOKUPS_PER_HOST_MAX: usize = 4_096;
 
 /// One query and what became of it.
 #[derive(Clone, Debug)]

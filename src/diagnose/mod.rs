@@ -7,6 +7,7 @@ pub mod assign;
 pub mod attempt;
 pub mod candidate;
 pub mod cause;
+pub mod conclusion;
 pub mod events;
 pub mod finding;
 pub mod gateway;
@@ -26,8 +27,8 @@ pub mod workers;
 
 use std::collections::BTreeMap;
 
+use crate::diagnose::conclusion::Member;
 use crate::diagnose::finding::Diagnosis;
-use crate::diagnose::group::Member;
 use crate::diagnose::role::{Identified, Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;

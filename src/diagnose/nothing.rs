@@ -7,12 +7,12 @@
 use crate::decode::segment::{IcmpError, IcmpReason};
 use crate::diagnose::attempt::millis;
 use crate::diagnose::candidate::{Candidate, Standing, candidates};
+use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{AttemptReport, Confidence, Evidence, Failure, Leg};
-use crate::diagnose::group::Member;
 use crate::diagnose::lookup::failed_lookups;
 use crate::diagnose::record::ExchangeRecord;
 use crate::diagnose::timeline::Timeline;
-use crate::diagnose::verdict::{Chain, Conclusion, report_attempt};
+use crate::diagnose::verdict::report_attempt;
 use crate::flow::Direction;
 
 /// How far back failures are looked for that put an upstream on the bench: nginx's fail_timeout is 10 s,

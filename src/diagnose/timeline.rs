@@ -32,8 +32,6 @@ pub const DETAILS_MAX: usize = 16;
 const SERVED_LOOKED_AT_MAX: usize = 4_096;
 /// Most ICMP errors without their segment that are remembered of one host.
 const STRAY_ICMP_MAX: usize = 256;
-/// Most lookups that are remembered of one host.
-pub const LOOKUPS_PER_HOST_MAX: usize = 4_096;
 /// How long something that ended well is remembered: a gateway relays within milliseconds, and a retry
 /// follows its failure within about a second. Nanoseconds.
 pub const SETTLED_KEPT_NANOS: i64 = 6_000_000_000;

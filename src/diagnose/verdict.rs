@@ -5,12 +5,11 @@
 use crate::diagnose::assign::Assignment;
 use crate::diagnose::attempt::millis;
 use crate::diagnose::candidate::Candidate;
+use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{
     AttemptReport, Confidence, ConnectionName, Evidence, FailedExchange, Failure, Finding, Leg,
     Origin, RuledOut,
 };
-use crate::diagnose::group::Member;
-use crate::diagnose::nothing;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::timeline::Timeline;
 use crate::flow::Direction;
@@ -26,105 +25,9 @@ const MARGIN_LIKELY: f64 = 0.8;
 /// what arrived together in any order.
 const MARGIN_PLAIN: f64 = 0.3;
 
-/// The attempts of one exchange, in order; the last one carries the cause.
-#[derive(Clone, Debug)]
-pub struct Chain {
-    /// Failed attempts in order of time.
-    pub attempts: Vec<Candidate>,
-    /// How the last one was chosen.
-    pub assignment: Option<Assignment>,
-    /// The next best, when it would tell another story.
-    pub runner_up: Option<Candidate>,
-    /// Whether frames are missing from connections of other exchanges of the moment, so that attempts may
-    /// have been exchanged.
-    pub unsettled: bool,
-    /// An attempt that began at once when the last one had failed, and whose end is not in the capture.
-    pub dangling: Option<Candidate>,
-    /// What else lies in the window: attempts that did not fail, as far as seen.
-    pub unread: Vec<Candidate>,
-}
-
-/// What is concluded, before it is put beside the exchange.
-#[derive(Clone, Debug)]
-pub struct Conclusion {
-    /// The code.
-    pub code: &'static str,
-    /// What refines it.
-    pub detail: Option<String>,
-    /// How sure.
-    pub confidence: Confidence,
-    /// Why so, or why not more.
-    pub reasons: Vec<String>,
-    /// Frames.
-    pub evidence: Vec<Evidence>,
-    /// What it is not.
-    pub ruled_out: Vec<RuledOut>,
-    /// What the capture cannot show.
-    pub not_observable: Vec<String>,
-    /// Contributing codes.
-    pub contributing: Vec<&'static str>,
-    /// Attempts for the report.
-    pub attempts: Vec<AttemptReport>,
-    /// Whether the last attempt could be exchanged for another like it.
-    pub interchangeable: bool,
-    /// The attempt that carries the cause.
-    pub last: Option<Candidate>,
-}
-
-impl Conclusion {
-    /// A conclusion without evidence yet.
-    #[must_use]
-    pub fn new(code: &'static str, confidence: Confidence) -> Self {
-        Self {
-            code,
-            detail: None,
-            confidence,
-            reasons: Vec::new(),
-            evidence: Vec::new(),
-            ruled_out: Vec::new(),
-            not_observable: Vec::new(),
-            contributing: Vec::new(),
-            attempts: Vec::new(),
-            interchangeable: false,
-            last: None,
-        }
-    }
-
-    /// Says at most `confidence`, and why.
-    pub fn at_most(&mut self, confidence: Confidence, reason: impl Into<String>) {
-        if self.confidence > confidence {
-            self.confidence = confidence;
-        }
-        self.reasons.push(reason.into());
-    }
-}
-
-/// Makes the finding of one exchange; `None` when nothing failed through the gateway's doing.
+/// Concludes from the last failed attempt of a chain.
 #[must_use]
-pub fn compose(
-    timeline: &Timeline,
-    member: &Member,
-    exchange: &ExchangeRecord,
-    chain: &Chain,
-) -> Option<Finding> {
-    let client_leg = timeline.connection(member.suspect.exchange.connection)?;
-    let conclusion = match chain.attempts.last() {
-        Some(last) => from_attempt(timeline, member, chain, last),
-        None => {
-            let mut conclusion = nothing::conclude(timeline, member, exchange, chain)?;
-            if client_leg.lossy(Direction::ToClient) || client_leg.lossy(Direction::ToServer) {
-                conclusion.at_most(
-                    Confidence::Possible,
-                    "the capture lost frames of the client's connection",
-                );
-            }
-            conclusion
-        }
-    };
-    Some(finding(timeline, member, client_leg, exchange, conclusion))
-}
-
-fn from_attempt(
+pub fn from_attempt(
     timeline: &Timeline,
     member: &Member,
     chain: &Chain,
@@ -340,7 +243,9 @@ pub fn connection_name(record: &ConnectionRecord) -> ConnectionName {
     }
 }
 
-fn finding(
+/// Puts a conclusion beside its exchange.
+#[must_use]
+pub fn finding(
     timeline: &Timeline,
     member: &Member,
     client_leg: &ConnectionRecord,
