@@ -130,3 +130,31 @@ fn an_upstream_leg_that_shows_later_revises_the_verdict() {
         "nothing proves it"
     );
 }
+
+#[test]
+fn a_page_that_was_passed_on_does_not_name_the_gateway() {
+    let mut wire = Wire::new();
+    let client = wire.connects("10.0.0.9:40000", "10.0.0.1:80");
+    wire.says(client, Opener, GET);
+    let upstream = wire.connects("10.0.0.1:50000", "10.0.0.3:8080");
+    wire.says(upstream, Opener, GET)
+        .says(upstream, Listener, NGINX_502);
+    wire.says(client, Listener, NGINX_502);
+    let analysis = judged(&wire);
+    let findings = &analysis.diagnosis.findings;
+    let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(
+        codes,
+        ["upstream-leg-not-captured", "upstream-returned-5xx"]
+    );
+    assert_eq!(
+        findings[0].gateway.product,
+        Some("nginx"),
+        "the inner one wrote the page"
+    );
+    assert_eq!(
+        findings[1].gateway.product, None,
+        "nginx is the upstream here"
+    );
+    assert_eq!(findings[1].caused_by.as_ref(), Some(&findings[0].id));
+}

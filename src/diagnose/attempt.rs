@@ -14,6 +14,9 @@ use crate::protocol::observation::{Completion, Protocol, TlsStep};
 use crate::tcp::event::Closing;
 use crate::time::Timestamp;
 
+/// Most products that are named for a wait that equals a default of each.
+const DEFAULTS_NAMED_MAX: usize = 3;
+
 /// What a cause says of an attempt that it explains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -450,11 +453,18 @@ impl Attempt<'_> {
     pub fn equal_timers(&self, from: Mark, until: Mark) -> String {
         let waited = until.time.millis_since(from.time);
         let equal = timer_that_equals(self.product, Wait::Response, waited);
-        match equal.first() {
-            Some((product, timer)) => {
-                format!(" (equals the default of {}'s {})", product.name, timer.name)
+        let names: Vec<String> = equal
+            .iter()
+            .map(|(product, timer)| format!("{}'s {}", product.name, timer.name))
+            .collect();
+        match (self.product, names.as_slice()) {
+            (_, []) => String::new(),
+            (Some(_), [name, ..]) => format!(" (equals the default of {name})"),
+            // Without the product a round number fits many: it is told as that.
+            (None, names) if names.len() <= DEFAULTS_NAMED_MAX => {
+                format!(" (equals the default of {})", names.join(" or "))
             }
-            None => String::new(),
+            (None, names) => format!(" (a default of {} products)", names.len()),
         }
     }
 }

@@ -7,14 +7,16 @@ use crate::diagnose::attempt::millis;
 use crate::diagnose::candidate::Candidate;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{
-    AttemptReport, Confidence, ConnectionName, Evidence, FailedExchange, Failure, Finding, Leg,
-    Origin, RuledOut,
+    AttemptReport, Confidence, ConnectionName, Evidence, FailedExchange, Failure, Finding,
+    GatewayName, Leg, Origin, RuledOut,
 };
+use crate::diagnose::gateway;
+use crate::diagnose::gateway::product::header;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::timeline::Timeline;
 use crate::flow::Direction;
 use crate::frame::Mark;
-use crate::protocol::observation::{ExchangeId, HttpVersion};
+use crate::protocol::observation::{ExchangeId, HttpVersion, ResponseHead};
 
 /// Below this margin two pairings that tell different stories are as good as each other.
 const MARGIN_AMBIGUOUS: f64 = 0.25;
@@ -282,7 +284,7 @@ pub fn finding(
         status: suspect.status,
         origin,
         exchange: failed_exchange(client_leg, exchange, suspect.at),
-        gateway: member.identified.name.clone(),
+        gateway: named(timeline, member, exchange, last),
         code: conclusion.code,
         detail: conclusion.detail,
         confidence: conclusion.confidence,
@@ -302,6 +304,36 @@ pub fn finding(
     }
 }
 
+/// The gateway's name, unless what gave it away is the upstream's own: HAProxy, Apache and Caddy pass on the
+/// Server header and the page of an upstream that answered with an error itself (causes.md B.9).
+fn named(
+    timeline: &Timeline,
+    member: &Member,
+    exchange: &ExchangeRecord,
+    last: Option<&Candidate>,
+) -> GatewayName {
+    let relayed = last.filter(|candidate| candidate.code == Some("upstream-returned-5xx"));
+    let upstream = relayed
+        .and_then(|candidate| {
+            Some(ExchangeId {
+                connection: candidate.id.connection,
+                index: candidate.id.index?,
+            })
+        })
+        .and_then(|id| timeline.exchange(id))
+        .and_then(|(_, upstream)| upstream.response.as_ref());
+    let server = |head: &ResponseHead| header(&head.kept, "server").map(|value| value.into_owned());
+    let passed_on = match (exchange.response.as_ref(), upstream) {
+        (Some(sent), Some(got)) => server(sent).is_some() && server(sent) == server(got),
+        _ => false,
+    };
+    if passed_on {
+        GatewayName::default()
+    } else {
+        member.identified.name.clone()
+    }
+}
+
 /// A finding's id: the frame of its error, and the exchange where one frame carries several.
 #[must_use]
 pub fn finding_id(at: Mark, exchange: ExchangeId) -> String {
@@ -316,7 +348,13 @@ fn caused_by(timeline: &Timeline, last: Option<&Candidate>) -> Option<String> {
         index: candidate.id.index?,
     })?;
     let host = timeline.host(record.facts.vantage, record.facts.server.addr)?;
-    (host.opened > 0).then(|| finding_id(inner.response_at.unwrap_or(inner.request_at), inner.id))
+    let own_page = inner
+        .response
+        .as_ref()
+        .and_then(|head| gateway::recognise(head, &inner.body_prefix))
+        .is_some_and(|(_, recognised)| recognised.own_page);
+    let is_gateway = host.opened > 0 || own_page;
+    is_gateway.then(|| finding_id(inner.response_at.unwrap_or(inner.request_at), inner.id))
 }
 
 fn failed_exchange(
