@@ -5,12 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::diagnose::assign::{Assignment, Case, Fit, assign, fit};
+use crate::diagnose::assign::{Assignment, Case, assign};
 use crate::diagnose::candidate::{
     CANDIDATES_MAX, CLEAN_UP_MILLIS, Candidate, Standing, candidates,
 };
 use crate::diagnose::conclusion::{Chain, Member};
 use crate::diagnose::finding::{Confidence, Finding};
+use crate::diagnose::fit::{Fit, fit};
 use crate::diagnose::nothing;
 use crate::diagnose::order::{Order, relayed};
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};

@@ -10,6 +10,7 @@ pub mod cause;
 pub mod conclusion;
 pub mod events;
 pub mod finding;
+pub mod fit;
 pub mod gateway;
 pub mod group;
 pub mod identity;

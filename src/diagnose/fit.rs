@@ -1,0 +1,169 @@
+//! How well an attempt fits an exchange. In: a failed exchange and an attempt. Out: a weight with its reasons.
+//!
+//! The rule (causes.md B.6): causality is hard; then identity, the gaps at both ends, and the status count.
+
+use crate::diagnose::attempt::millis;
+use crate::diagnose::candidate::Candidate;
+use crate::diagnose::gateway;
+use crate::diagnose::gateway::product::Product;
+use crate::diagnose::identity::{Likeness, Words, likeness};
+use crate::diagnose::record::ExchangeRecord;
+use crate::diagnose::suspect::Suspect;
+use crate::diagnose::timeline::Timeline;
+use crate::frame::Mark;
+
+/// Clock noise between two frames of one capture point, nanoseconds: frames of two processors may be stamped
+/// this much out of order.
+const NOISE_NANOS: i64 = 20_000;
+/// The gateway's own close upstream may follow its answer downstream by this much, nanoseconds.
+const CLEAN_UP_NANOS: i64 = 20_000_000;
+/// An absence shorter than this is no patience that ran out, nanoseconds.
+const ABSENCE_MIN_NANOS: i64 = 100_000_000;
+/// Below this sum a pairing is no pairing.
+const SCORE_MIN: f64 = -4.0;
+
+/// How well an attempt fits an exchange.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fit {
+    /// Sum of the weights; only comparisons matter.
+    pub score: f64,
+    /// What the order of other exchanges says against it: a hint, since one turn of an event loop may take
+    /// what arrived together in any order.
+    pub order_cost: f64,
+    /// What speaks for it, one clause each.
+    pub reasons: Words,
+    /// Whether an identity was carried across that no other exchange shares.
+    pub decisive: bool,
+    /// Whether the product is known not to answer this cause with this status.
+    pub status_clash: bool,
+}
+
+impl Fit {
+    /// The score with what order says.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.score - self.order_cost
+    }
+}
+
+/// How `candidate` fits the failed exchange, or `None` when causality forbids it.
+#[must_use]
+pub fn fit(
+    timeline: &Timeline,
+    suspect: &Suspect,
+    exchange: &ExchangeRecord,
+    candidate: &Candidate,
+    trigger: Mark,
+    product: Option<&'static Product>,
+    words: bool,
+) -> Option<Fit> {
+    let start_gap = candidate.start.time.nanos_since(trigger.time);
+    let overdue = candidate.start.time.nanos_since(suspect.at.time);
+    if start_gap < -NOISE_NANOS || overdue > NOISE_NANOS {
+        return None;
+    }
+    let mut fit = Fit {
+        order_cost: 0.0,
+        score: 0.0,
+        reasons: Words::new(words),
+        decisive: false,
+        status_clash: false,
+    };
+    fit.score += closeness(start_gap);
+    fit.reasons
+        .say(|| format!("began {} after the request", millis(start_gap)));
+    match candidate.end {
+        Some(end) => {
+            let gap = suspect.at.time.nanos_since(end.time);
+            let by_gateway = candidate
+                .verdict
+                .as_ref()
+                .is_some_and(|verdict| verdict.by_gateway);
+            if gap
+                < if by_gateway {
+                    -CLEAN_UP_NANOS
+                } else {
+                    -NOISE_NANOS
+                }
+            {
+                return None;
+            }
+            fit.score += closeness(gap) * 1.5;
+            fit.reasons.say(|| {
+                if gap >= 0 {
+                    format!("failed {} before the error", millis(gap))
+                } else {
+                    format!("was closed {} after the error", millis(-gap))
+                }
+            });
+        }
+        // Candidates are judged up to the group's last error: an absence must have lasted until this one.
+        None if suspect.at.time.nanos_since(candidate.start.time) < ABSENCE_MIN_NANOS => {
+            return None;
+        }
+        // An absence has no moment; it fits as well as something that ended ten milliseconds before.
+        None => fit.score += 1.5,
+    }
+    add_status(&mut fit, suspect, candidate, product);
+    let attempt = candidate.id.index.and_then(|index| {
+        timeline
+            .connection(candidate.id.connection)
+            .and_then(|record| record.exchange(index))
+    });
+    if let Some(attempt) = attempt {
+        let Likeness {
+            score,
+            reasons,
+            decisive,
+        } = likeness(timeline, exchange, attempt, words)?;
+        fit.score += score;
+        fit.reasons.append(reasons);
+        fit.decisive = decisive;
+    }
+    (fit.score > SCORE_MIN).then_some(fit)
+}
+
+fn add_status(
+    fit: &mut Fit,
+    suspect: &Suspect,
+    candidate: &Candidate,
+    product: Option<&'static Product>,
+) {
+    let Some(code) = candidate.code else { return };
+    if code == "upstream-returned-5xx" {
+        let same = candidate.status == suspect.status;
+        fit.score += if same { 4.0 } else { -2.0 };
+        if same && let Some(status) = candidate.status {
+            fit.reasons
+                .say(|| format!("the upstream's answer carries the same status {status}"));
+        }
+        return;
+    }
+    match product.and_then(|product| gateway::status_fits(product, code, suspect.status)) {
+        Some(true) => {
+            fit.score += 3.0;
+            if let (Some(product), Some(status)) = (product, suspect.status) {
+                fit.reasons
+                    .say(|| format!("{} answers {status} to this", product.name));
+            }
+        }
+        Some(false) => {
+            fit.score -= 4.0;
+            fit.status_clash = true;
+        }
+        None => {}
+    }
+}
+
+/// 3 for no gap, 2 for two milliseconds, 1 for twenty, 0 for two hundred.
+///
+/// Convex below two milliseconds, so that of two exchanges and two attempts the pairing that keeps their
+/// order wins: an event loop serves in order. Slow beyond, so that a late answer is not out of the question.
+fn closeness(gap_nanos: i64) -> f64 {
+    let millis = gap_nanos.unsigned_abs() as f64 / 1e6;
+    if millis <= 2.0 {
+        3.0 - 0.354 * millis.powf(1.5)
+    } else {
+        2.0 - (millis / 2.0).log10()
+    }
+}
