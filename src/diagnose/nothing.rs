@@ -316,9 +316,17 @@ fn no_attempt(timeline: &Timeline, member: &Member, exchange: &ExchangeRecord) -
             .reasons
             .push("the error page itself says that no upstream was available".to_owned());
     }
-    let alone = !tried
-        .iter()
-        .any(|candidate| candidate.start >= exchange.request_at);
+    // Where the gateway's other upstream connections moved meanwhile, one of them may have been this exchange's.
+    let moved = |candidate: &Candidate| {
+        let facts = timeline
+            .connection(candidate.id.connection)
+            .map(|record| &record.facts);
+        let seen =
+            facts.and_then(|facts| facts.from_client.last_seen.max(facts.from_server.last_seen));
+        candidate.start >= exchange.request_at
+            || seen.is_some_and(|seen| seen >= exchange.request_at)
+    };
+    let alone = !tried.iter().any(moved);
     let own_page = member
         .identified
         .recognised
