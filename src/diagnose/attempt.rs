@@ -10,7 +10,7 @@ use crate::diagnose::gateway::timer_that_equals;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::flow::Direction;
 use crate::frame::Mark;
-use crate::protocol::observation::{Completion, Protocol, TlsStep};
+use crate::protocol::observation::{Protocol, TlsStep};
 use crate::tcp::event::Closing;
 use crate::time::Timestamp;
 
@@ -258,14 +258,6 @@ impl Attempt<'_> {
         self.exchange
             .and_then(|exchange| exchange.response_at)
             .filter(|at| at.time <= self.until)
-    }
-
-    /// How the response ended, where that is known.
-    #[must_use]
-    pub fn completion(&self) -> Option<Completion> {
-        self.exchange
-            .and_then(|exchange| exchange.response_end)
-            .map(|end| end.how)
     }
 
     /// Stream offset after the request's last byte.

@@ -31,6 +31,8 @@ pub const EVENTS_MAX: usize = 10_000;
 pub struct Events {
     /// Attempts that look failed, with the moment of it.
     pending: BTreeSet<(Mark, AttemptId)>,
+    /// Attempts that were beyond [`PENDING_MAX`].
+    not_looked_at: u64,
     client_aborts: u64,
     application_errors: u64,
 }
@@ -81,6 +83,8 @@ impl Events {
     fn push(&mut self, at: Mark, id: AttemptId) {
         if self.pending.len() < PENDING_MAX {
             self.pending.insert((at, id));
+        } else {
+            self.not_looked_at += 1;
         }
     }
 
@@ -106,6 +110,10 @@ impl Events {
 
     /// Looks at failed attempts up to `settled` that no finding has claimed: recovered ones become events.
     pub fn settle(&mut self, timeline: &mut Timeline, settled: Timestamp, out: &mut Diagnosis) {
+        timeline.loss.add(
+            "failed_attempts_not_looked_at",
+            std::mem::take(&mut self.not_looked_at),
+        );
         let mut ready = Vec::new();
         while let Some(&(at, id)) = self.pending.first() {
             if at.time > settled {
@@ -122,9 +130,11 @@ impl Events {
         }
         for ((vantage, addr), ids) in by_gateway {
             for (event, claim) in recovered(timeline, vantage, addr, &ids) {
+                timeline.claim(claim);
                 if out.upstream_events.len() < EVENTS_MAX {
-                    timeline.claim(claim);
                     out.upstream_events.push(event);
+                } else {
+                    timeline.loss.add("upstream_events_not_listed", 1);
                 }
             }
         }

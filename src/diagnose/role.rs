@@ -178,20 +178,16 @@ fn encloses(
     let Some(host) = timeline.host(facts.vantage, facts.server.addr) else {
         return false;
     };
-    let port_known = timeline
-        .service(facts.vantage, facts.server)
-        .is_some_and(|service| service.relays);
-    port_known
-        || uses_inside(host, exchange.request_at, suspect.at).any(|id| {
-            timeline.connection(id.connection).is_some_and(|record| {
-                record.facts.id != facts.id
-                    && record.facts.server != facts.server
-                    && id
-                        .index
-                        .and_then(|index| record.exchange(index))
-                        .is_none_or(|inner| same_request(exchange, inner))
-            })
+    uses_inside(host, exchange.request_at, suspect.at).any(|id| {
+        timeline.connection(id.connection).is_some_and(|record| {
+            record.facts.id != facts.id
+                && record.facts.server != facts.server
+                && id
+                    .index
+                    .and_then(|index| record.exchange(index))
+                    .is_none_or(|inner| same_request(exchange, inner))
         })
+    })
 }
 
 /// On one shared address: whether this exchange lies inside one that another port of the host served.

@@ -65,12 +65,8 @@ pub struct Service {
     pub tls_handshakes: u64,
     /// ICMP errors that quote a segment to it.
     pub icmp_errors: u64,
-    /// Plain HTTP responses.
-    pub http_responses: u64,
     /// The product whose own error page it sent latest.
     pub page: Option<(&'static Product, Recognised)>,
-    /// Whether an exchange here enclosed one that its host made itself, with the same method and target.
-    pub relays: bool,
 }
 
 /// The memory of diagnosis.
@@ -203,13 +199,6 @@ impl Timeline {
                     }
                 }
             }
-        }
-    }
-
-    /// Notes that an exchange at `endpoint` was seen to enclose one that its host made.
-    pub fn note_relay(&mut self, vantage: Vantage, endpoint: Endpoint) {
-        if let Some(service) = service_entry(&mut self.services, vantage, endpoint) {
-            service.relays = true;
         }
     }
 
@@ -522,9 +511,6 @@ impl Timeline {
             }
             Seen::ResponseHead { head, .. } => {
                 exchange.response = Some(head.clone());
-                if let Some(service) = service_entry(&mut self.services, vantage, server) {
-                    service.http_responses += 1;
-                }
             }
             Seen::ResponseFault {
                 fault, at, prefix, ..

@@ -4,6 +4,7 @@
 //! proof.
 
 use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::cause::cut::Pair;
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::gateway::product::Family;
 
@@ -38,22 +39,12 @@ pub const CAUSE: Cause = Cause {
     examine: Examine::Attempt(examine),
 };
 
+const PAIR: Pair = Pair {
+    reset: false,
+    other: "reset-mid-head",
+};
+
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
-    let begun = attempt.head_begun()?;
-    let close = attempt.closed_by_upstream().filter(|close| !close.reset)?;
-    let server = attempt.connection.facts.server;
-    Some(
-        attempt
-            .asked(Verdict::seen(close.closing.mark))
-            .proof(begun, format!("{server} begins its answer"))
-            .proof(
-                close.closing.mark,
-                format!(
-                    "{server} ends the connection with FIN before the blank line that ends the head"
-                ),
-            )
-            .not("closed-before-response", "part of the head had come")
-            .not("reset-mid-head", "the first sign of the end is a FIN"),
-    )
+    PAIR.in_head(attempt, "closed-before-response")
 }

@@ -3,6 +3,7 @@
 //!
 //! Growth: a file `cause/x.rs` and a row in `CAUSES`.
 
+mod cut;
 pub mod manual;
 pub mod model;
 

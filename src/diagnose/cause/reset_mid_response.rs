@@ -3,9 +3,9 @@
 //! The rule: the head was complete, the body was not, and the upstream sent the RST first.
 
 use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::cause::cut::Pair;
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::gateway::product::Family;
-use crate::protocol::observation::Completion;
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -36,27 +36,12 @@ pub const CAUSE: Cause = Cause {
     examine: Examine::Attempt(examine),
 };
 
+const PAIR: Pair = Pair {
+    reset: true,
+    other: "truncated-body",
+};
+
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
-    let exchange = attempt.exchange?;
-    let head = exchange.response.as_ref()?;
-    let end = exchange
-        .response_end
-        .filter(|end| matches!(end.how, Completion::BodyClosed | Completion::BodyReset))?;
-    let close = attempt.closed_by_upstream().filter(|close| close.reset)?;
-    let server = attempt.connection.facts.server;
-    let promised = match head.content_length {
-        Some(length) => format!("{} of {length} bytes of the body", end.body_len),
-        None => format!("{} bytes of a body that had not ended", end.body_len),
-    };
-    Some(
-        attempt
-            .asked(Verdict::seen(close.closing.mark))
-            .proof(head.at, format!("{server} answers {}", head.status))
-            .proof(
-                close.closing.mark,
-                format!("{server} ends the connection with RST after {promised}"),
-            )
-            .not("truncated-body", "the first sign of the end is a RST"),
-    )
+    PAIR.in_body(attempt)
 }

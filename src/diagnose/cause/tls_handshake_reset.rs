@@ -4,8 +4,8 @@
 //! done.
 
 use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::cause::cut::Pair;
 use crate::diagnose::cause::model::{Cause, Examine};
-use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
 
 /// The manual of this cause.
@@ -39,36 +39,12 @@ pub const CAUSE: Cause = Cause {
     examine: Examine::Attempt(examine),
 };
 
+const PAIR: Pair = Pair {
+    reset: true,
+    other: "tls-handshake-closed",
+};
+
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
-    let server = attempt.connection.facts.server;
-    let hello = attempt.client_hello()?;
-    let close = attempt.closed_by_upstream().filter(|close| close.reset)?;
-    if attempt.handshake_done() {
-        return None;
-    }
-    let mut verdict = Verdict::seen(close.closing.mark)
-        .proof(
-            hello,
-            format!("the gateway sends a TLS ClientHello to {server}"),
-        )
-        .proof(
-            close.closing.mark,
-            format!("{server} ends the connection with RST before the handshake is complete"),
-        )
-        .not(
-            "tls-alert-from-upstream",
-            "no alert in clear came before the RST",
-        )
-        .not(
-            "tls-handshake-timeout",
-            "the upstream ended it, not the gateway",
-        );
-    if attempt.alert_of_gateway().is_some() {
-        verdict = verdict.at_most(
-            Confidence::Possible,
-            "the gateway itself had sent an alert before",
-        );
-    }
-    Some(verdict.not("tls-handshake-closed", "the first sign of the end is a RST"))
+    PAIR.in_handshake(attempt)
 }

@@ -5,9 +5,9 @@
 //! no cut.
 
 use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::cause::cut::Pair;
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::gateway::product::Family;
-use crate::protocol::observation::Completion;
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -44,27 +44,12 @@ pub const CAUSE: Cause = Cause {
     examine: Examine::Attempt(examine),
 };
 
+const PAIR: Pair = Pair {
+    reset: false,
+    other: "reset-mid-response",
+};
+
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
-    let exchange = attempt.exchange?;
-    let head = exchange.response.as_ref()?;
-    let end = exchange
-        .response_end
-        .filter(|end| matches!(end.how, Completion::BodyClosed | Completion::BodyReset))?;
-    let close = attempt.closed_by_upstream().filter(|close| !close.reset)?;
-    let server = attempt.connection.facts.server;
-    let promised = match head.content_length {
-        Some(length) => format!("{} of {length} bytes of the body", end.body_len),
-        None => format!("{} bytes of a body that had not ended", end.body_len),
-    };
-    Some(
-        attempt
-            .asked(Verdict::seen(close.closing.mark))
-            .proof(head.at, format!("{server} answers {}", head.status))
-            .proof(
-                close.closing.mark,
-                format!("{server} ends the connection with FIN after {promised}"),
-            )
-            .not("reset-mid-response", "the first sign of the end is a FIN"),
-    )
+    PAIR.in_body(attempt)
 }
