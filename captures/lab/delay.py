@@ -20,6 +20,7 @@ REPEATED_AFTER_SECONDS = 0.003
 # A packet that waits to be overtaken goes on after this if none comes.
 OVERTAKEN_WITHIN_SECONDS = 0.18
 OUT, BACK = "out", "back"
+FROM_THE_SECOND = tuple(range(2, 1000))
 
 
 @dataclass(frozen=True)

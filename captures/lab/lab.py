@@ -47,6 +47,10 @@ class Lab:
             self.network.run(place, *how.split())
         self.upstream_book.note(event="arranged", upstream=upstream, cause=cause, how=how or "nothing listens there")
 
+    def the_path_makes(self, upstream, cause, how):
+        """What the weather on the way makes of each failure towards an upstream, whatever that one did itself."""
+        self.upstream_book.note(event="on the way", upstream=upstream, cause=cause, how=how)
+
     def far_away(self, seconds, *weather):
         """The far place, reached through the router over a path that takes so long each way."""
         self._path("far", FAR, seconds, weather)

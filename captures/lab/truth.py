@@ -47,6 +47,7 @@ class Truth:
         self.asked = _lines(work / "client.log")
         book = _lines(work / "upstream.log")
         self.arranged = {line["upstream"]: line["cause"] for line in book if line["event"] == "arranged"}
+        self.on_the_way = {line["upstream"]: line["cause"] for line in book if line["event"] == "on the way"}
         self.queries = [line for line in book if line["event"] == "query" and line["name"] == case.route.name]
         self.served = defaultdict(list)
         for line in book:
@@ -150,6 +151,8 @@ class Truth:
         """The cause as the upstream's side knows it."""
         if attempt.codes == {"no-upstream-attempt"}:
             return "no-upstream-attempt"
+        if attempt.upstream in self.on_the_way:
+            return self.on_the_way[attempt.upstream]
         connection = self._connection(attempt, line)
         names = self.views.of(connection["client"], connection["server"]) if connection else []
         lines = [entry for name in names for entry in self.served[name] if entry["time"] <= line["end_time"]]
