@@ -42,7 +42,8 @@ class Point:
 
 class Capture:
     def __init__(self, network, folder, point):
-        self.network, self.folder, self.point, self.process, self.ended = network, folder, point, None, None
+        self.network, self.folder, self.point, self.process = network, folder, point, None
+        self.began = self.ended = None
         self.path = folder / point.file
         self.words = _tcpdump(point) if point.classic else _dumpcap(point)
 
@@ -55,6 +56,7 @@ class Capture:
             if time.time() > deadline or self.process.poll() is not None:
                 raise RuntimeError(f"the capture did not start: {self.path.with_suffix('.said').read_text()}")
             time.sleep(0.02)
+        self.began = time.time()
 
     def stop(self):
         if self.ended:
