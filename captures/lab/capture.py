@@ -1,6 +1,7 @@
 """Recording one capture in one place of the network and making sure that it is whole.
 
-In: the network, a folder, and a `Point`: where, on which interface, with what left out. Out: a pcapng file (dumpcap) or a pcap file (tcpdump).
+In: the network, a folder, and a `Point`: where, on which interface, with what left out. Out: a pcapng file (dumpcap) or a pcap file
+(tcpdump).
 Rule: the packet socket runs before the first request is sent, and a capture that lost a frame is an error, not a case.
 """
 
@@ -30,6 +31,10 @@ class Point:
     way: str = ""               # "in" or "out": only what the machine receives or sends
     ahead: float = 0            # seconds by which the machine's clock is ahead
     drift: float = 0            # millionths by which it is fast
+
+    def __post_init__(self):
+        if self.classic and (self.ahead or self.drift):
+            raise ValueError("only the stamps of a pcapng file are set to another clock")
 
     @property
     def file(self):

@@ -3,7 +3,7 @@
 import json
 
 MACHINES = {"gateway": "the gateway's machine", "client": "the client's machine", "upstream": "the upstream's machine",
-            "host": "the host of the containers"}
+            "host": "the host of the containers", "far": "the upstream's machine, far away"}
 
 
 def write(case, expected, work, removed):
