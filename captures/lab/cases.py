@@ -1,8 +1,8 @@
 """The table of cases, put together from the families in `families/`."""
 
-from families import connecting, crowds, healthy, names, nothing_upstream, recording, responses, reuse, tls
+from families import connecting, containers, crowds, healthy, names, nothing_upstream, recording, responses, reuse, tls, vantages, weather
 
-FAMILIES = [connecting, responses, reuse, tls, names, nothing_upstream, recording, healthy, crowds]
+FAMILIES = [connecting, responses, reuse, tls, names, nothing_upstream, recording, containers, vantages, weather, healthy, crowds]
 ALL = [case for family in FAMILIES for case in family.CASES]
 
 

@@ -12,6 +12,8 @@ from connection import Connection
 
 # A fault in the middle of a message lets the gateway read the first part before the end arrives.
 PAUSE_SECONDS = 0.08
+# Longer than any gateway of the lab waits.
+TOO_LATE_SECONDS = 1.7
 
 REASONS = {200: "OK", 204: "No Content", 304: "Not Modified", 404: "Not Found", 500: "Internal Server Error", 502: "Bad Gateway",
            503: "Service Unavailable", 504: "Gateway Timeout"}
@@ -131,6 +133,18 @@ def _late(connection):
     connection.close()
 
 
+def _reset_late(connection):
+    # By now the request is acknowledged by a segment of its own.
+    time.sleep(0.12)
+    connection.reset()
+
+
+def _answer_too_late(connection):
+    time.sleep(TOO_LATE_SECONDS)
+    connection.send(_message(200, ["Content-Length: 5"], b"done\n"))
+    connection.close("answered-too-late")
+
+
 def _together_with_another(end):
     def fault(connection):
         TWO.wait(5)
@@ -152,6 +166,8 @@ FAULTS = {
     "close": Connection.close,
     "close-late": _late,
     "reset": Connection.reset,
+    "reset-late": _reset_late,
+    "answer-too-late": _answer_too_late,
     "close-together": _together_with_another(Connection.close),
     "reset-together": _together_with_another(Connection.reset),
     "hang": Connection.stay_silent,
@@ -182,6 +198,8 @@ CAUSE_OF_FAULT = {
     "close": "closed-before-response",
     "close-late": "closed-before-response",
     "reset": "reset-before-response",
+    "reset-late": "reset-before-response",
+    "answer-too-late": "response-timeout",
     "close-together": "closed-before-response",
     "reset-together": "reset-before-response",
     "hang": "response-timeout",
