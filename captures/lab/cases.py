@@ -1,8 +1,9 @@
 """The table of cases, put together from the families in `families/`."""
 
-from families import connecting, containers, crowds, healthy, names, nothing_upstream, recording, responses, reuse, tls, vantages, weather
+from families import connecting, containers, crowds, healthy, names, nothing_upstream, recording, responses, reuse, tls, \
+    tunnels, vantages, weather
 
-FAMILIES = [connecting, responses, reuse, tls, names, nothing_upstream, recording, containers, vantages, weather, healthy, crowds]
+FAMILIES = [connecting, responses, reuse, tls, names, nothing_upstream, recording, containers, tunnels, vantages, weather, healthy, crowds]
 ALL = [case for family in FAMILIES for case in family.CASES]
 
 
