@@ -149,7 +149,7 @@ impl Diagnose {
             self.due = all;
             return;
         }
-        let mut failed = Vec::new();
+        let (mut failed, mut left) = (Vec::new(), Vec::new());
         for suspect in all {
             let due = suspect.at.time <= settled;
             if !due {
@@ -160,7 +160,7 @@ impl Diagnose {
             }
             match suspect::settle(&self.timeline, suspect) {
                 Outcome::Failed(suspect) => failed.push((suspect, due)),
-                Outcome::ClientLeft if due => self.client_left(&suspect),
+                Outcome::ClientLeft if due => left.push(suspect),
                 Outcome::ClientLeft | Outcome::Fine => {}
             }
         }
@@ -172,11 +172,15 @@ impl Diagnose {
             }
         }
         self.judge_groups(groups);
+        // Now it is known which of them were a gateway's attempts.
+        for suspect in left {
+            self.client_left(&suspect);
+        }
     }
 
     fn client_left(&mut self, suspect: &Suspect) {
         let exchange = self.timeline.exchange(suspect.exchange);
-        if exchange.is_some_and(|(_, exchange)| !exchange.told) {
+        if exchange.is_some_and(|(_, exchange)| !exchange.told && !exchange.claimed) {
             self.events.client_left(&self.timeline, suspect);
             self.timeline.tell(suspect.exchange);
         }
