@@ -22,4 +22,5 @@ mod schema;
 mod secrets;
 mod support;
 mod tshark;
+mod views;
 mod wrapped;

@@ -246,9 +246,12 @@ impl Attempt<'_> {
         let own = [facts.from_client.fin, facts.from_client.reset]
             .into_iter()
             .flatten()
-            .map(|closing| closing.mark.time);
+            .map(|closing| closing.mark.time)
+            // After its FIN a RST is only the answer to what comes too late.
+            .min();
         let syn = facts.from_client.syns.last().map(|syn| syn.time);
-        own.chain(syn)
+        own.into_iter()
+            .chain(syn)
             .any(|time| time.nanos_since(self.until) > LATE_CLEAN_UP_NANOS)
     }
 

@@ -146,6 +146,8 @@ pub struct ConnectionName {
     pub server: Endpoint,
     /// Wireshark's `tcp.stream`, where it can be known.
     pub tcp_stream: Option<u32>,
+    /// The same connection as it was seen elsewhere: beyond address translation, in a tunnel, by another machine.
+    pub views: Vec<ConnectionName>,
 }
 
 /// The failed exchange as its client saw it.

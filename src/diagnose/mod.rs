@@ -20,9 +20,11 @@ pub mod nothing;
 pub mod order;
 pub mod record;
 pub mod role;
+mod sight;
 pub mod suspect;
 pub mod timeline;
 pub mod verdict;
+mod views;
 pub mod warnings;
 pub mod workers;
 
@@ -133,7 +135,7 @@ impl Diagnose {
                         .timeline
                         .is_asked(record.facts.vantage, record.facts.client.addr)
             });
-        if !served_by_upstream {
+        if !served_by_upstream && self.timeline.counts(id.connection) {
             self.out.health.exchanges += 1;
         }
     }
@@ -147,7 +149,7 @@ impl Diagnose {
             self.due = all;
             return;
         }
-        let mut groups = Groups::new();
+        let (mut failed, mut left) = (Vec::new(), Vec::new());
         for suspect in all {
             let due = suspect.at.time <= settled;
             if !due {
@@ -157,12 +159,31 @@ impl Diagnose {
                 continue;
             }
             match suspect::settle(&self.timeline, suspect) {
-                Outcome::Failed(suspect) => self.place(suspect, due, &mut groups),
-                Outcome::ClientLeft if due => self.events.client_left(&self.timeline, &suspect),
+                Outcome::Failed(suspect) => failed.push((suspect, due)),
+                Outcome::ClientLeft if due => left.push(suspect),
                 Outcome::ClientLeft | Outcome::Fine => {}
             }
         }
+        let mut groups = Groups::new();
+        for (suspect, due) in sight::one_of_each(&self.timeline, &self.told, failed) {
+            self.place(suspect, due, &mut groups);
+            if due {
+                self.timeline.tell(suspect.exchange);
+            }
+        }
         self.judge_groups(groups);
+        // Now it is known which of them were a gateway's attempts.
+        for suspect in left {
+            self.client_left(&suspect);
+        }
+    }
+
+    fn client_left(&mut self, suspect: &Suspect) {
+        let exchange = self.timeline.exchange(suspect.exchange);
+        if exchange.is_some_and(|(_, exchange)| !exchange.told && !exchange.claimed) {
+            self.events.client_left(&self.timeline, suspect);
+            self.timeline.tell(suspect.exchange);
+        }
     }
 
     /// Puts a suspect into the group of its gateway, if its host is one.
@@ -268,7 +289,11 @@ impl Diagnose {
 type Groups = BTreeMap<(Vantage, Endpoint), Vec<Member>>;
 
 fn add(groups: &mut Groups, suspect: Suspect, identified: Identified, due: bool) {
-    let key = (identified.gateway.vantage, identified.gateway.endpoint);
+    let endpoint = identified.gateway.endpoint;
+    let key = (
+        timeline::whose(identified.gateway.vantage, endpoint.addr).0,
+        endpoint,
+    );
     groups.entry(key).or_default().push(Member {
         suspect,
         identified,

@@ -46,6 +46,7 @@ impl Play {
                 from_client: HalfFacts::default(),
                 from_server: HalfFacts::default(),
                 initial_sequences: (Some(1), Some(2)),
+                birthmarks: Default::default(),
             },
             told: Vec::new(),
             loss: Loss::default(),
