@@ -15,8 +15,8 @@ use crate::support::{Run, case_folders, fresh, inputs_of};
 struct Expected {
     clear_two_leg: bool,
     findings: Vec<ExpectedFinding>,
-    /// Failures that the capture need not show: it ends before them, or holds one direction. If one is found all the
-    /// same, it must be right.
+    /// Failures that the capture shows in part: it begins within them, or holds one direction. They need not be found,
+    /// but what is found of them must be right. Of failures after its end nothing may be found.
     #[serde(default)]
     unseen: Vec<ExpectedFinding>,
     upstream_events: Vec<ExpectedEvent>,

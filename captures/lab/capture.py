@@ -1,6 +1,7 @@
 """Recording one capture in one place of the network and making sure that it is whole.
 
-In: the network, a folder, and a `Point`: where, on which interface, with what left out. Out: a pcapng file (dumpcap) or a pcap file (tcpdump).
+In: the network, a folder, and a `Point`: where, on which interface, with what left out. Out: a pcapng file (dumpcap) or a pcap file
+(tcpdump).
 Rule: the packet socket runs before the first request is sent, and a capture that lost a frame is an error, not a case.
 """
 
@@ -31,6 +32,10 @@ class Point:
     ahead: float = 0            # seconds by which the machine's clock is ahead
     drift: float = 0            # millionths by which it is fast
 
+    def __post_init__(self):
+        if self.classic and (self.ahead or self.drift):
+            raise ValueError("only the stamps of a pcapng file are set to another clock")
+
     @property
     def file(self):
         return self.name + (".pcap" if self.classic else ".pcapng")
@@ -42,7 +47,8 @@ class Point:
 
 class Capture:
     def __init__(self, network, folder, point):
-        self.network, self.folder, self.point, self.process, self.ended = network, folder, point, None, None
+        self.network, self.folder, self.point, self.process = network, folder, point, None
+        self.began = self.ended = None
         self.path = folder / point.file
         self.words = _tcpdump(point) if point.classic else _dumpcap(point)
 
@@ -55,6 +61,7 @@ class Capture:
             if time.time() > deadline or self.process.poll() is not None:
                 raise RuntimeError(f"the capture did not start: {self.path.with_suffix('.said').read_text()}")
             time.sleep(0.02)
+        self.began = time.time()
 
     def stop(self):
         if self.ended:

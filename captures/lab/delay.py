@@ -58,8 +58,8 @@ class Weather:
         if kind is None:
             return []
         with self._lock:
-            met = [rule for rule, seen in zip(self.rules, self.seen)
-                   if rule.way == way and KINDS[rule.what](*kind) and (number := next(seen)) and (not rule.numbers or number in rule.numbers)]
+            named = [(rule, next(seen)) for rule, seen in zip(self.rules, self.seen) if rule.way == way and KINDS[rule.what](*kind)]
+            met = [rule for rule, number in named if not rule.numbers or number in rule.numbers]
         for rule in met:
             self.book.note(event="weather", path=self.path, way=way, what=rule.what, effect=rule.effect)
         return [rule.effect for rule in met]

@@ -155,7 +155,8 @@ def _keep(case, lab, whole, folder):
     lab.upstream_book.write(lab.work / "upstream.log")
     lab.client_book.write(lab.work / "client.log")
     case.gateway.tidy(lab.work)
-    expected = truth.expected(case, lab.work, whole.path, min(capture.ended for capture in lab.captures))
+    expected = truth.expected(case, lab.work, whole.path, max(capture.began for capture in lab.captures),
+                              min(capture.ended for capture in lab.captures))
     first = lab.captures[0]
     removed = case.remove(list(packets.segments(first.path))) if case.remove else []
     if removed:

@@ -3,7 +3,7 @@
 import json
 
 MACHINES = {"gateway": "the gateway's machine", "client": "the client's machine", "upstream": "the upstream's machine",
-            "host": "the host of the containers"}
+            "host": "the host of the containers", "far": "the upstream's machine, far away"}
 
 
 def write(case, expected, work, removed):
@@ -13,7 +13,7 @@ def write(case, expected, work, removed):
 
 def _lines(case, expected, removed):
     gateway, findings = expected["gateway"], expected["findings"]
-    told = findings or expected.get("unseen")
+    told = findings or expected.get("unseen") or expected.get("later")
     yield f"# {case.name}\n"
     yield f"{case.about}\n"
     yield f"- gateway: {gateway['product']} {gateway['version']} on {', '.join(gateway['addresses'])}, configured by `gateway.conf`"
@@ -24,7 +24,9 @@ def _lines(case, expected, removed):
     yield f"- clear on both legs and decidable from the packets: {'yes' if expected['clear_two_leg'] else 'no'}"
     yield f"- findings: {_counted(findings)}"
     if expected.get("unseen"):
-        yield f"- failures that the log tells of and the capture does not show, or only in part: {_counted(expected['unseen'])}"
+        yield f"- failures that the log tells of and the capture shows only in part: {_counted(expected['unseen'])}"
+    if expected.get("later"):
+        yield f"- failures after the capture's end: {_counted(expected['later'])}"
     if expected["upstream_events"]:
         yield f"- attempts that failed without harm: {_counted(expected['upstream_events'])}"
     if expected["client_aborts"] or expected["application_errors"]:

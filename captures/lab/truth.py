@@ -23,18 +23,21 @@ class Disagreement(Exception):
     pass
 
 
-def expected(case, work, capture, ended):
-    """`ended` is when the recording that is kept ended: what failed later is not in it."""
+def expected(case, work, capture, began, ended):
+    """What failed after `ended` is not in the recording that is kept, what was asked before `began` not in full."""
     truth = Truth(case, work, capture)
     findings, events = truth.findings(), truth.events
-    seen = [finding for finding in findings if finding["time"] < ended and not case.hidden]
+    later = [finding for finding in findings if case.partial and finding["time"] > ended]
+    unseen = [finding for finding in findings if case.partial and (case.hidden or truth.asked_at[id(finding)] < began)]
+    for finding in unseen:
+        finding["accept"] = sorted({*finding["accept"], *case.accept_unseen})
     return {
         "gateway": {"product": case.gateway.PRODUCT, "version": case.gateway.version(), "addresses": _addresses(case)},
         "inputs": [point.file for point in case.recorded_at],
         "recorded": _recorded(case),
         "clear_two_leg": case.clear_two_leg,
-        "findings": seen,
-        **({"unseen": [finding for finding in findings if finding not in seen]} if case.partial else {}),
+        "findings": [finding for finding in findings if finding not in unseen and finding not in later],
+        **({"unseen": unseen, "later": later} if case.partial else {}),
         "upstream_events": events,
         "application_errors": truth.application_errors,
         "client_aborts": truth.client_aborts,
@@ -58,7 +61,7 @@ class Truth:
         self.told = defaultdict(list)
         for exchange in case.gateway.exchanges(work, self.syns):
             self.told[exchange.client].append(exchange)
-        self.events, self.application_errors = [], 0
+        self.events, self.application_errors, self.asked_at = [], 0, {}
         self.client_aborts = sum(line["aborted"] for line in self.asked)
 
     def findings(self):
@@ -89,7 +92,9 @@ class Truth:
             return []
         if not failed:
             raise Disagreement(f"the client failed without an attempt or a reason in the log: {exchange.line}")
-        return [self._finding(line, failure, exchange, failed, codes[-1], connections[-1])]
+        finding = self._finding(line, failure, exchange, failed, codes[-1], connections[-1])
+        self.asked_at[id(finding)] = line["time"]
+        return [finding]
 
     def _finding(self, line, failure, exchange, attempts, code, connection):
         last = attempts[-1]

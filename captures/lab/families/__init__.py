@@ -33,7 +33,8 @@ class Case:
     clear_two_leg: bool = True
     settle: float = 0                   # seconds between the gateway's start and the capture's
     partial: bool = False               # the capture begins or ends within an exchange, or shows one direction: a failure may be unseen
-    hidden: bool = False                # no failure can be seen
+    hidden: bool = False                # no failure can be seen in full
+    accept_unseen: list = field(default_factory=list)       # further codes for a failure that is in the capture in part
     cause: str = ""                     # what an observer can know, where it is less than the log knows
     accept: list = field(default_factory=list)
     alert: str = ""

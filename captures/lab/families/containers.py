@@ -73,7 +73,8 @@ CASES = [
           _service(f"{APP}:8080", served_by(in_order("ok", "status:503"), address=APP, place="app")), _asked("GET", "GET"), BY_SERVICE),
     _case("envoy-container-service-reset", "The gateway dials a service's address; the host turns it into that of an upstream elsewhere and "
           "masquerades with a port by chance: both ends of the connection have two names. The upstream resets.",
-          _with(containers.random_ports, _service("10.77.0.3:8080", served_by(in_order("ok", "ok", "reset")))), _asked("GET", "GET", "GET"), BY_SERVICE),
+          _with(containers.random_ports, _service("10.77.0.3:8080", served_by(in_order("ok", "ok", "reset")))),
+          _asked("GET", "GET", "GET"), BY_SERVICE),
     _case("apache-container-service-refused", "The gateway dials a service's address; nothing listens on the container behind it.",
           _service(f"{APP}:8081", lambda lab: lab.arrange(SERVICE, "connect-refused", None)), _asked("GET"), BY_SERVICE),
     _case("nginx-container-hairpin-timeout", "A client outside and a client in a container on the gateway's bridge both call the host's "
@@ -86,6 +87,15 @@ CASES = [
     _case("envoy-container-connect-timeout", "The gateway's container goes out by masquerade; a firewall on the upstream drops the SYN.",
           lambda lab: lab.arrange(BROKEN, "connect-timeout", "iptables -w -A INPUT -p tcp --dport 8081 -j DROP"), _asked("GET"),
           Route(upstreams=[BROKEN])),
+    _case("nginx-container-vantage-reset", "Recorded on the client, on the containers' host, whose clock is 3.2 s ahead, and on the upstream's "
+          "machine, 0.75 s behind: the same connections under the names of three places. The upstream resets.",
+          _with(containers.random_ports, served_by(in_order("ok", "ok", "reset"))), _asked("GET", "POST", "GET"),
+          points=[Point("capture.client", "client"), Point("capture.host", "host", ahead=3.2), Point("capture.upstream", "upstream", ahead=-0.75)]),
+    _case("haproxy-container-vantage-inside-closed", "Recorded inside the gateway's container and on the upstream's machine, whose clock is 3.2 s "
+          "ahead: of the connection that both saw not one address or port is the same. The upstream closes.",
+          _with(containers.random_ports, _service("10.77.0.3:8080", served_by(in_order("ok", "ok", "close")))),
+          _asked("GET", "GET", "GET", keep=False), BY_SERVICE,
+          points=[Point("capture.gateway"), Point("capture.upstream", "upstream", ahead=3.2)]),
     _case("apache-container-healthy", "Published port, service address, masquerade, pooled connections: nothing is wrong.",
           _service("10.77.0.3:8080", served_by(mixed("ok", "chunked:3000", "no-content"))), _neighbours_of_both("GET", "POST", "GET"),
           Route(upstreams=[SERVICE], reuse=True), healthy=True),

@@ -7,11 +7,12 @@ leg alone and no packet is in both: nothing but the exchanges themselves tells h
 import time
 
 from capture import Point
+from delay import BACK, FROM_THE_SECOND, OUT, Rule
 from client import crowd
 from families import Case, one_by_one, served_by
 from faults import always, in_order
 from gateways import Route
-from topology import GATEWAY
+from topology import FAR, GATEWAY
 
 BROKEN = "10.77.0.3:8081"
 AHEAD, BEHIND = 3.2, -0.75
@@ -32,6 +33,16 @@ def _targets(count, pause=0.0, keep=True):
     return traffic
 
 
+def _lost_on_the_way(plan, rule, how):
+    """The upstream is far away, and what one side sends the other never gets."""
+    def arrange(lab):
+        lab.far_away(0.004, rule)
+        lab.upstream(plan, address=FAR, place="far")
+        lab.the_path_makes(f"{FAR}:8080", "response-timeout", how)
+    return arrange
+
+
+FAR_AWAY = Route(upstreams=[f"{FAR}:8080"])
 LEG_OF_THE_CLIENT, LEG_OF_THE_UPSTREAM = "port 80", "port 8080"
 
 CASES = [
@@ -59,6 +70,25 @@ CASES = [
          "silent to another.", served_by(in_order(*["ok"] * 6, "close", *["ok"] * 5, "hang")),
          lambda lab: crowd(lab.network, lab.client_book, f"{GATEWAY}:80", 4, 4, targets=True),
          points=[_at("client"), _at("gateway", AHEAD, only=LEG_OF_THE_UPSTREAM)], crowd=True, clear_two_leg=False),
+    Case("haproxy-vantage-ends-timeout", "Recorded on the client and on the upstream's machine, whose clock is 0.75 s behind, but not on the "
+         "gateway between them: no packet is in both files. The upstream is silent.",
+         served_by(in_order(*["ok"] * 4, "hang")), _targets(5, keep=False), points=[_at("client"), _at("upstream", BEHIND)],
+         clear_two_leg=False),
+    Case("nginx-vantage-same-machine-closed", "Recorded twice on the gateway's machine, on `any` and on `eth0`, by one clock: each packet is in "
+         "both files. The upstream closes.", served_by(in_order("ok", "close")), one_by_one("GET", "POST", body=b"quantity=2"),
+         points=[Point("capture.any"), Point("capture.eth0", on="eth0")]),
+    Case("envoy-vantage-reset-lost", "Recorded on the gateway and on the upstream's machine, whose clock is 3.2 s ahead. The upstream resets, and "
+         "the path loses the reset: it is in the upstream's file, but the gateway never got it and waited until its own timer.",
+         _lost_on_the_way(in_order("ok", "reset-late"), Rule("lose", BACK, "rst", (1,)), "the reset is lost"), one_by_one("GET", "GET"),
+         FAR_AWAY, far=True, points=[_at("gateway"), _at("far", AHEAD)]),
+    Case("apache-vantage-request-lost", "Recorded on the gateway and on the upstream's machine, whose clock is 0.75 s behind. The path loses "
+         "every segment of the second request: the upstream's file has none of them.",
+         _lost_on_the_way(always("ok"), Rule("lose", OUT, "data", FROM_THE_SECOND), "every segment of the second request is lost"),
+         _targets(2, keep=False), FAR_AWAY, far=True, points=[_at("gateway"), _at("far", BEHIND)], accept=["loss-stall"]),
+    Case("haproxy-vantage-answer-lost", "Recorded on the gateway and on the upstream's machine, whose clock is 3.2 s ahead. The upstream "
+         "answers at once, and the path loses the answer each time: it is in the upstream's file alone.",
+         _lost_on_the_way(always("ok"), Rule("lose", BACK, "data", FROM_THE_SECOND), "every segment of the second answer is lost"),
+         _targets(2, keep=False), FAR_AWAY, far=True, points=[_at("gateway"), _at("far", AHEAD)], accept=["loss-stall"]),
     Case("envoy-vantage-healthy", "Recorded on client, gateway and upstream, with three clocks; nothing is wrong.",
          served_by(always("ok:900")), _targets(6), Route(reuse=True), healthy=True,
          points=[_at("client"), _at("gateway", AHEAD, 200), _at("upstream", BEHIND)]),
