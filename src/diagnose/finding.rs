@@ -260,6 +260,15 @@ pub struct Finding {
     pub incident: String,
 }
 
+/// A finding while the capture goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct News {
+    /// The finding.
+    pub finding: Finding,
+    /// Whether nothing that follows can change it.
+    pub last: bool,
+}
+
 /// Findings of one cause, gateway and upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {

@@ -31,7 +31,7 @@ pub mod workers;
 use std::collections::BTreeMap;
 
 use crate::diagnose::conclusion::Member;
-use crate::diagnose::finding::Diagnosis;
+use crate::diagnose::finding::{Diagnosis, Finding, News};
 use crate::diagnose::role::{Identified, Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
@@ -67,7 +67,10 @@ pub struct Diagnose {
     /// Findings that say that the upstream leg was not captured, by their place: looked at again at the end.
     bare: Vec<(usize, Suspect)>,
     events: events::Events,
+    incidents: incident::Register,
     out: Diagnosis,
+    /// Findings of `out` that were handed over as news.
+    told_of: usize,
     seen: warnings::SeenProtocols,
 }
 
@@ -105,6 +108,21 @@ impl Diagnose {
         self.timeline.tick(now);
     }
 
+    /// What was found since the last call, in the order in which it was judged.
+    pub fn news(&mut self) -> Vec<News> {
+        let first = self.told_of;
+        self.told_of = self.out.findings.len();
+        let fresh = self.out.findings.get(first..).unwrap_or_default();
+        let open = |place: usize| self.bare.iter().any(|(bare, _)| *bare == place);
+        (first..)
+            .zip(fresh)
+            .map(|(place, finding)| News {
+                finding: finding.clone(),
+                last: !open(place),
+            })
+            .collect()
+    }
+
     /// The capture is over: judges all that is open.
     #[must_use]
     pub fn finish(mut self) -> (Diagnosis, Loss) {
@@ -118,7 +136,7 @@ impl Diagnose {
         let out = &mut self.out;
         out.findings
             .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
-        out.incidents = incident::fold(&mut out.findings);
+        out.incidents = self.incidents.fold(&mut out.findings);
         out.health.connections = self.timeline.opened;
         out.health.retransmissions = self.timeline.retransmissions;
         warnings::add(&self.seen, out);
@@ -257,7 +275,11 @@ impl Diagnose {
                 self.bare
                     .extend(suspect.map(|suspect| (self.out.findings.len(), suspect)));
             }
-            self.out.findings.push(finding);
+            let incident = self.incidents.id_of(&finding);
+            self.out.findings.push(Finding {
+                incident,
+                ..finding
+            });
         }
     }
 

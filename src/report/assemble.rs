@@ -81,6 +81,12 @@ impl Report {
     }
 }
 
+/// One finding for the report, before there is a report.
+#[must_use]
+pub fn one_finding(finding: &found::Finding, show_secrets: bool) -> Finding {
+    Words { show_secrets }.finding(finding)
+}
+
 fn inputs(analysis: &Analysis<'_>) -> Vec<Input> {
     let input = |(index, facts): (usize, &InputFacts)| Input {
         path: facts.path.clone(),

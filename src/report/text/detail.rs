@@ -96,7 +96,8 @@ fn error(page: &mut Page, finding: &Finding, view: &View) {
     }
 }
 
-fn what(finding: &Finding) -> String {
+/// What the client got, in a word or a few.
+pub fn what(finding: &Finding) -> String {
     let status = finding
         .status
         .map_or_else(|| "An answer".to_owned(), |status| status.to_string());
@@ -110,7 +111,8 @@ fn what(finding: &Finding) -> String {
     }
 }
 
-fn request(finding: &Finding) -> String {
+/// What the client asked for.
+pub fn request(finding: &Finding) -> String {
     let exchange = &finding.exchange;
     let target = exchange.target.as_deref().unwrap_or("a request");
     let host = match &exchange.host {
