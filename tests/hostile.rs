@@ -133,7 +133,9 @@ fn a_hole_in_a_file_is_told() {
                     continue;
                 };
                 tried += 1;
-                silent += usize::from(run.frames() < frames_of(&places) && !owns_up(&run));
+                // A hole from one record's end to another's, to the byte, leaves a sound file: nobody can tell.
+                let told = owns_up(&run) || pcap::is_sound(&bytes);
+                silent += usize::from(run.frames() < frames_of(&places) && !told);
             }
         }
     }
