@@ -44,7 +44,7 @@ fn ends(frame: &Owned) -> Option<(Endpoint, Endpoint)> {
     match decode(packet, Vantage::default(), &mut Loss::default())?.packet()? {
         Packet::Segment(segment) => Some((segment.source, segment.destination)),
         Packet::Datagram(datagram) => Some((datagram.source, datagram.destination)),
-        Packet::Icmp(_) => None,
+        Packet::Icmp(_) | Packet::Resolution(_) => None,
     }
 }
 

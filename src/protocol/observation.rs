@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::decode::segment::IcmpError;
+use crate::decode::segment::{IcmpError, Resolution};
 use crate::flow::{Direction, Endpoint, Vantage};
 use crate::frame::Mark;
 use crate::tcp::event::{Connection, ConnectionId, Ending};
@@ -155,6 +155,8 @@ pub enum Seen {
         /// The error.
         error: Box<IcmpError>,
     },
+    /// A host asked a link for an address, or told its own.
+    Resolution(Box<Resolution>),
 }
 
 /// What happened to a connection.
