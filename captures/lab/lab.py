@@ -45,6 +45,11 @@ class Lab:
             self.network.run(place, *how.split())
         self.upstream_book.note(event="arranged", upstream=upstream, cause=cause, how=how or "nothing listens there")
 
+    def unowned(self, upstream, neighbour):
+        """An upstream that is reached by way of a neighbour that is not there."""
+        self.upstream_book.note(event="arranged", upstream=upstream, cause="neighbor-unresolved", neighbour=neighbour,
+                                how=f"nobody owns {neighbour}")
+
     def far_away(self, seconds):
         """The far place, reached through the router over a path that takes so long each way."""
         delay.Path(self.network, "router", "far", seconds)

@@ -245,14 +245,9 @@ fn local_aliases(timeline: &Timeline, vantage: Vantage, addr: IpAddr) -> Vec<IpA
         return Vec::new();
     }
     let mut found: Vec<IpAddr> = timeline
-        .askers()
-        .filter(|((seen_by, other), host)| {
-            *seen_by == vantage
-                && *other != addr
-                && host.local
-                && (host.ports.is_empty() || other.is_loopback())
-        })
-        .map(|((_, other), _)| *other)
+        .local_askers(vantage)
+        .filter(|(other, host)| *other != addr && (host.ports.is_empty() || other.is_loopback()))
+        .map(|(other, _)| other)
         .collect();
     found.sort_unstable();
     found
