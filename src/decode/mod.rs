@@ -26,7 +26,7 @@ use crate::loss::{Loss, LossName};
 use fragment::Origin;
 pub use fragment::{Fragment, Reassembler, Whole};
 use layer::Skip;
-pub use local::is_outgoing;
+pub use local::way;
 use network::{Network, Read};
 use segment::{Datagram, IcmpError, Packet, Resolution, Segment};
 use tunnel::TUNNELS_MAX;

@@ -2,7 +2,7 @@
 
 use super::segment::Step;
 use super::*;
-use crate::frame::{FrameId, LinkType, Mark};
+use crate::frame::{FrameId, LinkType, Mark, Way};
 use crate::time::Timestamp;
 
 /// Ethernet, VLAN 7, IPv4, TCP with timestamps, 100 bytes of payload.
@@ -36,6 +36,7 @@ fn frame(data: &[u8], original_len: usize, link: LinkType) -> Frame<'_> {
             },
         },
         link,
+        way: Way::Unknown,
     }
 }
 

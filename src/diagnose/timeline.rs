@@ -231,9 +231,9 @@ impl Timeline {
                     LookupRecord::answered(&mut host.lookups, answer);
                 }
             }
-            Seen::Local { vantage, addr } => {
+            Seen::Local { vantage, addr, own } => {
                 if let Some(host) = self.host_entry(*vantage, *addr) {
-                    host.local = true;
+                    host.local = *own || addr.is_loopback();
                 }
             }
             Seen::Icmp { connection, error } => self.on_icmp(*connection, error),

@@ -141,12 +141,15 @@ pub enum Seen {
     Query(Box<Query>),
     /// A DNS answer to a query.
     Answer(Box<Answer>),
-    /// The capturing machine sent a frame from this address, for the first time.
+    /// The capturing machine sent a frame from this address, for the first time; or it was seen since that it only passes
+    /// on what this address sends.
     Local {
         /// The machine.
         vantage: Vantage,
-        /// Its address.
+        /// The address.
         addr: IpAddr,
+        /// Whether it is the machine's own; `false` takes back what was told before.
+        own: bool,
     },
     /// An ICMP error, and the connection that it quotes when that is known.
     Icmp {
