@@ -134,10 +134,13 @@ fn complaint(expected: &ExpectedFinding, alike: &[&ExpectedConnection], found: &
         wrong.push(format!("detail {:?}", found.detail));
     }
     let upstream = found.upstream.map(|endpoint| endpoint.to_string());
+    // Behind a neighbour that does not answer only the kernel's own ICMP names the upstream; the detail names the neighbour.
+    let nameless = expected.cause == "neighbor-unresolved" && upstream.is_none();
     if expected.upstream.is_some()
         && !expected
             .upstreams()
             .any(|name| Some(name) == upstream.as_ref())
+        && !nameless
         && !honest
         && upstream_is_visible(&expected.cause)
     {

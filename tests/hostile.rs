@@ -121,9 +121,18 @@ fn a_hole_in_a_file_is_told() {
     for (name, file) in cases() {
         let places = pcap::records(&file);
         let mut random = Random::named(3, &name);
+        // Bytes from a place to the end of its record: where the two ends of a hole have as many left, the record that
+        // remains is as long as it says, and nothing shows.
+        let left = |at: usize| {
+            let record = places.iter().find(|place| place.range.contains(&at));
+            record.map(|place| place.range.end - at)
+        };
         for _ in 0..16 {
             let start = 24 + random.below(file.len() - 24);
             let end = start + random.below((file.len() - start).min(9_000));
+            if left(start) == left(end) {
+                continue;
+            }
             let mut zeroed = file.clone();
             zeroed[start..end].fill(0);
             let without = [&file[..start], &file[end..]].concat();

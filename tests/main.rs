@@ -18,6 +18,7 @@ mod layers;
 mod live;
 mod mutations;
 mod pipes;
+mod neighbours;
 mod roles;
 mod schema;
 mod secrets;

@@ -51,6 +51,11 @@ class Lab:
         """What the weather on the way makes of each failure towards an upstream, whatever that one did itself."""
         self.upstream_book.note(event="on the way", upstream=upstream, cause=cause, how=how)
 
+    def unowned(self, upstream, neighbour):
+        """An upstream that is reached by way of a neighbour that is not there."""
+        self.upstream_book.note(event="arranged", upstream=upstream, cause="neighbor-unresolved", neighbour=neighbour,
+                                how=f"nobody owns {neighbour}")
+
     def far_away(self, seconds, *weather):
         """The far place, reached through the router over a path that takes so long each way."""
         self._path("far", FAR, seconds, weather)

@@ -51,6 +51,7 @@ class Truth:
         book = _lines(work / "upstream.log")
         self.arranged = {line["upstream"]: line["cause"] for line in book if line["event"] == "arranged"}
         self.on_the_way = {line["upstream"]: line["cause"] for line in book if line["event"] == "on the way"}
+        self.neighbours = {line["upstream"]: line["neighbour"] for line in book if "neighbour" in line}
         self.queries = [line for line in book if line["event"] == "query" and line["name"] == case.route.name]
         self.served = defaultdict(list)
         for line in book:
@@ -104,7 +105,7 @@ class Truth:
             "status": line["status"],
             "failure": failure,
             "cause": self.case.cause or code,
-            "detail": self._detail(code, line),
+            "detail": self._detail(code, line, last),
             "accept": self.case.accept,
             "upstream": last.upstream,
             "connection": connection,
@@ -170,8 +171,8 @@ class Truth:
     def _connection(self, attempt, line):
         """The exact upstream connection: the log's word for it, else the SYN towards the upstream while the client waited. In a crowd there
         must have been only one, and as many SYNs as attempts."""
-        if attempt.upstream is None:
-            return None
+        if attempt.upstream is None or attempt.upstream in self.neighbours:
+            return None                 # without the neighbour's hardware address no SYN leaves
         if attempt.connection:
             return {"client": attempt.connection, "server": attempt.upstream}
         sources = [source for time, source, to in self.syns
@@ -185,7 +186,9 @@ class Truth:
                     if attempt.upstream == upstream and not attempt.connection]
         return len(nameless) == sum(to == upstream for _, _, to in self.syns)
 
-    def _detail(self, code, line):
+    def _detail(self, code, line, last):
+        if code == "neighbor-unresolved":
+            return self.neighbours[last.upstream]
         if code == "upstream-returned-5xx":
             return str(line["status"])
         return {"no-upstream-attempt": "no-live-upstream", "tls-alert-from-upstream": self.case.alert}.get(code)

@@ -5,11 +5,11 @@
 //! observations in the order of their frames. The only use of rayon.
 
 mod order;
+mod own;
 mod shard;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use rayon::prelude::*;
@@ -23,10 +23,11 @@ use crate::diagnose::role::Told;
 use crate::flow::{SHARDS, Vantage};
 use crate::frame::{Batch, Mark, Record};
 use crate::loss::Loss;
-use crate::protocol::observation::{Observation, Seen};
+use crate::protocol::observation::Observation;
 use crate::time::Timestamp;
 
 use order::Order;
+use own::{Own, Senders};
 use shard::{Shard, Step};
 
 /// Frames that one task decodes: large enough to hide the cost of a task, small enough for all cores.
@@ -65,12 +66,8 @@ pub struct Analyzer {
     /// Running maximum of capture time.
     clock: Option<Timestamp>,
     last: Mark,
-    /// Addresses of the capturing machine that are known already.
-    local: BTreeSet<IpAddr>,
+    own: Own,
 }
-
-/// Most addresses of the capturing machine that are told; a container host has hundreds.
-const LOCAL_ADDRESSES_MAX: usize = 4_096;
 
 impl Analyzer {
     /// An analyzer without any frame yet. When the worker threads cannot be started, the global ones serve.
@@ -92,7 +89,7 @@ impl Analyzer {
             loss: Loss::default(),
             clock: None,
             last: Mark::default(),
-            local: BTreeSet::new(),
+            own: Own::default(),
         }
     }
 
@@ -175,7 +172,11 @@ impl Analyzer {
         for part in &decoded {
             self.loss.merge(part.loss.clone());
         }
-        let mut observations = self.local_addresses(&decoded);
+        let mut observations = Vec::new();
+        for part in &decoded {
+            self.own
+                .judge(&part.senders, &mut observations, &mut self.loss);
+        }
         self.shards
             .par_iter_mut()
             .enumerate()
@@ -199,21 +200,6 @@ impl Analyzer {
         // Stable: what one frame brought about stays in order, and ticks go by shard number.
         observations.par_sort_by_key(|observation| order.key(observation.seen.frame));
         observations
-    }
-
-    /// Addresses from which the capturing machine is seen to send for the first time.
-    fn local_addresses(&mut self, decoded: &[Decoded<'_>]) -> Vec<Observation> {
-        let mut told = Vec::new();
-        for (seen, addr) in decoded.iter().flat_map(|part| &part.outgoing) {
-            if self.local.len() < LOCAL_ADDRESSES_MAX && self.local.insert(*addr) {
-                let what = Seen::Local {
-                    vantage: Vantage::default(),
-                    addr: *addr,
-                };
-                told.push(Observation { seen: *seen, what });
-            }
-        }
-        told
     }
 
     /// The packets that the fragments of a batch complete, each with the place of the frame that does. In series,
@@ -252,8 +238,7 @@ struct Decoded<'a> {
     lists: Vec<Vec<(usize, Packet<'a>)>>,
     /// Pieces of packets, with the place of their frames.
     fragments: Vec<(usize, Fragment<'a>)>,
-    /// Senders of frames that the capturing machine sent, each where it was first seen.
-    outgoing: Vec<(Mark, IpAddr)>,
+    senders: Senders,
     loss: Loss,
 }
 
@@ -263,15 +248,15 @@ impl<'a> Decoded<'a> {
         let mut part = Self {
             lists: (0..SHARDS).map(|_| Vec::new()).collect(),
             fragments: Vec::new(),
-            outgoing: Vec::new(),
+            senders: Senders::default(),
             loss: Loss::default(),
         };
         for (place, record) in (place..).zip(records) {
             let frame = batch.frame(record);
             match decode::decode(frame, Vantage::default(), &mut part.loss) {
                 Some(decode::Decoded::Packet { packet, tunnels }) => {
-                    if tunnels == 0 && decode::is_outgoing(&frame) {
-                        part.note_sender(record.mark, &packet);
+                    if tunnels == 0 {
+                        part.senders.note(record.mark, &packet, decode::way(&frame));
                     }
                     if let Some(list) = part.lists.get_mut(packet.flow().shard()) {
                         list.push((place, packet));
@@ -282,15 +267,6 @@ impl<'a> Decoded<'a> {
             }
         }
         part
-    }
-
-    /// Notes the sender of a frame that the capturing machine sent.
-    fn note_sender(&mut self, mark: Mark, packet: &Packet<'_>) {
-        if let Some(sender) = packet.sender()
-            && !self.outgoing.iter().any(|(_, known)| *known == sender)
-        {
-            self.outgoing.push((mark, sender));
-        }
     }
 
     /// Adds a packet that the frame at `place` completed.

@@ -76,6 +76,10 @@ impl Shard {
                     what,
                 });
             }
+            Step::Packet(Packet::Resolution(resolution)) => observations.push(Observation {
+                seen: resolution.mark,
+                what: Seen::Resolution(Box::new(*resolution)),
+            }),
             Step::Tick(now) => {
                 table.tick(now, &mut |conversation: &mut Conversation,
                                       connection,

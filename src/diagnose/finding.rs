@@ -109,6 +109,8 @@ pub enum Leg {
     Dns,
     /// An ICMP error.
     Icmp,
+    /// On the link, below IP: ARP or neighbour discovery.
+    Link,
 }
 
 impl Leg {
@@ -120,6 +122,7 @@ impl Leg {
             Self::Upstream => "upstream",
             Self::Dns => "dns",
             Self::Icmp => "icmp",
+            Self::Link => "link",
         }
     }
 }
@@ -189,9 +192,10 @@ pub struct AttemptReport {
     pub cause: Option<&'static str>,
     /// What refines the code.
     pub detail: Option<String>,
-    /// The upstream's address; `None` for a DNS lookup that failed.
+    /// The upstream's address; `None` for a DNS lookup that failed, and for a neighbour that was asked for in vain
+    /// where no packet names what lies behind it.
     pub upstream: Option<Endpoint>,
-    /// The connection; `None` for a DNS lookup.
+    /// The connection; `None` where the attempt did not get that far.
     pub connection: Option<ConnectionName>,
     /// When it began.
     pub start: Timestamp,

@@ -246,13 +246,9 @@ fn local_aliases(timeline: &Timeline, vantage: Vantage, addr: IpAddr) -> Vec<IpA
         return Vec::new();
     };
     let mut found: Vec<IpAddr> = timeline
-        .askers()
-        .filter(|((_, other), host)| {
-            *other != addr
-                && host.local == Some(machine)
-                && (host.ports.is_empty() || other.is_loopback())
-        })
-        .map(|((_, other), _)| *other)
+        .local_askers(machine)
+        .filter(|(other, host)| *other != addr && (host.ports.is_empty() || other.is_loopback()))
+        .map(|(other, _)| other)
         .collect();
     found.sort_unstable();
     found

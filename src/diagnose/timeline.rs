@@ -8,10 +8,11 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
-use crate::decode::segment::IcmpError;
+use crate::decode::segment::{IcmpError, Resolution, Step};
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Recognised};
 use crate::diagnose::lookup::LookupRecord;
+use crate::diagnose::neighbour::Questions;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::views::Views;
 use crate::flow::{Endpoint, Vantage};
@@ -57,6 +58,10 @@ pub struct Host {
     pub stray_icmp: VecDeque<IcmpError>,
     /// Its recent DNS lookups.
     pub lookups: VecDeque<LookupRecord>,
+    /// Its recent questions for neighbours.
+    pub questions: Questions,
+    /// When it was heard last on its link, in ARP or neighbour discovery.
+    pub heard: Option<Mark>,
 }
 
 /// What is remembered of one server endpoint.
@@ -111,6 +116,16 @@ impl Timeline {
     /// Hosts that opened connections, in no order.
     pub fn askers(&self) -> impl Iterator<Item = (&(Vantage, IpAddr), &Host)> {
         self.hosts.iter().filter(|(_, host)| host.opened > 0)
+    }
+
+    /// Addresses of the capturing machine that opened connections, or asked for neighbours to do so, in no order.
+    pub fn local_askers(&self, machine: Vantage) -> impl Iterator<Item = (IpAddr, &Host)> {
+        self.hosts
+            .iter()
+            .filter_map(move |((_, addr), host)| {
+                let asks = host.opened > 0 || host.questions.any();
+                (host.local == Some(machine) && asks).then_some((*addr, host))
+            })
     }
 
     /// Whether anyone asked the host at this address anything; for an address of the capturing machine,
@@ -231,12 +246,13 @@ impl Timeline {
                     LookupRecord::answered(&mut host.lookups, answer);
                 }
             }
-            Seen::Local { vantage, addr } => {
+            Seen::Local { vantage, addr, own } => {
                 if let Some(host) = self.host_entry(*vantage, *addr) {
-                    host.local = Some(*vantage);
+                    host.local = (*own || addr.is_loopback()).then_some(*vantage);
                 }
             }
             Seen::Icmp { connection, error } => self.on_icmp(*connection, error),
+            Seen::Resolution(resolution) => self.on_resolution(resolution),
             Seen::Protocol {
                 connection,
                 protocol,
@@ -480,6 +496,25 @@ impl Timeline {
                     }
                 }
             }
+        }
+    }
+
+    fn on_resolution(&mut self, resolution: &Resolution) {
+        let (vantage, target, at) = (resolution.vantage, resolution.target, resolution.mark);
+        if resolution.step == Step::Tells
+            && let Some(host) = resolution
+                .listener
+                .and_then(|listener| self.hosts.get_mut(&(vantage, listener)))
+        {
+            host.questions.answer(target, at);
+        }
+        let Some(host) = self.host_entry(vantage, resolution.speaker) else {
+            return;
+        };
+        host.heard = Some(at);
+        let room = resolution.step == Step::Tells || host.questions.ask(target, at);
+        if !room {
+            self.loss.add("questions_for_neighbours_forgotten", 1);
         }
     }
 

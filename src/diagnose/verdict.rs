@@ -15,6 +15,7 @@ use crate::diagnose::gateway::product::header;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::Timeline;
+use crate::diagnose::unresolved;
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::protocol::observation::{ExchangeId, HttpVersion, ResponseHead};
@@ -80,6 +81,8 @@ pub fn from_attempt(
         );
     }
     weigh_loss(timeline, member, last, &mut conclusion);
+    unresolved::remark(timeline, member, last, &mut conclusion);
+    unresolved::rival(timeline, member, last, &mut conclusion);
     if member.identified.by_alias {
         conclusion.at_most(
             Confidence::Likely,
@@ -275,7 +278,9 @@ pub fn finding(
 ) -> Finding {
     let suspect = &member.suspect;
     let last = conclusion.last.as_ref();
-    let upstream = last.map(|candidate| candidate.upstream);
+    let upstream = last
+        .map(|candidate| candidate.upstream)
+        .or(conclusion.upstream);
     let mut evidence = conclusion.evidence;
     evidence.extend(client_evidence(member, exchange));
     evidence.sort_by(|a, b| (a.mark, a.leg, &a.summary).cmp(&(b.mark, b.leg, &b.summary)));

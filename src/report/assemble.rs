@@ -402,12 +402,12 @@ fn wireshark_filter(finding: &found::Finding) -> String {
             parts.push(part);
         }
     }
-    if finding
-        .evidence
-        .iter()
-        .any(|evidence| evidence.leg == found::Leg::Dns)
-    {
+    let on = |leg: found::Leg| finding.evidence.iter().any(|evidence| evidence.leg == leg);
+    if on(found::Leg::Dns) {
         parts.push("dns".to_owned());
+    }
+    if on(found::Leg::Link) {
+        parts.push("arp || icmpv6.type == 135 || icmpv6.type == 136".to_owned());
     }
     parts.join(" || ")
 }

@@ -322,7 +322,7 @@ pub struct Evidence {
     /// Milliseconds since the first byte of the client's request; negative before it.
     pub offset_ms: f64,
     /// On which leg it was seen.
-    #[schemars(extend("enum" = ["client", "upstream", "dns", "icmp"]))]
+    #[schemars(extend("enum" = ["client", "upstream", "dns", "icmp", "link"]))]
     pub leg: &'static str,
     /// One sentence.
     pub summary: String,

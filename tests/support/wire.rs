@@ -1,17 +1,17 @@
 //! A tiny language that writes conversations as frames: who connects, says, resets, closes, and waits.
 //!
 //! The rule: each sentence is one or two frames, with the numbers that TCP would give them; the receiver of data
-//! acknowledges at once. Raw IPv4 frames, no checksums.
+//! acknowledges at once. IPv4 over Ethernet, no checksums.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use super::pcap::{self, Clock};
 
 /// Time between two frames, nanoseconds.
 const STEP_NANOS: i64 = 50_000;
-/// LINKTYPE_RAW.
-const RAW: u32 = 101;
+/// LINKTYPE_ETHERNET.
+const ETHERNET: u32 = 1;
 const WINDOW: u16 = 65_000;
 
 const FIN: u8 = 1;
@@ -154,6 +154,35 @@ impl Wire {
         self.packet(17, ends, &bytes)
     }
 
+    /// ARP: who has `target`? Tell `who`.
+    pub fn asks_for(&mut self, who: &str, target: &str) -> &mut Self {
+        self.arp(1, who, target)
+    }
+
+    /// ARP: `who` is here, said to `listener`.
+    pub fn is_here(&mut self, who: &str, listener: &str) -> &mut Self {
+        self.arp(2, who, listener)
+    }
+
+    fn arp(&mut self, operation: u8, sender: &str, other: &str) -> &mut Self {
+        let address = |text: &str| text.parse::<Ipv4Addr>().unwrap().octets();
+        let mut bytes = vec![0, 1, 8, 0, 6, 4, 0, operation];
+        bytes.extend([2, 0, 0, 0, 0, 1]);
+        bytes.extend(address(sender));
+        bytes.extend([0; 6]);
+        bytes.extend(address(other));
+        self.frame(0x0806, &bytes)
+    }
+
+    fn frame(&mut self, kind: u16, data: &[u8]) -> &mut Self {
+        let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+        bytes.extend(kind.to_be_bytes());
+        bytes.extend(data);
+        self.now += STEP_NANOS;
+        self.frames.push((self.now, bytes));
+        self
+    }
+
     fn packet(
         &mut self,
         protocol: u8,
@@ -168,9 +197,7 @@ impl Wire {
         bytes.extend(ends.1.ip().octets());
         bytes.extend(data);
         self.ip_id = self.ip_id.wrapping_add(1);
-        self.now += STEP_NANOS;
-        self.frames.push((self.now, bytes));
-        self
+        self.frame(0x0800, &bytes)
     }
 
     /// Every frame of a connection is seen a second time, ten microseconds nearer to `side`, between these ends: at
@@ -223,7 +250,7 @@ impl Wire {
 
     /// Writes the capture into `folder` and gives its path.
     pub fn write(&self, folder: &Path) -> PathBuf {
-        let mut bytes = pcap::header(Clock::Nanos, RAW);
+        let mut bytes = pcap::header(Clock::Nanos, ETHERNET);
         for (time, data) in &self.frames {
             pcap::record(&mut bytes, *time, data, data.len());
         }

@@ -21,7 +21,7 @@ THREAD = re.compile(r"^\[(?P<when>[^\]]*)\] \[[^\]]*\] \[pid \d+:tid (?P<thread>
 CONNECT = re.compile(r"AH00957: http: attempt to connect to (?P<upstream>\S+) ")
 
 CONNECTS = {"connect-refused", "connect-timeout", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable",
-            "icmp-admin-prohibited", "connect-reset-after-accept"}
+            "icmp-admin-prohibited", "neighbor-unresolved", "connect-reset-after-accept"}
 HANDSHAKES = {"tls-alert-from-upstream", "tls-handshake-closed", "tls-handshake-reset", "tls-handshake-timeout", "tls-on-http-port"}
 REFUSED_HEADS = {"malformed-status-line", "bad-header", "header-too-large", "http-on-tls-port"}
 WORDINGS = [

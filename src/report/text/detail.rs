@@ -290,6 +290,7 @@ fn timeline(page: &mut Page, report: &Report, rows: &[Row<'_>]) {
         let leg = match row.leg {
             "dns" => "DNS: ",
             "icmp" => "ICMP: ",
+            "link" => "link: ",
             _ => "",
         };
         let label = format!(
