@@ -214,8 +214,11 @@ impl Wire {
         };
         let mut seen = Vec::new();
         for (time, frame) in &self.frames {
-            // Addresses lie at 12 and 16, ports at 20 and 22.
-            let ends = [(12, 20), (16, 22)].map(|(address, port)| {
+            if frame[12..14] != [8, 0] {
+                continue;
+            }
+            // Behind 14 bytes of Ethernet addresses lie at 12 and 16, ports at 20 and 22.
+            let ends = [(26, 34), (30, 36)].map(|(address, port)| {
                 let address: [u8; 4] = frame[address..address + 4].try_into().unwrap();
                 let port: [u8; 2] = frame[port..port + 2].try_into().unwrap();
                 (address, port)
@@ -227,8 +230,8 @@ impl Wire {
             };
             let mut frame = frame.clone();
             for (at, (address, port)) in [source, destination].into_iter().enumerate() {
-                frame[12 + 4 * at..16 + 4 * at].copy_from_slice(&address);
-                frame[20 + 2 * at..22 + 2 * at].copy_from_slice(&port);
+                frame[26 + 4 * at..30 + 4 * at].copy_from_slice(&address);
+                frame[34 + 2 * at..36 + 2 * at].copy_from_slice(&port);
             }
             seen.push((time + later, frame));
         }
