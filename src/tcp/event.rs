@@ -28,7 +28,8 @@ pub struct HalfFacts {
     pub acknowledged: Option<u64>,
     /// Segments with payload, repeated ones included.
     pub data_segments: u64,
-    /// Segments whose payload had all been seen before (retransmissions; keep-alive probes are not counted).
+    /// Segments whose payload had all been seen before, and long enough before to have been sent again
+    /// ([`RETRANSMISSION_NANOS_MIN`](crate::tcp::RETRANSMISSION_NANOS_MIN)); keep-alive probes are not counted.
     pub retransmissions: u64,
     /// The latest retransmission.
     pub last_retransmission: Option<Mark>,
