@@ -188,6 +188,16 @@ fn weigh_loss(timeline: &Timeline, member: &Member, last: &Candidate, conclusion
         );
     }
     let client = timeline.connection(member.suspect.exchange.connection);
+    if [upstream, client]
+        .into_iter()
+        .flatten()
+        .any(|record| record.facts.multipath)
+    {
+        conclusion.at_most(
+            Confidence::Likely,
+            "the connection is Multipath TCP, which gwcap does not follow: a part of its bytes may have taken another path",
+        );
+    }
     if client.is_some_and(|record| record.lossy(Direction::ToClient)) {
         let confidence = conclusion.confidence.weakened();
         conclusion.at_most(

@@ -102,6 +102,8 @@ pub struct Connection {
     pub from_client: HalfFacts,
     /// What the server sent.
     pub from_server: HalfFacts,
+    /// Whether both sides agreed on Multipath TCP (RFC 8684): then other connections carry a part of its bytes.
+    pub multipath: bool,
     /// Both initial sequence numbers, where seen: the birthmark by which views of one connection are told.
     pub initial_sequences: (Option<u32>, Option<u32>),
 }

@@ -286,6 +286,7 @@ mod order {
             window: 1,
             window_scale: None,
             timestamps: None,
+            multipath: false,
             ip_id: None,
             ttl: 64,
             payload,
