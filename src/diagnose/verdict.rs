@@ -3,7 +3,7 @@
 //! The rule: never more than the packets show. Each reservation takes a step off the confidence and is told.
 
 use crate::diagnose::assign::Assignment;
-use crate::diagnose::attempt::millis;
+use crate::diagnose::attempt::{Verdict, millis};
 use crate::diagnose::candidate::Candidate;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{
@@ -79,6 +79,15 @@ pub fn from_attempt(
         );
     }
     weigh_loss(timeline, member, last, &mut conclusion);
+    if let Some(gap) = late_reaction(member, verdict) {
+        conclusion.at_most(
+            Confidence::Possible,
+            format!(
+                "the gateway answered only {} after its close: it may have closed one direction and gone on waiting",
+                millis(gap)
+            ),
+        );
+    }
     if member.identified.by_alias {
         conclusion.at_most(
             Confidence::Likely,
@@ -89,6 +98,16 @@ pub fn from_attempt(
         conclusion.reasons.insert(0, why_certain(chain).to_owned());
     }
     conclusion
+}
+
+/// How long after a close by which it is said to have given up the gateway answered, nanoseconds, where that is no
+/// reaction to it any more.
+fn late_reaction(member: &Member, verdict: &Verdict) -> Option<i64> {
+    /// A gateway that gives up says so at once; a busy one within this, nanoseconds.
+    const AT_ONCE_NANOS: i64 = 250_000_000;
+    let closed = verdict.at.filter(|_| verdict.by_gateway)?;
+    let gap = member.suspect.at.time.nanos_since(closed.time);
+    (gap > AT_ONCE_NANOS).then_some(gap)
 }
 
 /// What makes a conclusion certain (causes.md B.7).
