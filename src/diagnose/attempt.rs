@@ -143,6 +143,8 @@ pub struct Attempt<'a> {
     pub server_speaks_tls: bool,
     /// Whether ICMP errors answered SYNs to the same upstream endpoint.
     pub server_unreachable: bool,
+    /// Whether anything that servers send to the gateway is in the capture: else an absence proves nothing.
+    pub gateway_hears: bool,
     /// Whether the gateway answered with an error although this attempt's answer is whole: then causes that
     /// a strict gateway sees in a readable answer are asked too.
     pub rejected: bool,

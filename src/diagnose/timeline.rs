@@ -50,12 +50,22 @@ pub struct Host {
     pub served: BTreeSet<(Mark, ExchangeId)>,
     /// Ports on which it was asked.
     pub ports: BTreeSet<u16>,
+    /// Whether the capture shows anything that was sent back to it on connections that it opened.
+    pub answered: bool,
     /// Whether the capturing machine itself sends from this address.
     pub local: bool,
     /// Recent ICMP errors that quote TCP segments of it which the capture does not hold.
     pub stray_icmp: VecDeque<IcmpError>,
     /// Its recent DNS lookups.
     pub lookups: VecDeque<LookupRecord>,
+}
+
+impl Host {
+    /// Whether the capture shows what is sent to this host by those that it asks: else an absence proves nothing.
+    #[must_use]
+    pub fn hears(&self) -> bool {
+        self.answered || self.local || self.lookups.iter().any(|record| record.answer.is_some())
+    }
 }
 
 /// What is remembered of one server endpoint.
@@ -369,6 +379,11 @@ impl Timeline {
         };
         let was_open = record.ended.is_none();
         record.facts.clone_from(facts);
+        if facts.from_server.last_seen.is_some()
+            && let Some(host) = self.hosts.get_mut(&(facts.vantage, facts.client.addr))
+        {
+            host.answered = true;
+        }
         if let ConnectionEvent::Ended(ending) = event {
             record.ended = Some(ending);
             if was_open {

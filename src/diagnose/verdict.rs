@@ -79,6 +79,12 @@ pub fn from_attempt(
         );
     }
     weigh_loss(timeline, member, last, &mut conclusion);
+    if was_not_repeated(timeline, member, last) {
+        conclusion.at_most(
+            Confidence::Likely,
+            "a SYN that nobody answers is sent again after a second, and this one was not: its answer may be missing from the capture",
+        );
+    }
     if let Some(gap) = late_reaction(member, verdict) {
         conclusion.at_most(
             Confidence::Possible,
@@ -98,6 +104,17 @@ pub fn from_attempt(
         conclusion.reasons.insert(0, why_certain(chain).to_owned());
     }
     conclusion
+}
+
+/// Whether a SYN that is said to have had no answer was sent only once though there was time for more.
+fn was_not_repeated(timeline: &Timeline, member: &Member, last: &Candidate) -> bool {
+    /// Any stack of today has sent a SYN again after this, nanoseconds (RFC 6298: 1 s).
+    const SENT_AGAIN_NANOS: i64 = 1_500_000_000;
+    let waited = member.suspect.at.time.nanos_since(last.start.time);
+    let once = timeline
+        .connection(last.id.connection)
+        .is_some_and(|record| record.facts.from_client.syns.len() == 1);
+    last.code == Some("connect-timeout") && once && waited > SENT_AGAIN_NANOS
 }
 
 /// How long after a close by which it is said to have given up the gateway answered, nanoseconds, where that is no
