@@ -54,6 +54,8 @@ pub struct Host {
     pub ports: BTreeSet<u16>,
     /// The capturing machine that itself sends from this address.
     pub local: Option<Vantage>,
+    /// Whether the capture shows anything that was sent back to it on connections that it opened.
+    pub answered: bool,
     /// Recent ICMP errors that quote TCP segments of it which the capture does not hold.
     pub stray_icmp: VecDeque<IcmpError>,
     /// Its recent DNS lookups.
@@ -62,6 +64,16 @@ pub struct Host {
     pub questions: Questions,
     /// When it was heard last on its link, in ARP or neighbour discovery.
     pub heard: Option<Mark>,
+}
+
+impl Host {
+    /// Whether the capture shows what is sent to this host by those that it asks: else an absence proves nothing.
+    #[must_use]
+    pub fn hears(&self) -> bool {
+        self.answered
+            || self.local.is_some()
+            || self.lookups.iter().any(|record| record.answer.is_some())
+    }
 }
 
 /// What is remembered of one server endpoint.
@@ -120,12 +132,10 @@ impl Timeline {
 
     /// Addresses of the capturing machine that opened connections, or asked for neighbours to do so, in no order.
     pub fn local_askers(&self, machine: Vantage) -> impl Iterator<Item = (IpAddr, &Host)> {
-        self.hosts
-            .iter()
-            .filter_map(move |((_, addr), host)| {
-                let asks = host.opened > 0 || host.questions.any();
-                (host.local == Some(machine) && asks).then_some((*addr, host))
-            })
+        self.hosts.iter().filter_map(move |((_, addr), host)| {
+            let asks = host.opened > 0 || host.questions.any();
+            (host.local == Some(machine) && asks).then_some((*addr, host))
+        })
     }
 
     /// Whether anyone asked the host at this address anything; for an address of the capturing machine,
@@ -404,6 +414,11 @@ impl Timeline {
         };
         let was_open = record.ended.is_none();
         record.facts.clone_from(facts);
+        if facts.from_server.last_seen.is_some()
+            && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
+        {
+            host.answered = true;
+        }
         if let ConnectionEvent::Ended(ending) = event {
             record.ended = Some(ending);
             if was_open && self.views.counts(facts.id) {
@@ -414,10 +429,33 @@ impl Timeline {
         let connections = &self.connections;
         let look = |id: ConnectionId| connections.get(&id).map(|record| &record.facts);
         let joined = self.views.note(facts, look).is_some();
-        self.opened = self.opened.saturating_sub(u64::from(joined));
+        if joined {
+            self.opened = self.opened.saturating_sub(1);
+            self.share_stream_number(facts);
+        }
         // The mark of a SYN is among the facts only when the SYN is told.
         if joined || event == ConnectionEvent::Syn {
             self.mark_passed_on(facts.id);
+        }
+    }
+
+    /// Wireshark does not tell tunnels apart: views between the same ends are one stream to it.
+    fn share_stream_number(&mut self, facts: &Connection) {
+        let input = facts.id.0.input;
+        let shared = self.views.of(facts.id).iter().find_map(|id| {
+            let other = self.connections.get(id)?;
+            let same_ends =
+                (other.facts.client, other.facts.server) == (facts.client, facts.server);
+            (*id != facts.id && id.0.input == input && same_ends).then_some(other.stream_number)
+        });
+        let (Some(shared), Some(record)) = (shared, self.connections.get_mut(&facts.id)) else {
+            return;
+        };
+        let given = std::mem::replace(&mut record.stream_number, shared);
+        if let Some(next) = self.streams_by_input.get_mut(&input)
+            && given.saturating_add(1) == *next
+        {
+            *next = given;
         }
     }
 

@@ -3,7 +3,7 @@
 //! The rule: never more than the packets show. Each reservation takes a step off the confidence and is told.
 
 use crate::diagnose::assign::Assignment;
-use crate::diagnose::attempt::millis;
+use crate::diagnose::attempt::{Verdict, millis};
 use crate::diagnose::candidate::Candidate;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{
@@ -83,6 +83,21 @@ pub fn from_attempt(
     weigh_loss(timeline, member, last, &mut conclusion);
     unresolved::remark(timeline, member, last, &mut conclusion);
     unresolved::rival(timeline, member, last, &mut conclusion);
+    if was_not_repeated(timeline, member, last) {
+        conclusion.at_most(
+            Confidence::Likely,
+            "a SYN that nobody answers is sent again after a second, and this one was not: its answer may be missing from the capture",
+        );
+    }
+    if let Some(gap) = late_reaction(member, verdict) {
+        conclusion.at_most(
+            Confidence::Possible,
+            format!(
+                "the gateway answered only {} after its close: it may have closed one direction and gone on waiting",
+                millis(gap)
+            ),
+        );
+    }
     if member.identified.by_alias {
         conclusion.at_most(
             Confidence::Likely,
@@ -93,6 +108,27 @@ pub fn from_attempt(
         conclusion.reasons.insert(0, why_certain(chain).to_owned());
     }
     conclusion
+}
+
+/// Whether a SYN that is said to have had no answer was sent only once though there was time for more.
+fn was_not_repeated(timeline: &Timeline, member: &Member, last: &Candidate) -> bool {
+    /// Any stack of today has sent a SYN again after this, nanoseconds (RFC 6298: 1 s).
+    const SENT_AGAIN_NANOS: i64 = 1_500_000_000;
+    let waited = member.suspect.at.time.nanos_since(last.start.time);
+    let once = timeline
+        .connection(last.id.connection)
+        .is_some_and(|record| record.facts.from_client.syns.len() == 1);
+    last.code == Some("connect-timeout") && once && waited > SENT_AGAIN_NANOS
+}
+
+/// How long after a close by which it is said to have given up the gateway answered, nanoseconds, where that is no
+/// reaction to it any more.
+fn late_reaction(member: &Member, verdict: &Verdict) -> Option<i64> {
+    /// A gateway that gives up says so at once; a busy one within this, nanoseconds.
+    const AT_ONCE_NANOS: i64 = 250_000_000;
+    let closed = verdict.at.filter(|_| verdict.by_gateway)?;
+    let gap = member.suspect.at.time.nanos_since(closed.time);
+    (gap > AT_ONCE_NANOS).then_some(gap)
 }
 
 /// What makes a conclusion certain (causes.md B.7).
@@ -201,6 +237,16 @@ fn weigh_loss(timeline: &Timeline, member: &Member, last: &Candidate, conclusion
         );
     }
     let client = timeline.connection(member.suspect.exchange.connection);
+    if [upstream, client]
+        .into_iter()
+        .flatten()
+        .any(|record| record.facts.multipath)
+    {
+        conclusion.at_most(
+            Confidence::Likely,
+            "the connection is Multipath TCP, which gwcap does not follow: a part of its bytes may have taken another path",
+        );
+    }
     if client.is_some_and(|record| record.lossy(Direction::ToClient)) {
         let confidence = conclusion.confidence.weakened();
         conclusion.at_most(

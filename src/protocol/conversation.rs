@@ -145,6 +145,11 @@ impl Conversation {
             return;
         };
         if let After::Next { taken, early } = parser.on_data(data, out) {
+            let (connection, protocol) = (out.id(), Protocol::Unknown);
+            out.tell(Seen::Protocol {
+                connection,
+                protocol,
+            });
             let mut turns = Turns::after_switch(early, out);
             if self.client_closed {
                 turns.finished(Direction::ToServer, out);

@@ -108,6 +108,11 @@ where
         if from_client != segment.flags.ack() {
             self.out.facts.roles_known = true;
         }
+        // The answer says whether what was asked for is agreed to (RFC 8684, section 3.1).
+        if segment.flags.ack() && segment.multipath && !self.out.facts.multipath {
+            self.out.facts.multipath = true;
+            self.out.shared.multipath_connections += 1;
+        }
         if segment.flags.ack() && self.life.closed == Some(Ending::Refused) {
             // Windows repeats a refused SYN; this time it is accepted.
             self.life.closed = None;

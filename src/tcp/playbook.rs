@@ -172,6 +172,7 @@ impl Play {
             window: seg.window,
             window_scale: None,
             timestamps: seg.timestamps,
+            multipath: false,
             ip_id: seg.ip_id,
             ttl: 64,
             payload: &seg.payload,
