@@ -28,6 +28,8 @@ pub struct ConnectionRecord {
     pub tls: Vec<(TlsStep, Mark)>,
     /// ICMP errors that quote it.
     pub icmp: Vec<IcmpError>,
+    /// Version and place of the PROXY header that it began with.
+    pub proxy_header: Option<(u8, Mark)>,
     /// Bytes that the server sent unasked.
     pub unsolicited: Option<(Mark, Box<[u8]>)>,
     /// How it left the table.
@@ -60,8 +62,10 @@ pub struct ExchangeRecord {
     pub request: Option<Box<RequestHead>>,
     /// How the request ended.
     pub request_end: Option<MessageEnd>,
-    /// Interim responses.
+    /// Interim responses, the first few.
     pub interim: Vec<(u16, Mark)>,
+    /// How many there were, and the latest.
+    pub interims: (u32, Option<Mark>),
     /// First byte of the response.
     pub response_at: Option<Mark>,
     /// The response's head.
@@ -96,6 +100,7 @@ impl ExchangeRecord {
             request: None,
             request_end: None,
             interim: Vec::new(),
+            interims: (0, None),
             response_at: None,
             response: None,
             fault: None,
