@@ -65,6 +65,7 @@ fn settings(mut flags: Flags, matches: &ArgMatches) -> Result<Settings, clap::Er
         upstreams: flags.upstream,
         statuses: flags.status,
         exit_code: flags.exit_code,
+        names: flags.no_names == 0,
         show_secrets: flags.show_secrets,
         hash: flags.hash,
         threads: flags.threads.map(usize::from),

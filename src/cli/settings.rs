@@ -45,6 +45,8 @@ pub struct Settings {
     pub statuses: Vec<u16>,
     /// Exit with 1 when there are findings.
     pub exit_code: bool,
+    /// Names are shown beside addresses.
+    pub names: bool,
     /// Secrets stay.
     pub show_secrets: bool,
     /// SHA-256 of the files is wanted.

@@ -2,6 +2,9 @@
 //!
 //! The rule: every claim carries frames; a word of confidence carries its reasons.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use crate::flow::Endpoint;
 use crate::frame::Mark;
 use crate::tcp::event::ConnectionId;
@@ -329,4 +332,6 @@ pub struct Diagnosis {
     pub warnings: Vec<Warning>,
     /// Numbers.
     pub health: Health,
+    /// Names that DNS answers in the capture gave to addresses. They are words of the wire.
+    pub names: BTreeMap<IpAddr, String>,
 }

@@ -16,6 +16,7 @@ pub mod group;
 pub mod identity;
 pub mod incident;
 pub mod lookup;
+pub mod names;
 pub mod neighbour;
 pub mod nothing;
 pub mod order;
@@ -85,6 +86,8 @@ impl Diagnose {
     pub fn observe(&mut self, observation: &Observation) {
         self.timeline.observe(observation);
         self.seen.note(&observation.what);
+        let loss = &mut self.timeline.loss;
+        names::note(&mut self.out.names, &observation.what, loss);
         if let Seen::ResponseEnd { exchange, .. } = &observation.what {
             self.count_exchange(*exchange);
         }

@@ -61,7 +61,7 @@ pub fn add(seen: &SeenProtocols, out: &mut Diagnosis) {
         if seen.icmp { "" } else { ", ICMP" },
     );
     let remedy = format!(
-        "on the gateway: tcpdump -i any -s 0 -w gateway.pcap '{} or port 53 or icmp or icmp6'",
+        "on the gateway: tcpdump -i any -s 0 -w gateway.pcap '{} or port 53 or icmp or icmp6 or arp'",
         hosts.join(" or ")
     );
     out.warnings.push(Warning {

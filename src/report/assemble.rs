@@ -16,6 +16,7 @@ use crate::report::model::{
     FrameRef, Gateway, Incident, Input, LogWording, Loss, Program, Report, RuledOut,
     SCHEMA_VERSION, Summary, Upstream, UpstreamEvent, Warning,
 };
+use crate::report::names;
 use crate::report::redact;
 use crate::time::Timestamp;
 
@@ -40,6 +41,8 @@ pub struct Analysis<'a> {
     pub gwcap_version: &'a str,
     /// Whether secrets stay in the report.
     pub show_secrets: bool,
+    /// Whether names are shown beside addresses.
+    pub show_names: bool,
 }
 
 impl Report {
@@ -59,6 +62,7 @@ impl Report {
             capture: Capture {
                 inputs: inputs(analysis),
                 loss: words.loss(analysis.loss),
+                names: words.names(analysis),
             },
             summary: summary(diagnosis),
             findings: diagnosis
@@ -93,6 +97,7 @@ fn inputs(analysis: &Analysis<'_>) -> Vec<Input> {
         last_time: facts.last_time.map(Timestamp::rfc3339),
         snap_length: facts.snap_length,
         filter: facts.filter.clone(),
+        tls_secrets: facts.secrets.count(),
     };
     analysis.inputs.iter().enumerate().map(input).collect()
 }
@@ -157,6 +162,16 @@ impl Words {
 
     fn optional(self, text: Option<&String>) -> Option<String> {
         text.map(|text| self.sentence(text))
+    }
+
+    fn names(self, analysis: &Analysis<'_>) -> BTreeMap<String, String> {
+        if !analysis.show_names {
+            return BTreeMap::new();
+        }
+        names::of(analysis.diagnosis, analysis.inputs)
+            .into_iter()
+            .map(|(addr, name)| (addr.to_string(), self.sentence(&name)))
+            .collect()
     }
 
     fn loss(self, loss: &loss::Loss) -> Loss {

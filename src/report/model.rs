@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Version of the JSON schema (semver): additions are minor.
-pub const SCHEMA_VERSION: &str = "1.0.0";
+pub const SCHEMA_VERSION: &str = "1.1.0";
 
 /// Everything that a format may show.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -51,6 +51,9 @@ pub struct Capture {
     pub inputs: Vec<Input>,
     /// What was not seen or not decoded.
     pub loss: Loss,
+    /// Names of addresses that the report mentions, by address: from the file, else from DNS answers in the capture. Empty
+    /// with -n. They are words of others: not verified, and not unique.
+    pub names: BTreeMap<String, String>,
 }
 
 /// One input.
@@ -76,6 +79,8 @@ pub struct Input {
     pub snap_length: Option<u32>,
     /// The filter that the frames passed.
     pub filter: Option<String>,
+    /// Secrets of TLS that the file brings along (pcapng decryption secrets blocks), counted and never shown.
+    pub tls_secrets: u64,
 }
 
 /// What was not seen, not kept or not decoded.

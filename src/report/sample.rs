@@ -150,6 +150,7 @@ pub(super) fn diagnosis() -> Diagnosis {
             application_errors: 0,
             client_aborts: 2,
         },
+        ..Diagnosis::default()
     }
 }
 
@@ -181,6 +182,7 @@ pub(super) fn report_of(diagnosis: &Diagnosis, show_secrets: bool) -> Report {
         loss: &loss,
         gwcap_version: "0.1.0",
         show_secrets,
+        show_names: true,
     });
     for finding in &mut report.findings {
         finding.cause.title = "The upstream refused the connection".to_owned();

@@ -106,6 +106,7 @@ impl Run {
             loss: &self.analysis.loss,
             gwcap_version: env!("CARGO_PKG_VERSION"),
             show_secrets,
+            show_names: true,
         })
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::report::model::{Attempt, Evidence, Finding, Incident, Report};
 use crate::report::text::clock::{count, moment, time_of_day};
+use crate::report::text::named::{named, target};
 use crate::report::text::page::{FAILURE, FAINT, HEADING, PLAIN, Page, shortened};
 use crate::report::view::View;
 
@@ -36,7 +37,7 @@ pub fn incident(
     error(page, first, view);
     client_leg(page, report, first);
     upstream_leg(page, report, first);
-    attempts(page, &first.attempts);
+    attempts(page, report, &first.attempts);
     why(page, first);
     if !first.ruled_out.is_empty() {
         heading(page, "Ruled out");
@@ -143,7 +144,8 @@ fn client_leg(page: &mut Page, report: &Report, finding: &Finding) {
         page,
         &format!(
             "Client leg    {} -> {}{stream}",
-            exchange.client, exchange.gateway
+            named(report, &exchange.client),
+            named(report, &exchange.gateway)
         ),
     );
     let mut rows: Vec<Row<'_>> = finding
@@ -209,11 +211,14 @@ fn upstream_leg(page: &mut Page, report: &Report, finding: &Finding) {
         Some(upstream) => match &upstream.connection {
             Some(connection) => format!(
                 "Upstream leg  {} -> {}{}",
-                connection.client,
-                connection.server,
+                named(report, &connection.client),
+                named(report, &connection.server),
                 stream(connection.tcp_stream)
             ),
-            None => format!("Upstream leg  {}, no connection seen", upstream.address),
+            None => format!(
+                "Upstream leg  {}, no connection seen",
+                named(report, &upstream.address)
+            ),
         },
         None => "Upstream leg  nothing that belongs to this exchange was seen".to_owned(),
     };
@@ -276,7 +281,7 @@ fn timeline(page: &mut Page, report: &Report, rows: &[Row<'_>]) {
 }
 
 /// Only where there was more than one: a single one is told by the upstream leg.
-fn attempts(page: &mut Page, attempts: &[Attempt]) {
+fn attempts(page: &mut Page, report: &Report, attempts: &[Attempt]) {
     if attempts.len() < 2 {
         return;
     }
@@ -287,7 +292,7 @@ fn attempts(page: &mut Page, attempts: &[Attempt]) {
             .as_deref()
             .map_or_else(|| "open".to_owned(), time_of_day);
         let cause = attempt.cause.unwrap_or("succeeded");
-        let upstream = attempt.upstream.as_deref().unwrap_or("a lookup");
+        let upstream = target(report, attempt);
         let start = time_of_day(&attempt.start);
         page.line(
             PLAIN,
