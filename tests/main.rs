@@ -13,6 +13,7 @@ mod captures;
 mod cli;
 mod determinism;
 mod docs;
+mod fragments;
 mod hostile;
 mod layers;
 mod live;

@@ -117,6 +117,7 @@ impl Analyzer {
             self.loss.merge(shard.take_loss());
         }
         self.reassembler.finish(&mut self.loss);
+        self.diagnose.note_lost(&self.reassembler.take_lost());
         self.diagnose_all(&observations, &[], &Order::of(&[]));
         let (diagnosis, forgotten) = self.diagnose.finish();
         self.loss.merge(forgotten);
@@ -206,6 +207,7 @@ impl Analyzer {
             let whole = decode::reassemble(&mut self.reassembler, fragment, &mut self.loss);
             wholes.extend(whole.map(|whole| (*place, whole)));
         }
+        self.diagnose.note_lost(&self.reassembler.take_lost());
         wholes
     }
 

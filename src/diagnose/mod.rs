@@ -11,6 +11,7 @@ pub mod conclusion;
 pub mod events;
 pub mod finding;
 pub mod fit;
+pub mod fragments;
 pub mod gateway;
 pub mod group;
 pub mod identity;
@@ -31,8 +32,10 @@ pub mod workers;
 
 use std::collections::BTreeMap;
 
+use crate::decode::LostPieces;
 use crate::diagnose::conclusion::Member;
 use crate::diagnose::finding::Diagnosis;
+use crate::diagnose::fragments::LostFragments;
 use crate::diagnose::role::{Identified, Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
@@ -70,6 +73,7 @@ pub struct Diagnose {
     events: events::Events,
     out: Diagnosis,
     seen: warnings::SeenProtocols,
+    lost: LostFragments,
 }
 
 impl Diagnose {
@@ -99,6 +103,13 @@ impl Diagnose {
         self.events.note(&self.timeline, &observation.what);
     }
 
+    /// Packets came in fragments that could not be put together.
+    pub fn note_lost(&mut self, lost: &[LostPieces]) {
+        for pieces in lost {
+            self.lost.note(pieces, &mut self.timeline.loss);
+        }
+    }
+
     /// Time passes: judges what has settled, forgets what is old.
     pub fn tick(&mut self, now: Timestamp) {
         let settled = now.plus_nanos(-SETTLE_NANOS);
@@ -119,6 +130,7 @@ impl Diagnose {
         self.events.settle(&mut self.timeline, end, &mut self.out);
         self.events.count(&mut self.out);
         let out = &mut self.out;
+        self.lost.weigh(&mut out.findings);
         out.findings
             .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         out.incidents = incident::fold(&mut out.findings);
