@@ -18,7 +18,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::decode::segment::Packet;
 use crate::decode::{self, Fragment, Reassembler, Whole};
 use crate::diagnose::Diagnose;
-use crate::diagnose::finding::Diagnosis;
+use crate::diagnose::finding::{Diagnosis, News};
 use crate::diagnose::role::Told;
 use crate::flow::{SHARDS, Vantage};
 use crate::frame::{Batch, Mark, Record};
@@ -104,6 +104,11 @@ impl Analyzer {
         };
         self.pool = pool;
         self.diagnose_all(&observations, &ticks, &order);
+    }
+
+    /// What was found since the last call.
+    pub fn news(&mut self) -> Vec<News> {
+        self.diagnose.news()
     }
 
     /// The capture is over.
@@ -204,6 +209,7 @@ impl Analyzer {
         let fragments = decoded.iter().flat_map(|part| &part.fragments);
         let mut wholes = Vec::new();
         for (place, fragment) in fragments {
+            self.diagnose.saw_fragment(fragment.time());
             let whole = decode::reassemble(&mut self.reassembler, fragment, &mut self.loss);
             wholes.extend(whole.map(|whole| (*place, whole)));
         }

@@ -54,6 +54,14 @@ pub struct Fragment<'a> {
     pub(super) piece: Piece<'a>,
 }
 
+impl Fragment<'_> {
+    /// Capture time of its frame.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.origin.mark.time
+    }
+}
+
 /// An IP packet that was put together. Its frame is the one that completed it.
 #[derive(Clone, Debug)]
 pub struct Whole {

@@ -152,6 +152,8 @@ pub struct ConnectionName {
     pub server: Endpoint,
     /// Wireshark's `tcp.stream`, where it can be known.
     pub tcp_stream: Option<u32>,
+    /// The same connection as it was seen elsewhere: beyond address translation, in a tunnel, by another machine.
+    pub views: Vec<ConnectionName>,
 }
 
 /// The failed exchange as its client saw it.
@@ -263,6 +265,15 @@ pub struct Finding {
     pub not_observable: Vec<String>,
     /// Id of its incident.
     pub incident: String,
+}
+
+/// A finding while the capture goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct News {
+    /// The finding.
+    pub finding: Finding,
+    /// Whether nothing that follows can change it.
+    pub last: bool,
 }
 
 /// Findings of one cause, gateway and upstream.

@@ -4,7 +4,7 @@
 //! The rule: what lay in them is not known; it may have been the answer, the RST, or the request. They are known to be lost
 //! only when they have waited in vain, so findings are weighed at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::decode::LostPieces;
@@ -20,6 +20,9 @@ const NOT_PLACED: LossName = "lost_fragments_not_placed";
 /// may concern. Milliseconds.
 const NEAR_MILLIS: i64 = 1_000;
 
+/// Most seconds with fragments that are remembered, the latest: findings are told within minutes.
+const SECONDS_MAX: usize = 4_096;
+
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -34,9 +37,27 @@ type Span = (Timestamp, Timestamp);
 pub struct LostFragments {
     spans: BTreeMap<Pair, Vec<Span>>,
     count: usize,
+    /// Seconds in which fragments were seen, whatever became of them.
+    seconds: BTreeSet<i64>,
 }
 
 impl LostFragments {
+    /// Notes that a fragment was seen.
+    pub fn saw(&mut self, time: Timestamp) {
+        self.seconds.insert(time.second());
+        if self.seconds.len() > SECONDS_MAX {
+            self.seconds.pop_first();
+        }
+    }
+
+    /// Whether a finding may still be weakened at the end: fragments were seen near it.
+    #[must_use]
+    pub fn may_concern(&self, finding: &Finding) -> bool {
+        let (from, until) = window(finding);
+        let (from, until) = (from.second(), until.second());
+        from <= until && self.seconds.range(from..=until).next().is_some()
+    }
+
     /// Notes the pieces of a packet that was given up.
     pub fn note(&mut self, lost: &LostPieces, loss: &mut Loss) {
         let pair = pair(lost.source, lost.destination, lost.protocol);

@@ -78,6 +78,7 @@ fn from_lookup(
             &host.lookups,
             exchange.request_at.time.plus_millis(-1),
             until,
+            host.hears(),
         )
         .into_iter()
         .next_back()

@@ -171,6 +171,8 @@ pub enum ConnectionEvent {
     Syn,
     /// Handshake complete.
     Established,
+    /// The first payload of a direction whose SYN was not seen.
+    Joined,
     /// FIN from the sender of that direction.
     Fin(Direction),
     /// RST from the sender of that direction.

@@ -213,6 +213,57 @@ impl Wire {
         self.frame(0x0800, &bytes)
     }
 
+    /// Every frame of a connection is seen a second time, ten microseconds nearer to `side`, between these ends: at
+    /// the other side of address translation.
+    pub fn seen_also(&mut self, leg: Leg, side: Side, opener: &str, listener: &str) -> &mut Self {
+        const AWAY_NANOS: i64 = 10_000;
+        let bytes = |end: SocketAddrV4| (end.ip().octets(), end.port().to_be_bytes());
+        let here = self.legs[leg.0].ends.map(bytes);
+        let there = [opener, listener].map(|end| bytes(end.parse().unwrap()));
+        let away = if side == Opener {
+            AWAY_NANOS
+        } else {
+            -AWAY_NANOS
+        };
+        let mut seen = Vec::new();
+        for (time, frame) in &self.frames {
+            if frame[12..14] != [8, 0] {
+                continue;
+            }
+            // Behind 14 bytes of Ethernet addresses lie at 12 and 16, ports at 20 and 22.
+            let ends = [(26, 34), (30, 36)].map(|(address, port)| {
+                let address: [u8; 4] = frame[address..address + 4].try_into().unwrap();
+                let port: [u8; 2] = frame[port..port + 2].try_into().unwrap();
+                (address, port)
+            });
+            let (source, destination, later) = match ends {
+                ends if ends == here => (there[0], there[1], -away),
+                ends if ends == [here[1], here[0]] => (there[1], there[0], away),
+                _ => continue,
+            };
+            let mut frame = frame.clone();
+            for (at, (address, port)) in [source, destination].into_iter().enumerate() {
+                frame[26 + 4 * at..30 + 4 * at].copy_from_slice(&address);
+                frame[34 + 2 * at..36 + 2 * at].copy_from_slice(&port);
+            }
+            seen.push((time + later, frame));
+        }
+        self.frames.extend(seen);
+        self.frames.sort_by_key(|(time, _)| *time);
+        self
+    }
+
+    /// Number of frames so far.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// The capture loses a frame.
+    pub fn loses(&mut self, at: usize) -> &mut Self {
+        self.frames.remove(at);
+        self
+    }
+
     /// Writes the capture into `folder` and gives its path.
     pub fn write(&self, folder: &Path) -> PathBuf {
         let mut bytes = pcap::header(Clock::Nanos, ETHERNET);
