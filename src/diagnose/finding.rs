@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::diagnose::contrast::Common;
+use crate::diagnose::habits::Traits;
 use crate::flow::Endpoint;
 use crate::frame::Mark;
 use crate::tcp::event::ConnectionId;
@@ -265,6 +267,8 @@ pub struct Finding {
     pub not_observable: Vec<String>,
     /// Id of its incident.
     pub incident: String,
+    /// What may tell it from what went well.
+    pub traits: Traits,
 }
 
 /// A finding while the capture goes on.
@@ -293,6 +297,14 @@ pub struct Incident {
     pub last: Timestamp,
     /// Ids of the findings.
     pub findings: Vec<String>,
+    /// Distinct addresses of clients.
+    pub clients: u64,
+    /// Distinct targets, without their queries.
+    pub targets: u64,
+    /// Attempts of this gateway at this upstream that went well, where the upstream is known.
+    pub went_well: Option<u64>,
+    /// What its failures have in common that successes of the same gateway have not, the clearest first.
+    pub in_common: Vec<Common>,
 }
 
 /// A failed attempt after which the client was served all the same.

@@ -8,12 +8,14 @@ pub mod attempt;
 pub mod candidate;
 pub mod cause;
 pub mod conclusion;
+pub mod contrast;
 pub mod events;
 pub mod finding;
 pub mod fit;
 pub mod fragments;
 pub mod gateway;
 pub mod group;
+pub mod habits;
 pub mod identity;
 pub mod incident;
 pub mod lookup;
@@ -74,6 +76,7 @@ pub struct Diagnose {
     bare: Vec<(usize, Suspect)>,
     events: events::Events,
     incidents: incident::Register,
+    habits: habits::Register,
     out: Diagnosis,
     /// Findings of `out` that were handed over as news.
     told_of: usize,
@@ -99,6 +102,7 @@ impl Diagnose {
         names::note(&mut self.out.names, &observation.what, loss);
         if let Seen::ResponseEnd { exchange, .. } = &observation.what {
             self.count_exchange(*exchange);
+            self.habits.note(&self.timeline, *exchange);
         }
         self.due.extend(suspect::suspect(
             &self.timeline,
@@ -159,6 +163,7 @@ impl Diagnose {
         out.findings
             .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         out.incidents = self.incidents.fold(&mut out.findings);
+        incident::compare(&mut out.incidents, &out.findings, &self.habits);
         out.health.connections = self.timeline.opened;
         out.health.retransmissions = self.timeline.retransmissions;
         warnings::add(&self.seen, out);

@@ -12,9 +12,10 @@ use crate::diagnose::finding::{
 };
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
+use crate::diagnose::habits::Traits;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::suspect::Suspect;
-use crate::diagnose::timeline::Timeline;
+use crate::diagnose::timeline::{Timeline, whose};
 use crate::diagnose::unresolved;
 use crate::flow::Direction;
 use crate::frame::Mark;
@@ -371,6 +372,7 @@ pub fn finding(
         ruled_out: conclusion.ruled_out,
         not_observable: conclusion.not_observable,
         incident: String::new(),
+        traits: traits_of(timeline, last),
     }
 }
 
@@ -408,6 +410,24 @@ fn named(
 #[must_use]
 pub fn finding_id(at: Mark, exchange: ExchangeId) -> String {
     format!("f{}-{}-{}", at.frame.input, at.frame.number, exchange.index)
+}
+
+/// What may tell a failed attempt from those that went well.
+fn traits_of(timeline: &Timeline, last: Option<&Candidate>) -> Traits {
+    let known = last.and_then(|candidate| {
+        let record = timeline.connection(candidate.id.connection)?;
+        let exchange = candidate.id.index.and_then(|index| record.exchange(index));
+        Some((record, exchange))
+    });
+    match known {
+        Some((record, Some(exchange))) => Traits::of(record, exchange),
+        Some((record, None)) => Traits {
+            asker: Some(whose(record.facts.vantage, record.facts.client.addr)),
+            upstream: Some(record.facts.server),
+            ..Traits::default()
+        },
+        None => Traits::default(),
+    }
 }
 
 /// The id of a finding, the same whichever view of its exchange is told.

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use crate::capture::InputFacts;
 use crate::diagnose::cause;
+use crate::diagnose::contrast;
 use crate::diagnose::finding as found;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Row};
 use crate::loss;
 use crate::report::model::{
-    Attempt, Capture, Cause, Connection, Damage, Evidence, Exchange, ExchangeFrames, Finding,
-    FrameRef, Gateway, Incident, Input, LogWording, Loss, Program, Report, RuledOut,
+    Attempt, Capture, Cause, Common, Connection, Damage, Evidence, Exchange, ExchangeFrames,
+    Finding, FrameRef, Gateway, Incident, Input, LogWording, Loss, Program, Report, RuledOut,
     SCHEMA_VERSION, Sighting, Summary, Upstream, UpstreamEvent, Warning,
 };
 use crate::report::names;
@@ -70,7 +71,11 @@ impl Report {
                 .iter()
                 .map(|finding| words.finding(finding))
                 .collect(),
-            incidents: diagnosis.incidents.iter().map(incident).collect(),
+            incidents: diagnosis
+                .incidents
+                .iter()
+                .map(|incident| words.incident(incident))
+                .collect(),
             upstream_events: diagnosis
                 .upstream_events
                 .iter()
@@ -123,19 +128,6 @@ fn summary(diagnosis: &found::Diagnosis) -> Summary {
         connections: diagnosis.health.connections,
         retransmissions: diagnosis.health.retransmissions,
         by_cause,
-    }
-}
-
-fn incident(incident: &found::Incident) -> Incident {
-    Incident {
-        id: incident.id.clone(),
-        cause: incident.code,
-        gateway: incident.gateway.to_string(),
-        upstream: incident.upstream.map(|upstream| upstream.to_string()),
-        count: incident.findings.len() as u64,
-        first_time: incident.first.rfc3339(),
-        last_time: incident.last.rfc3339(),
-        findings: incident.findings.clone(),
     }
 }
 
@@ -197,6 +189,29 @@ impl Words {
                 .collect(),
             damage: loss.damage().iter().map(damage).collect(),
             truncated: loss.truncations().iter().map(damage).collect(),
+        }
+    }
+
+    fn incident(self, incident: &found::Incident) -> Incident {
+        let common = |common: &contrast::Common| Common {
+            words: self.sentence(&common.words),
+            failures: common.failures,
+            successes: common.successes,
+            successes_total: common.successes_total,
+        };
+        Incident {
+            id: incident.id.clone(),
+            cause: incident.code,
+            gateway: incident.gateway.to_string(),
+            upstream: incident.upstream.map(|upstream| upstream.to_string()),
+            count: incident.findings.len() as u64,
+            first_time: incident.first.rfc3339(),
+            last_time: incident.last.rfc3339(),
+            findings: incident.findings.clone(),
+            clients: incident.clients,
+            targets: incident.targets,
+            went_well: incident.went_well,
+            in_common: incident.in_common.iter().map(common).collect(),
         }
     }
 

@@ -370,6 +370,27 @@ pub struct Incident {
     pub last_time: String,
     /// Ids of the findings.
     pub findings: Vec<String>,
+    /// Distinct addresses of clients.
+    pub clients: u64,
+    /// Distinct targets, queries left out.
+    pub targets: u64,
+    /// Attempts of the same gateway at this upstream that went well; null where the upstream is not known.
+    pub went_well: Option<u64>,
+    /// What the failures have in common that the gateway's successes have not, the clearest first.
+    pub in_common: Vec<Common>,
+}
+
+/// A trait that separates the failures of an incident from what went well.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Common {
+    /// The trait, as it continues "all failures".
+    pub words: String,
+    /// Failures; all of them have it.
+    pub failures: u64,
+    /// Successes of the same gateway that have it too.
+    pub successes: u64,
+    /// All successes of the gateway.
+    pub successes_total: u64,
 }
 
 /// A failed attempt after which the client was served all the same.
