@@ -121,6 +121,7 @@ impl Analyzer {
         }
         self.reassembler.finish(&mut self.loss);
         self.diagnose_all(&observations, &[], &Order::of(&[]));
+        self.diagnose.note_skipped(&self.loss);
         let (diagnosis, forgotten) = self.diagnose.finish();
         self.loss.merge(forgotten);
         Analysis {

@@ -34,8 +34,9 @@ use crate::diagnose::role::{Identified, Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
 use crate::flow::{Endpoint, Vantage};
+use crate::frame::Mark;
 use crate::loss::Loss;
-use crate::protocol::observation::{ExchangeId, Observation, Seen};
+use crate::protocol::observation::{Completion, ExchangeId, Observation, Seen};
 use crate::time::Timestamp;
 
 /// How long after an error it is judged: a gateway closes its upstream connection within milliseconds, and
@@ -67,6 +68,7 @@ pub struct Diagnose {
     events: events::Events,
     out: Diagnosis,
     seen: warnings::SeenProtocols,
+    unanswered: warnings::Unanswered,
 }
 
 impl Diagnose {
@@ -83,8 +85,11 @@ impl Diagnose {
     pub fn observe(&mut self, observation: &Observation) {
         self.timeline.observe(observation);
         self.seen.note(&observation.what);
-        if let Seen::ResponseEnd { exchange, .. } = &observation.what {
+        if let Seen::ResponseEnd { exchange, end, .. } = &observation.what {
             self.count_exchange(*exchange);
+            if end.how == Completion::CaptureEnded {
+                self.note_unanswered(*exchange, end.at);
+            }
         }
         self.due.extend(suspect::suspect(
             &self.timeline,
@@ -116,11 +121,28 @@ impl Diagnose {
         let out = &mut self.out;
         out.findings
             .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        warnings::weigh_filter(&self.seen, out);
         out.incidents = incident::fold(&mut out.findings);
         out.health.connections = self.timeline.opened;
         out.health.retransmissions = self.timeline.retransmissions;
         warnings::add(&self.seen, out);
+        warnings::ended_early(&self.unanswered, out);
         (self.out, self.timeline.loss)
+    }
+
+    /// Notes what no decoder knew: of the kinds that were seen depends what a filter may have dropped.
+    pub fn note_skipped(&mut self, loss: &Loss) {
+        self.seen.others |= loss.skipped_kinds().next().is_some();
+    }
+
+    /// Notes a request of HTTP/1 without a byte of an answer.
+    fn note_unanswered(&mut self, id: ExchangeId, end: Mark) {
+        if let Some((_, exchange)) = self.timeline.exchange(id)
+            && exchange.request.is_some()
+            && exchange.response_at.is_none()
+        {
+            self.unanswered.note(exchange.request_at, end);
+        }
     }
 
     fn count_exchange(&mut self, id: ExchangeId) {

@@ -127,6 +127,9 @@ fn late_reaction(member: &Member, verdict: &Verdict) -> Option<i64> {
     (gap > AT_ONCE_NANOS).then_some(gap)
 }
 
+/// How each reason begins for which a conclusion about an attempt is certain.
+pub const WHY_CERTAIN: &str = "the cause was seen, on";
+
 /// What makes a conclusion certain (causes.md B.7).
 fn why_certain(chain: &Chain) -> &'static str {
     match &chain.assignment {
@@ -136,7 +139,9 @@ fn why_certain(chain: &Chain) -> &'static str {
         Some(assignment) if assignment.runner_up.is_none() => {
             "the cause was seen, on the only attempt that fits the exchange"
         }
-        _ => "the cause was seen, and every other attempt fits the exchange clearly less well",
+        _ => {
+            "the cause was seen, on the attempt that fits the exchange clearly better than every other"
+        }
     }
 }
 
