@@ -64,10 +64,16 @@ pub struct Analyzer {
     loss: Loss,
     /// Running maximum of capture time.
     clock: Option<Timestamp>,
+    /// Time of the latest frame of each input, those that came a little late left out.
+    latest: Vec<Timestamp>,
     last: Mark,
     /// Addresses of the capturing machine that are known already.
     local: BTreeSet<IpAddr>,
 }
+
+/// Least time by which a frame lies before the one that precedes it in its file where its clock was set back,
+/// nanoseconds. Interfaces that are written in blocks are out of order by less.
+const STEP_BACK_NANOS_MIN: i64 = 1_000_000_000;
 
 /// Most addresses of the capturing machine that are told; a container host has hundreds.
 const LOCAL_ADDRESSES_MAX: usize = 4_096;
@@ -91,6 +97,7 @@ impl Analyzer {
             diagnose: Diagnose::new(told),
             loss: Loss::default(),
             clock: None,
+            latest: Vec::new(),
             last: Mark::default(),
             local: BTreeSet::new(),
         }
@@ -172,6 +179,7 @@ impl Analyzer {
             self.loss.merge(part.loss.clone());
         }
         let mut observations = self.local_addresses(&decoded);
+        observations.extend(self.steps_back(&batch.records));
         self.shards
             .par_iter_mut()
             .enumerate()
@@ -195,6 +203,28 @@ impl Analyzer {
         // Stable: what one frame brought about stays in order, and ticks go by shard number.
         observations.par_sort_by_key(|observation| order.key(observation.seen.frame));
         observations
+    }
+
+    /// Frames before which the clock of their input was set back.
+    fn steps_back(&mut self, records: &[Record]) -> Vec<Observation> {
+        let mut told = Vec::new();
+        for record in records {
+            let (at, input) = (record.mark, usize::from(record.mark.frame.input));
+            if input >= self.latest.len() {
+                self.latest.resize(input.saturating_add(1), Timestamp::MIN);
+            }
+            let Some(latest) = self.latest.get_mut(input) else {
+                continue;
+            };
+            let nanos = at.time.nanos_since(*latest);
+            if nanos <= -STEP_BACK_NANOS_MIN {
+                let what = Seen::ClockStep { at, nanos };
+                told.push(Observation { seen: at, what });
+                *latest = at.time;
+            }
+            *latest = at.time.max(*latest);
+        }
+        told
     }
 
     /// Addresses from which the capturing machine is seen to send for the first time.

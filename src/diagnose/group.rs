@@ -79,9 +79,22 @@ fn compose(
     chain: &Chain,
 ) -> Option<Finding> {
     let client_leg = timeline.connection(member.suspect.exchange.connection)?;
-    let conclusion = match chain.attempts.last() {
-        Some(last) => verdict::from_attempt(timeline, member, chain, last),
-        None => {
+    let step = timeline
+        .clock
+        .step_between(exchange.request_at, member.suspect.at);
+    let conclusion = match (chain.attempts.last(), step) {
+        (Some(last), _) => {
+            let mut conclusion = verdict::from_attempt(timeline, member, chain, last);
+            if let Some(step) = step {
+                conclusion.at_most(
+                    Confidence::Likely,
+                    format!("{} between the request and the error", step.words()),
+                );
+            }
+            conclusion
+        }
+        (None, Some(step)) => nothing::untimed(step),
+        (None, None) => {
             let mut conclusion = nothing::conclude(timeline, member, exchange, chain)?;
             if client_leg.is_lossy() {
                 conclusion.at_most(

@@ -7,6 +7,7 @@ pub mod assign;
 pub mod attempt;
 pub mod candidate;
 pub mod cause;
+pub mod clock;
 pub mod conclusion;
 pub mod events;
 pub mod finding;
@@ -127,6 +128,7 @@ impl Diagnose {
         out.health.retransmissions = self.timeline.retransmissions;
         warnings::add(&self.seen, out);
         warnings::ended_early(&self.unanswered, out);
+        self.timeline.clock.warn(out);
         (self.out, self.timeline.loss)
     }
 

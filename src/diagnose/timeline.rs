@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use crate::decode::segment::IcmpError;
+use crate::diagnose::clock::Clock;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Recognised};
 use crate::diagnose::lookup::LookupRecord;
@@ -88,6 +89,8 @@ pub struct Timeline {
     /// Connections in order of the second in which they are to be looked at again.
     due: BTreeSet<(i64, ConnectionId)>,
     streams_by_input: HashMap<u16, u32>,
+    /// The capture's clock.
+    pub clock: Clock,
     /// What had to be forgotten too early.
     pub loss: Loss,
     /// Retransmissions of connections that are over.
@@ -231,6 +234,7 @@ impl Timeline {
                     host.local = true;
                 }
             }
+            Seen::ClockStep { at, nanos } => self.clock.stepped(*at, *nanos),
             Seen::Icmp { connection, error } => self.on_icmp(*connection, error),
             Seen::Protocol {
                 connection,
@@ -514,6 +518,9 @@ impl Timeline {
             record.idle_since = Some(end.at);
         }
         let (vantage, server) = (record.facts.vantage, record.facts.server);
+        if let Seen::ResponseHead { head, .. } = what {
+            self.clock.dated(server.addr, head);
+        }
         let Some(exchange) = record.exchange_mut(id.index) else {
             return;
         };
