@@ -378,6 +378,14 @@ impl<'a> Scene<'a> {
         let dangling = attempts
             .last()
             .and_then(|last| self.dangling(timeline, member, last, &unread));
+        let torn = unread
+            .iter()
+            .rev()
+            .find(|other| {
+                let record = timeline.connection(other.id.connection);
+                !other.whole && record.is_some_and(ConnectionRecord::is_lossy)
+            })
+            .cloned();
         let runner_up = assignment
             .as_ref()
             .and_then(|assignment| at(assignment.runner_up?))
@@ -388,6 +396,7 @@ impl<'a> Scene<'a> {
             runner_up,
             unsettled: self.unsettled,
             dangling,
+            torn,
             unread,
         }
     }

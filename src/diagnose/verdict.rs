@@ -71,6 +71,16 @@ pub fn from_attempt(
             ),
         );
     }
+    let identified = chain.assignment.as_ref().is_some_and(|it| it.fit.decisive);
+    if let Some(other) = chain.torn.as_ref().filter(|_| !identified) {
+        conclusion.at_most(
+            Confidence::Likely,
+            format!(
+                "frames of another attempt, at {}, are missing from the capture: it may be the one that counted",
+                other.upstream
+            ),
+        );
+    }
     let sure = |assignment: &Assignment| assignment.fit.decisive || assignment.runner_up.is_none();
     if chain.unsettled && !chain.assignment.as_ref().is_some_and(sure) {
         conclusion.at_most(
