@@ -17,6 +17,7 @@ mod hostile;
 mod layers;
 mod live;
 mod mutations;
+mod pitfalls;
 mod roles;
 mod schema;
 mod secrets;
