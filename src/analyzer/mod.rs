@@ -5,11 +5,12 @@
 //! observations in the order of their frames. The only use of rayon.
 
 mod order;
+mod own;
 mod shard;
+mod steps;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use rayon::prelude::*;
@@ -18,16 +19,18 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::decode::segment::Packet;
 use crate::decode::{self, Fragment, Reassembler, Whole};
 use crate::diagnose::Diagnose;
-use crate::diagnose::finding::Diagnosis;
+use crate::diagnose::finding::{Diagnosis, News};
 use crate::diagnose::role::Told;
 use crate::flow::{SHARDS, Vantage};
 use crate::frame::{Batch, Mark, Record};
 use crate::loss::Loss;
-use crate::protocol::observation::{Observation, Seen};
+use crate::protocol::observation::Observation;
 use crate::time::Timestamp;
 
 use order::Order;
+use own::{Own, Senders};
 use shard::{Shard, Step};
+use steps::Steps;
 
 /// Frames that one task decodes: large enough to hide the cost of a task, small enough for all cores.
 const DECODE_CHUNK: usize = 2_048;
@@ -64,19 +67,10 @@ pub struct Analyzer {
     loss: Loss,
     /// Running maximum of capture time.
     clock: Option<Timestamp>,
-    /// Time of the latest frame of each input, those that came a little late left out.
-    latest: Vec<Timestamp>,
+    steps: Steps,
     last: Mark,
-    /// Addresses of the capturing machine that are known already.
-    local: BTreeSet<IpAddr>,
+    own: Own,
 }
-
-/// Least time by which a frame lies before the one that precedes it in its file where its clock was set back,
-/// nanoseconds. Interfaces that are written in blocks are out of order by less.
-const STEP_BACK_NANOS_MIN: i64 = 1_000_000_000;
-
-/// Most addresses of the capturing machine that are told; a container host has hundreds.
-const LOCAL_ADDRESSES_MAX: usize = 4_096;
 
 impl Analyzer {
     /// An analyzer without any frame yet. When the worker threads cannot be started, the global ones serve.
@@ -97,9 +91,9 @@ impl Analyzer {
             diagnose: Diagnose::new(told),
             loss: Loss::default(),
             clock: None,
-            latest: Vec::new(),
+            steps: Steps::default(),
             last: Mark::default(),
-            local: BTreeSet::new(),
+            own: Own::default(),
         }
     }
 
@@ -113,7 +107,13 @@ impl Analyzer {
             None => self.walk(batch, &ticks, &order),
         };
         self.pool = pool;
+        self.diagnose.note_skipped(&self.loss);
         self.diagnose_all(&observations, &ticks, &order);
+    }
+
+    /// What was found since the last call.
+    pub fn news(&mut self) -> Vec<News> {
+        self.diagnose.news()
     }
 
     /// The capture is over.
@@ -127,8 +127,8 @@ impl Analyzer {
             self.loss.merge(shard.take_loss());
         }
         self.reassembler.finish(&mut self.loss);
-        self.diagnose_all(&observations, &[], &Order::of(&[]));
         self.diagnose.note_skipped(&self.loss);
+        self.diagnose_all(&observations, &[], &Order::of(&[]));
         let (diagnosis, forgotten) = self.diagnose.finish();
         self.loss.merge(forgotten);
         Analysis {
@@ -178,8 +178,12 @@ impl Analyzer {
         for part in &decoded {
             self.loss.merge(part.loss.clone());
         }
-        let mut observations = self.local_addresses(&decoded);
-        observations.extend(self.steps_back(&batch.records));
+        let mut observations = Vec::new();
+        self.steps.judge(&batch.records, &mut observations);
+        for part in &decoded {
+            self.own
+                .judge(&part.senders, &mut observations, &mut self.loss);
+        }
         self.shards
             .par_iter_mut()
             .enumerate()
@@ -203,43 +207,6 @@ impl Analyzer {
         // Stable: what one frame brought about stays in order, and ticks go by shard number.
         observations.par_sort_by_key(|observation| order.key(observation.seen.frame));
         observations
-    }
-
-    /// Frames before which the clock of their input was set back.
-    fn steps_back(&mut self, records: &[Record]) -> Vec<Observation> {
-        let mut told = Vec::new();
-        for record in records {
-            let (at, input) = (record.mark, usize::from(record.mark.frame.input));
-            if input >= self.latest.len() {
-                self.latest.resize(input.saturating_add(1), Timestamp::MIN);
-            }
-            let Some(latest) = self.latest.get_mut(input) else {
-                continue;
-            };
-            let nanos = at.time.nanos_since(*latest);
-            if nanos <= -STEP_BACK_NANOS_MIN {
-                let what = Seen::ClockStep { at, nanos };
-                told.push(Observation { seen: at, what });
-                *latest = at.time;
-            }
-            *latest = at.time.max(*latest);
-        }
-        told
-    }
-
-    /// Addresses from which the capturing machine is seen to send for the first time.
-    fn local_addresses(&mut self, decoded: &[Decoded<'_>]) -> Vec<Observation> {
-        let mut told = Vec::new();
-        for (seen, addr) in decoded.iter().flat_map(|part| &part.outgoing) {
-            if self.local.len() < LOCAL_ADDRESSES_MAX && self.local.insert(*addr) {
-                let what = Seen::Local {
-                    vantage: Vantage::default(),
-                    addr: *addr,
-                };
-                told.push(Observation { seen: *seen, what });
-            }
-        }
-        told
     }
 
     /// The packets that the fragments of a batch complete, each with the place of the frame that does. In series,
@@ -278,8 +245,7 @@ struct Decoded<'a> {
     lists: Vec<Vec<(usize, Packet<'a>)>>,
     /// Pieces of packets, with the place of their frames.
     fragments: Vec<(usize, Fragment<'a>)>,
-    /// Senders of frames that the capturing machine sent, each where it was first seen.
-    outgoing: Vec<(Mark, IpAddr)>,
+    senders: Senders,
     loss: Loss,
 }
 
@@ -289,15 +255,15 @@ impl<'a> Decoded<'a> {
         let mut part = Self {
             lists: (0..SHARDS).map(|_| Vec::new()).collect(),
             fragments: Vec::new(),
-            outgoing: Vec::new(),
+            senders: Senders::default(),
             loss: Loss::default(),
         };
         for (place, record) in (place..).zip(records) {
             let frame = batch.frame(record);
             match decode::decode(frame, Vantage::default(), &mut part.loss) {
                 Some(decode::Decoded::Packet { packet, tunnels }) => {
-                    if tunnels == 0 && decode::is_outgoing(&frame) {
-                        part.note_sender(record.mark, &packet);
+                    if tunnels == 0 {
+                        part.senders.note(record.mark, &packet, decode::way(&frame));
                     }
                     if let Some(list) = part.lists.get_mut(packet.flow().shard()) {
                         list.push((place, packet));
@@ -308,15 +274,6 @@ impl<'a> Decoded<'a> {
             }
         }
         part
-    }
-
-    /// Notes the sender of a frame that the capturing machine sent.
-    fn note_sender(&mut self, mark: Mark, packet: &Packet<'_>) {
-        if let Some(sender) = packet.sender()
-            && !self.outgoing.iter().any(|(_, known)| *known == sender)
-        {
-            self.outgoing.push((mark, sender));
-        }
     }
 
     /// Adds a packet that the frame at `place` completed.

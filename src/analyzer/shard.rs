@@ -5,7 +5,7 @@
 use crate::decode::segment::Packet;
 use crate::frame::Mark;
 use crate::loss::Loss;
-use crate::protocol::observation::Observation;
+use crate::protocol::observation::{Observation, Seen};
 use crate::protocol::{Conversation, IcmpErrors, Lookups};
 use crate::tcp::ConnectionTable;
 
@@ -71,6 +71,10 @@ impl Shard {
                 let connection = found.map(|(_, connection)| connection.id);
                 icmp.on_error(error, connection, observations, loss);
             }
+            Step::Packet(Packet::Resolution(resolution)) => observations.push(Observation {
+                seen: resolution.mark,
+                what: Seen::Resolution(Box::new(*resolution)),
+            }),
             Step::Tick(now) => {
                 table.tick(now, &mut |conversation: &mut Conversation,
                                       connection,

@@ -120,7 +120,9 @@ pub fn candidates(
             let Some(record) = timeline.connection(id.connection) else {
                 continue;
             };
-            if record.facts.server == gateway.endpoint {
+            if record.facts.server == gateway.endpoint
+                || !timeline.is_best_client_view(id.connection, gateway.vantage, &gateway.addrs)
+            {
                 continue;
             }
             let plain = id

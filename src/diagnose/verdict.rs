@@ -13,7 +13,9 @@ use crate::diagnose::finding::{
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
+use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::Timeline;
+use crate::diagnose::unresolved;
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::protocol::observation::{ExchangeId, HttpVersion, ResponseHead};
@@ -89,6 +91,8 @@ pub fn from_attempt(
         );
     }
     weigh_loss(timeline, member, last, &mut conclusion);
+    unresolved::remark(timeline, member, last, &mut conclusion);
+    unresolved::rival(timeline, member, last, &mut conclusion);
     if was_not_repeated(timeline, member, last) {
         conclusion.at_most(
             Confidence::Likely,
@@ -238,6 +242,15 @@ fn weigh_loss(timeline: &Timeline, member: &Member, last: &Candidate, conclusion
             "the upstream connection began before the capture",
         );
     }
+    if let Some(record) = upstream
+        && timeline.is_cut_view(record)
+    {
+        let confidence = conclusion.confidence.weakened();
+        conclusion.at_most(
+            confidence,
+            "the places where the upstream connection was seen do not show the same of it",
+        );
+    }
     let client = timeline.connection(member.suspect.exchange.connection);
     if [upstream, client]
         .into_iter()
@@ -287,7 +300,7 @@ pub fn report_attempt(timeline: &Timeline, candidate: &Candidate, chain: &Chain)
         upstream: Some(candidate.upstream),
         connection: timeline
             .connection(candidate.id.connection)
-            .map(connection_name),
+            .map(|record| name_with_views(timeline, record)),
         start: candidate.start.time,
         end: candidate.end.map(|end| end.time),
         matched_by,
@@ -303,7 +316,16 @@ pub fn connection_name(record: &ConnectionRecord) -> ConnectionName {
         client: record.facts.client,
         server: record.facts.server,
         tcp_stream: Some(record.stream_number),
+        views: Vec::new(),
     }
+}
+
+/// The name of a connection with its other views.
+fn name_with_views(timeline: &Timeline, record: &ConnectionRecord) -> ConnectionName {
+    let mut name = connection_name(record);
+    name.views
+        .extend(timeline.other_views(record.facts.id).map(connection_name));
+    name
 }
 
 /// Puts a conclusion beside its exchange.
@@ -317,7 +339,9 @@ pub fn finding(
 ) -> Finding {
     let suspect = &member.suspect;
     let last = conclusion.last.as_ref();
-    let upstream = last.map(|candidate| candidate.upstream);
+    let upstream = last
+        .map(|candidate| candidate.upstream)
+        .or(conclusion.upstream);
     let mut evidence = conclusion.evidence;
     evidence.extend(client_evidence(member, exchange));
     evidence.sort_by(|a, b| (a.mark, a.leg, &a.summary).cmp(&(b.mark, b.leg, &b.summary)));
@@ -339,12 +363,12 @@ pub fn finding(
         _ => Origin::Generated,
     };
     Finding {
-        id: finding_id(suspect.at, suspect.exchange),
+        id: name_of(timeline, suspect),
         at: suspect.at,
         failure: suspect.failure,
         status: suspect.status,
         origin,
-        exchange: failed_exchange(client_leg, exchange, suspect.at),
+        exchange: failed_exchange(name_with_views(timeline, client_leg), exchange, suspect.at),
         gateway: named(timeline, member, exchange, last),
         code: conclusion.code,
         detail: conclusion.detail,
@@ -355,7 +379,7 @@ pub fn finding(
         upstream,
         upstream_connection: last
             .and_then(|candidate| timeline.connection(candidate.id.connection))
-            .map(connection_name),
+            .map(|record| name_with_views(timeline, record)),
         interchangeable: conclusion.interchangeable,
         attempts: conclusion.attempts,
         evidence,
@@ -401,6 +425,19 @@ pub fn finding_id(at: Mark, exchange: ExchangeId) -> String {
     format!("f{}-{}-{}", at.frame.input, at.frame.number, exchange.index)
 }
 
+/// The id of a finding, the same whichever view of its exchange is told.
+fn name_of(timeline: &Timeline, suspect: &Suspect) -> String {
+    let first = timeline
+        .exchange_views(suspect.exchange)
+        .into_iter()
+        .filter(|_| suspect.failure == Failure::Status)
+        .filter_map(|id| timeline.exchange(id))
+        .filter_map(|(_, exchange)| Some((exchange.response_at?, exchange.id)))
+        .min();
+    let (at, id) = first.unwrap_or((suspect.at, suspect.exchange));
+    finding_id(at, id)
+}
+
 /// The inner gateway's error that was relayed, by its id.
 fn caused_by(timeline: &Timeline, last: Option<&Candidate>) -> Option<String> {
     let candidate = last.filter(|candidate| candidate.code == Some("upstream-returned-5xx"))?;
@@ -415,17 +452,23 @@ fn caused_by(timeline: &Timeline, last: Option<&Candidate>) -> Option<String> {
         .and_then(|head| gateway::recognise(head, &inner.body_prefix))
         .is_some_and(|(_, recognised)| recognised.own_page);
     let is_gateway = host.opened > 0 || own_page;
-    is_gateway.then(|| finding_id(inner.response_at.unwrap_or(inner.request_at), inner.id))
+    let suspect = Suspect {
+        exchange: inner.id,
+        failure: Failure::Status,
+        status: inner.status(),
+        at: inner.response_at.unwrap_or(inner.request_at),
+    };
+    is_gateway.then(|| name_of(timeline, &suspect))
 }
 
 fn failed_exchange(
-    client_leg: &ConnectionRecord,
+    connection: ConnectionName,
     exchange: &ExchangeRecord,
     response: Mark,
 ) -> FailedExchange {
     let head = exchange.request.as_ref();
     FailedExchange {
-        connection: connection_name(client_leg),
+        connection,
         index: exchange.id.index,
         method: head.map(|head| head.method.to_string()),
         target: head.map(|head| head.target.to_string()),

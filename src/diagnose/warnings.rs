@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::diagnose::attempt::millis;
-use crate::diagnose::finding::{Confidence, Diagnosis, Warning};
+use crate::diagnose::finding::{Confidence, Diagnosis, Finding, Warning};
 use crate::diagnose::verdict::WHY_CERTAIN;
 use crate::frame::Mark;
 use crate::protocol::observation::{ConnectionEvent, Seen};
@@ -19,7 +19,7 @@ pub struct SeenProtocols {
     pub dns: bool,
     /// Any ICMP error.
     pub icmp: bool,
-    /// Anything that gwcap does not read: ARP, multicast, other ICMP. No filter for TCP lets that through.
+    /// ARP, or anything that gwcap does not read: multicast, other ICMP. No filter for TCP lets that through.
     pub others: bool,
     /// Ports of servers, few: a filter such as `port 80 or port 443` shows in them.
     pub server_ports: BTreeSet<u16>,
@@ -34,6 +34,7 @@ impl SeenProtocols {
         match what {
             Seen::Query(_) | Seen::Answer(_) => self.dns = true,
             Seen::Icmp { .. } => self.icmp = true,
+            Seen::Resolution(_) => self.others = true,
             Seen::Connection {
                 event: ConnectionEvent::Opened,
                 facts,
@@ -79,20 +80,13 @@ impl Unanswered {
 
 /// Weakens what a filter may have caused, and says so. Where the capture holds nothing but TCP, an ICMP error may have
 /// been filtered out, and a lookup too.
-pub fn weigh_filter(seen: &SeenProtocols, out: &mut Diagnosis) {
+pub fn weigh_filter(seen: &SeenProtocols, findings: &mut [Finding]) {
     let missing = seen.maybe_filtered();
-    if missing.is_empty() {
-        return;
-    }
-    let said = format!(
-        "whether {} would tell more: none is in this capture, a filter may have dropped it",
-        missing.join(" or ")
-    );
-    for finding in &mut out.findings {
-        let by_absence = matches!(finding.code, "connect-timeout" | "no-upstream-attempt");
-        if by_absence {
-            finding.not_observable.push(said.clone());
-        }
+    for finding in findings.iter_mut().filter(|it| depends_on_filter(seen, it)) {
+        finding.not_observable.push(format!(
+            "whether {} would tell more: none is in this capture, a filter may have dropped it",
+            missing.join(" or ")
+        ));
         if finding.code == "connect-timeout" && missing.contains(&"ICMP") {
             finding.confidence = finding.confidence.min(Confidence::Likely);
             // It says why nothing else could be.
@@ -105,6 +99,13 @@ pub fn weigh_filter(seen: &SeenProtocols, out: &mut Diagnosis) {
             );
         }
     }
+}
+
+/// Whether a finding rests on an absence that a filter explains as well, as far as seen.
+#[must_use]
+pub fn depends_on_filter(seen: &SeenProtocols, finding: &Finding) -> bool {
+    matches!(finding.code, "connect-timeout" | "no-upstream-attempt")
+        && !seen.maybe_filtered().is_empty()
 }
 
 /// Warns of a capture that ended while somebody waited for an answer.

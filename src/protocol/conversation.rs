@@ -67,6 +67,7 @@ impl Conversation {
             StreamEvent::Opened => tell(ConnectionEvent::Opened, out),
             StreamEvent::Syn => tell(ConnectionEvent::Syn, out),
             StreamEvent::Established => tell(ConnectionEvent::Established, out),
+            StreamEvent::Joined => tell(ConnectionEvent::Joined, out),
             StreamEvent::Data {
                 direction,
                 offset,

@@ -47,6 +47,7 @@ impl Play {
                 from_server: HalfFacts::default(),
                 multipath: false,
                 initial_sequences: (Some(1), Some(2)),
+                birthmarks: Default::default(),
             },
             told: Vec::new(),
             loss: Loss::default(),

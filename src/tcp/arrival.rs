@@ -64,6 +64,7 @@ where
                 _ => None,
             };
         }
+        self.out.facts.birthmarks.note(segment, self.direction);
         if !self.life.opened {
             self.life.opened = true;
             self.out.emit(StreamEvent::Opened);
@@ -162,12 +163,24 @@ where
             .payload_len
             .max(u32::try_from(segment.payload.len()).unwrap_or(u32::MAX));
         if len > 0 {
+            self.tell_origin();
             self.own.data(start, segment, &mut self.out);
         }
         if segment.flags.fin() {
             self.fin(start.saturating_add(i64::from(len)));
         }
         self.own.finish_in_order(&mut self.out);
+    }
+
+    fn tell_origin(&mut self) {
+        let origin = self.own.origin();
+        let half = self.out.half(self.direction);
+        if half.origin.is_none() {
+            half.origin = origin;
+            if initial_sequence(self.out.facts, self.direction).is_none() {
+                self.out.emit(StreamEvent::Joined);
+            }
+        }
     }
 
     fn fin(&mut self, at: i64) {

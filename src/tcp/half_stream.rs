@@ -75,6 +75,11 @@ impl HalfStream {
         self.origin.is_some()
     }
 
+    /// The sequence number of offset 0.
+    pub(super) fn origin(&self) -> Option<u32> {
+        self.origin
+    }
+
     /// Whether no payload was seen or given up, so that offset 0 may still be set anew.
     pub(super) fn is_untouched(&self) -> bool {
         self.sent == 0 && self.next == 0 && self.fin_at.is_none()

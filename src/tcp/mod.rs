@@ -5,6 +5,7 @@
 //! lies. What is held back, and for how long, is limited by the constants named `_MAX` in these files.
 
 mod arrival;
+pub mod birthmark;
 mod connection;
 mod copies;
 pub mod event;

@@ -256,6 +256,7 @@ fn line(event: &StreamEvent<'_>) -> String {
         StreamEvent::Opened => "opened".to_owned(),
         StreamEvent::Syn => "syn".to_owned(),
         StreamEvent::Established => "established".to_owned(),
+        StreamEvent::Joined => "joined".to_owned(),
         StreamEvent::Data {
             direction,
             offset,

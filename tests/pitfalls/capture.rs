@@ -96,7 +96,7 @@ fn answer_lost() -> Wire {
     let (mut wire, client, upstream) = asked();
     wire.waits_ms(300);
     for piece in ["HTTP/1.1 200 OK\r\n", "Content-Length: 3\r\n\r\n", "ok\n"] {
-        wire.sends(upstream, Listener, piece).loses(1);
+        wire.sends(upstream, Listener, piece).misses(1);
         wire.acks(upstream, Opener);
     }
     wire.waits_ms(300).closes(upstream, Opener);
@@ -120,7 +120,7 @@ fn d02_a_hole_in_a_relayed_answer_is_no_truncation() {
     );
     for leg in [upstream, client] {
         wire.sends(leg, Listener, &page[..1_400]);
-        wire.sends(leg, Listener, &page[1_400..2_800]).loses(1);
+        wire.sends(leg, Listener, &page[1_400..2_800]).misses(1);
         wire.sends(leg, Listener, &page[2_800..]).acks(leg, Opener);
         farewell(&mut wire, leg);
     }
@@ -460,7 +460,7 @@ fn retries_one_way() -> Wire {
     wire.says(client, Opener, GET);
     for port in 50_000..50_004 {
         let upstream = wire.syn(&format!("10.0.0.1:{port}"), UPSTREAM);
-        wire.resets(upstream, Listener).loses(1);
+        wire.resets(upstream, Listener).misses(1);
         wire.waits_ms(1_000);
     }
     wire.says(client, Listener, HAPROXY_503);
@@ -548,7 +548,7 @@ fn d07_a_query_asked_once_may_have_been_answered() {
 fn mid_stream() -> Wire {
     let mut wire = Wire::new();
     let upstream = wire.connects(OUTGOING, UPSTREAM);
-    wire.loses(3);
+    wire.misses(3);
     let client = wire.connects(CLIENT, GATEWAY);
     wire.says(client, Opener, GET);
     wire.sends(upstream, Opener, GET)
@@ -573,7 +573,7 @@ fn d08_earlier_answers_make_a_stale_connection() {
     // Two requests of an older connection are seen; the second one crosses the RST.
     let mut wire = Wire::new();
     let upstream = wire.connects(OUTGOING, UPSTREAM);
-    wire.loses(3);
+    wire.misses(3);
     let client = wire.connects(CLIENT, GATEWAY);
     wire.says(client, Opener, GET);
     wire.says(upstream, Opener, GET)

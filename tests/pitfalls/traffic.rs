@@ -374,7 +374,7 @@ fn d16_a_repeated_fin_is_one_fin() {
 /// The request has to be sent again; the answer comes after the gateway has given up.
 fn late_answer() -> Wire {
     let (mut wire, client, upstream) = asked();
-    wire.loses(1)
+    wire.misses(1)
         .waits_ms(220)
         .sends_again(1)
         .acks(upstream, Listener);

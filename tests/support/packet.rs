@@ -1,13 +1,15 @@
-//! Headers as the wire language writes them: IPv4 and IPv6, TCP, UDP, DNS, Ethernet with VLAN tags.
+//! Headers as the wire language writes them: IPv4 and IPv6, TCP, UDP, DNS, ARP, Ethernet with VLAN tags.
 //!
 //! The rule: by hand, from the RFCs; nothing of gwcap is used. No checksums.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// LINKTYPE_ETHERNET.
 pub const ETHERNET: u32 = 1;
-/// LINKTYPE_RAW.
-pub const RAW: u32 = 101;
+/// EtherTypes (IANA ieee-802-numbers).
+pub const IPV4: u16 = 0x0800;
+pub const ARP: u16 = 0x0806;
+pub const IPV6: u16 = 0x86dd;
 
 /// What an IP header says beside its addresses.
 #[derive(Clone, Copy)]
@@ -97,27 +99,36 @@ pub fn udp(ports: (u16, u16), data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The header of a frame for this packet, with a tag (802.1Q) where it has a VLAN.
-pub fn ethernet(packet: &[u8], vlan: Option<u16>) -> Vec<u8> {
+/// The header of a frame, with a tag (802.1Q) where it has a VLAN.
+pub fn ethernet(kind: u16, vlan: Option<u16>) -> Vec<u8> {
     let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     if let Some(vlan) = vlan {
         bytes.extend([0x81, 0]);
         bytes.extend(vlan.to_be_bytes());
     }
-    bytes.extend(match packet[0] >> 4 {
-        4 => [0x08, 0x00],
-        _ => [0x86, 0xdd],
-    });
+    bytes.extend(kind.to_be_bytes());
     bytes
 }
 
-/// An ARP request for an address (RFC 826), as a frame of Ethernet.
-pub fn who_has(asker: [u8; 4], target: [u8; 4]) -> Vec<u8> {
-    let mut bytes = vec![0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 6];
-    bytes.extend([0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1]);
-    bytes.extend(asker);
+/// Gives an IPv4 packet with TCP other ends.
+pub fn readdress(packet: &mut [u8], ends: (SocketAddr, SocketAddr)) {
+    for (end, address, port) in [(ends.0, 12, 20), (ends.1, 16, 22)] {
+        let IpAddr::V4(ip) = end.ip() else {
+            panic!("{end}")
+        };
+        packet[address..address + 4].copy_from_slice(&ip.octets());
+        packet[port..port + 2].copy_from_slice(&end.port().to_be_bytes());
+    }
+}
+
+/// ARP (RFC 826): operation 1 asks for `other`, 2 tells it where `sender` is.
+pub fn arp(operation: u8, sender: &str, other: &str) -> Vec<u8> {
+    let address = |text: &str| text.parse::<Ipv4Addr>().unwrap().octets();
+    let mut bytes = vec![0, 1, 8, 0, 6, 4, 0, operation];
+    bytes.extend([2, 0, 0, 0, 0, 1]);
+    bytes.extend(address(sender));
     bytes.extend([0; 6]);
-    bytes.extend(target);
+    bytes.extend(address(other));
     bytes
 }
 

@@ -2,7 +2,7 @@
 //! network repeats and turns round; what the capture loses, cuts, doubles and stamps wrongly.
 //!
 //! The rule: each sentence is one or two frames, with the numbers that TCP would give them; the receiver of data
-//! acknowledges at once. Raw IP frames (Ethernet where a VLAN or ARP asks for it), no checksums.
+//! acknowledges at once. IP over Ethernet, no checksums.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -94,10 +94,11 @@ impl Default for Odd<'_> {
 struct Sent {
     nanos: i64,
     ends: (SocketAddr, SocketAddr),
-    /// From the IP header on, or a whole frame of Ethernet.
+    /// EtherType.
+    kind: u16,
+    /// What follows the header of Ethernet.
     bytes: Vec<u8>,
     vlan: Option<u16>,
-    whole_frame: bool,
 }
 
 /// A conversation in the making.
@@ -310,15 +311,24 @@ impl Wire {
         self.ip(header, ends, None, data)
     }
 
-    /// A frame of Ethernet that carries no IP.
-    pub fn frame(&mut self, bytes: Vec<u8>) -> &mut Self {
+    /// ARP: who has `target`? Tell `who`.
+    pub fn asks_for(&mut self, who: &str, target: &str) -> &mut Self {
+        self.arp(1, who, target)
+    }
+
+    /// ARP: `who` is here, said to `listener`.
+    pub fn is_here(&mut self, who: &str, listener: &str) -> &mut Self {
+        self.arp(2, who, listener)
+    }
+
+    fn arp(&mut self, operation: u8, sender: &str, other: &str) -> &mut Self {
         let nobody = SocketAddr::new(IpAddr::from([0; 4]), 0);
         self.put(Sent {
             nanos: 0,
             ends: (nobody, nobody),
-            bytes,
+            kind: packet::ARP,
+            bytes: packet::arp(operation, sender, other),
             vlan: None,
-            whole_frame: true,
         })
     }
 
@@ -330,12 +340,17 @@ impl Wire {
         data: &[u8],
     ) -> &mut Self {
         self.ip_id = self.ip_id.wrapping_add(1);
+        let kind = if ends.0.is_ipv4() {
+            packet::IPV4
+        } else {
+            packet::IPV6
+        };
         self.put(Sent {
             nanos: 0,
             ends,
+            kind,
             bytes: packet::ip(header, (ends.0.ip(), ends.1.ip()), data),
             vlan,
-            whole_frame: false,
         })
     }
 
@@ -369,8 +384,43 @@ impl Wire {
     // ---- What the capture does ------------------------------------------------------------------------
 
     /// The latest frames are not in the capture.
-    pub fn loses(&mut self, frames: usize) -> &mut Self {
+    pub fn misses(&mut self, frames: usize) -> &mut Self {
         self.frames.truncate(self.frames.len() - frames);
+        self
+    }
+
+    /// The capture loses a frame.
+    pub fn loses(&mut self, at: usize) -> &mut Self {
+        self.frames.remove(at);
+        self
+    }
+
+    /// Every frame of a connection is seen a second time, ten microseconds nearer to `side`, between these ends: at
+    /// the other side of address translation.
+    pub fn seen_also(&mut self, leg: Leg, side: Side, opener: &str, listener: &str) -> &mut Self {
+        const AWAY_NANOS: i64 = 10_000;
+        let here = self.legs[leg.0].ends;
+        let there: [SocketAddr; 2] = [opener, listener].map(|end| end.parse().unwrap());
+        let away = if side == Opener {
+            AWAY_NANOS
+        } else {
+            -AWAY_NANOS
+        };
+        let mut seen = Vec::new();
+        for sent in &self.frames {
+            let (ends, later) = match sent.ends {
+                (from, to) if [from, to] == here => ((there[0], there[1]), -away),
+                (from, to) if [to, from] == here => ((there[1], there[0]), away),
+                _ => continue,
+            };
+            let mut copy = sent.clone();
+            packet::readdress(&mut copy.bytes, ends);
+            copy.ends = ends;
+            copy.nanos += later;
+            seen.push(copy);
+        }
+        self.frames.extend(seen);
+        self.frames.sort_by_key(|sent| sent.nanos);
         self
     }
 
@@ -419,26 +469,16 @@ impl Wire {
         self
     }
 
-    /// Frames so far.
+    /// Number of frames so far.
     pub fn len(&self) -> usize {
         self.frames.len()
     }
 
     /// Writes the capture into `folder` and gives its path.
     pub fn write(&self, folder: &Path) -> PathBuf {
-        let tagged = |sent: &Sent| sent.vlan.is_some() || sent.whole_frame;
-        let ethernet = self.frames.iter().any(tagged);
-        let link = if ethernet {
-            packet::ETHERNET
-        } else {
-            packet::RAW
-        };
-        let mut file = pcap::header(Clock::Nanos, link);
+        let mut file = pcap::header(Clock::Nanos, packet::ETHERNET);
         for sent in &self.frames {
-            let head = match (ethernet, sent.whole_frame) {
-                (true, false) => packet::ethernet(&sent.bytes, sent.vlan),
-                _ => Vec::new(),
-            };
+            let head = packet::ethernet(sent.kind, sent.vlan);
             let frame = [&head[..], &sent.bytes].concat();
             let captured = frame.len().min(head.len().saturating_add(self.snap));
             let nanos = sent.nanos / self.tick * self.tick;

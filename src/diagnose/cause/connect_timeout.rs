@@ -75,6 +75,12 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             format!("the SYN is sent again ({times} more), still no SYN-ACK, RST or ICMP"),
         );
     }
+    if last != first && attempt.until.nanos_since(last.time) < UNANSWERED_MIN_NANOS {
+        verdict = verdict.at_most(
+            Confidence::Likely,
+            "the last SYN was sent right before the end; its answer may be missing from the capture",
+        );
+    }
     if last == first && attempt.server_unreachable {
         verdict = verdict.at_most(
             Confidence::Likely,
