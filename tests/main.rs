@@ -20,6 +20,7 @@ mod live;
 mod mutations;
 mod neighbours;
 mod pipes;
+mod pitfalls;
 mod roles;
 mod schema;
 mod secrets;

@@ -7,6 +7,7 @@
 mod order;
 mod own;
 mod shard;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use crate::time::Timestamp;
 use order::Order;
 use own::{Own, Senders};
 use shard::{Shard, Step};
+use steps::Steps;
 
 /// Frames that one task decodes: large enough to hide the cost of a task, small enough for all cores.
 const DECODE_CHUNK: usize = 2_048;
@@ -65,6 +67,7 @@ pub struct Analyzer {
     loss: Loss,
     /// Running maximum of capture time.
     clock: Option<Timestamp>,
+    steps: Steps,
     last: Mark,
     own: Own,
 }
@@ -88,6 +91,7 @@ impl Analyzer {
             diagnose: Diagnose::new(told),
             loss: Loss::default(),
             clock: None,
+            steps: Steps::default(),
             last: Mark::default(),
             own: Own::default(),
         }
@@ -103,6 +107,7 @@ impl Analyzer {
             None => self.walk(batch, &ticks, &order),
         };
         self.pool = pool;
+        self.diagnose.note_skipped(&self.loss);
         self.diagnose_all(&observations, &ticks, &order);
     }
 
@@ -123,6 +128,7 @@ impl Analyzer {
         }
         self.reassembler.finish(&mut self.loss);
         self.diagnose.note_lost(&self.reassembler.take_lost());
+        self.diagnose.note_skipped(&self.loss);
         self.diagnose_all(&observations, &[], &Order::of(&[]));
         let (diagnosis, forgotten) = self.diagnose.finish();
         self.loss.merge(forgotten);
@@ -174,6 +180,7 @@ impl Analyzer {
             self.loss.merge(part.loss.clone());
         }
         let mut observations = Vec::new();
+        self.steps.judge(&batch.records, &mut observations);
         for part in &decoded {
             self.own
                 .judge(&part.senders, &mut observations, &mut self.loss);

@@ -7,6 +7,7 @@ pub mod assign;
 pub mod attempt;
 pub mod candidate;
 pub mod cause;
+pub mod clock;
 pub mod conclusion;
 pub mod contrast;
 pub mod events;
@@ -44,8 +45,9 @@ use crate::diagnose::role::{Identified, Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
 use crate::flow::{Endpoint, Vantage};
+use crate::frame::Mark;
 use crate::loss::Loss;
-use crate::protocol::observation::{ExchangeId, Observation, Seen};
+use crate::protocol::observation::{Completion, ExchangeId, Observation, Seen};
 use crate::time::Timestamp;
 
 /// How long after an error it is judged: a gateway closes its upstream connection within milliseconds, and
@@ -82,6 +84,7 @@ pub struct Diagnose {
     told_of: usize,
     seen: warnings::SeenProtocols,
     lost: LostFragments,
+    unanswered: warnings::Unanswered,
 }
 
 impl Diagnose {
@@ -100,9 +103,12 @@ impl Diagnose {
         self.seen.note(&observation.what);
         let loss = &mut self.timeline.loss;
         names::note(&mut self.out.names, &observation.what, loss);
-        if let Seen::ResponseEnd { exchange, .. } = &observation.what {
+        if let Seen::ResponseEnd { exchange, end, .. } = &observation.what {
             self.count_exchange(*exchange);
             self.habits.note(&self.timeline, *exchange);
+            if end.how == Completion::CaptureEnded {
+                self.note_unanswered(*exchange, end.at);
+            }
         }
         self.due.extend(suspect::suspect(
             &self.timeline,
@@ -141,9 +147,14 @@ impl Diagnose {
         let open = |place: usize| self.bare.iter().any(|(bare, _)| *bare == place);
         (first..)
             .zip(fresh)
-            .map(|(place, finding)| News {
-                finding: finding.clone(),
-                last: !open(place) && !self.lost.may_concern(finding),
+            .map(|(place, finding)| {
+                let mut finding = finding.clone();
+                // What comes later may show that nothing is filtered, or that a fragment was lost.
+                let last = !open(place)
+                    && !self.lost.may_concern(&finding)
+                    && !warnings::depends_on_filter(&self.seen, &finding);
+                warnings::weigh_filter(&self.seen, std::slice::from_mut(&mut finding));
+                News { finding, last }
             })
             .collect()
     }
@@ -162,12 +173,30 @@ impl Diagnose {
         self.lost.weigh(&mut out.findings);
         out.findings
             .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        warnings::weigh_filter(&self.seen, &mut out.findings);
         out.incidents = self.incidents.fold(&mut out.findings);
         incident::compare(&mut out.incidents, &out.findings, &self.habits);
         out.health.connections = self.timeline.opened;
         out.health.retransmissions = self.timeline.retransmissions;
         warnings::add(&self.seen, out);
+        warnings::ended_early(&self.unanswered, out);
+        self.timeline.clock.warn(out);
         (self.out, self.timeline.loss)
+    }
+
+    /// Notes what no decoder knew: of the kinds that were seen depends what a filter may have dropped.
+    pub fn note_skipped(&mut self, loss: &Loss) {
+        self.seen.others |= loss.skipped_kinds().next().is_some();
+    }
+
+    /// Notes a request of HTTP/1 without a byte of an answer.
+    fn note_unanswered(&mut self, id: ExchangeId, end: Mark) {
+        if let Some((_, exchange)) = self.timeline.exchange(id)
+            && exchange.request.is_some()
+            && exchange.response_at.is_none()
+        {
+            self.unanswered.note(exchange.request_at, end);
+        }
     }
 
     fn count_exchange(&mut self, id: ExchangeId) {

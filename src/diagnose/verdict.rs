@@ -74,6 +74,16 @@ pub fn from_attempt(
             ),
         );
     }
+    let identified = chain.assignment.as_ref().is_some_and(|it| it.fit.decisive);
+    if let Some(other) = chain.torn.as_ref().filter(|_| !identified) {
+        conclusion.at_most(
+            Confidence::Likely,
+            format!(
+                "frames of another attempt, at {}, are missing from the capture: it may be the one that counted",
+                other.upstream
+            ),
+        );
+    }
     let sure = |assignment: &Assignment| assignment.fit.decisive || assignment.runner_up.is_none();
     if chain.unsettled && !chain.assignment.as_ref().is_some_and(sure) {
         conclusion.at_most(
@@ -132,6 +142,9 @@ fn late_reaction(member: &Member, verdict: &Verdict) -> Option<i64> {
     (gap > AT_ONCE_NANOS).then_some(gap)
 }
 
+/// How each reason begins for which a conclusion about an attempt is certain.
+pub const WHY_CERTAIN: &str = "the cause was seen, on";
+
 /// What makes a conclusion certain (causes.md B.7).
 fn why_certain(chain: &Chain) -> &'static str {
     match &chain.assignment {
@@ -141,7 +154,9 @@ fn why_certain(chain: &Chain) -> &'static str {
         Some(assignment) if assignment.runner_up.is_none() => {
             "the cause was seen, on the only attempt that fits the exchange"
         }
-        _ => "the cause was seen, and every other attempt fits the exchange clearly less well",
+        _ => {
+            "the cause was seen, on the attempt that fits the exchange clearly better than every other"
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What several test modules need: the cases, and one analysis in this process.
 
 pub mod frames;
+pub mod packet;
 pub mod pcap;
 pub mod random;
 pub mod repeat;
