@@ -291,8 +291,8 @@ fn views(page: &mut Page, report: &Report, views: &[Sighting]) {
         };
         let line = format!(
             "     seen also as {} -> {} from frame {}{input}{}",
-            view.client,
-            view.server,
+            named(report, &view.client),
+            named(report, &view.server),
             view.frame,
             stream(view.tcp_stream)
         );
