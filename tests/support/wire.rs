@@ -323,15 +323,13 @@ impl Wire {
 
     /// The first fragment of a TCP segment whose rest is lost.
     pub fn half_a_packet(&mut self, from: &str, to: &str) -> &mut Self {
-        let address = |text: &str| text.parse::<Ipv4Addr>().unwrap().octets();
-        let mut bytes = vec![0x45, 0, 0, 44];
-        bytes.extend(self.ip_id.to_be_bytes());
-        bytes.extend([0x20, 0, 64, 6, 0, 0]);
-        bytes.extend(address(from));
-        bytes.extend(address(to));
-        bytes.extend([0; 24]);
-        self.ip_id = self.ip_id.wrapping_add(1);
-        self.frame(0x0800, &bytes)
+        const MORE_FRAGMENTS: u8 = 0x20;
+        let end = |text: &str| SocketAddr::new(text.parse().unwrap(), 0);
+        self.packet(6, (end(from), end(to)), &[0; 24]);
+        if let Some(sent) = self.frames.last_mut() {
+            sent.bytes[6] |= MORE_FRAGMENTS;
+        }
+        self
     }
 
     fn arp(&mut self, operation: u8, sender: &str, other: &str) -> &mut Self {
