@@ -24,6 +24,7 @@ pub mod names;
 pub mod neighbour;
 pub mod nothing;
 pub mod order;
+mod page;
 pub mod record;
 pub mod role;
 mod sight;
