@@ -134,6 +134,7 @@ fn options(settings: &Settings) -> Options {
         gateways: settings.gateways.clone(),
         upstreams: settings.upstreams.clone(),
         statuses: settings.statuses.clone(),
+        ..Options::default()
     }
 }
 

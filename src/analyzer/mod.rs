@@ -18,6 +18,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::decode::segment::Packet;
 use crate::decode::{self, Fragment, Reassembler, Whole};
 use crate::diagnose::Diagnose;
+use crate::diagnose::clocks::Clocks;
 use crate::diagnose::finding::Diagnosis;
 use crate::diagnose::role::Told;
 use crate::flow::{SHARDS, Vantage};
@@ -43,6 +44,8 @@ pub struct Options {
     pub upstreams: Vec<IpAddr>,
     /// Further statuses that count as gateway errors.
     pub statuses: Vec<u16>,
+    /// The machines of the inputs and their clocks; the default is one machine.
+    pub clocks: Clocks,
 }
 
 /// What analysis found.
@@ -66,10 +69,11 @@ pub struct Analyzer {
     clock: Option<Timestamp>,
     last: Mark,
     /// Addresses of the capturing machine that are known already.
-    local: BTreeSet<IpAddr>,
+    local: BTreeSet<(Vantage, IpAddr)>,
+    clocks: Clocks,
 }
 
-/// Most addresses of the capturing machine that are told; a container host has hundreds.
+/// Most addresses of capturing machines that are told; a container host has hundreds.
 const LOCAL_ADDRESSES_MAX: usize = 4_096;
 
 impl Analyzer {
@@ -88,11 +92,12 @@ impl Analyzer {
                 .ok(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             reassembler: Reassembler::default(),
-            diagnose: Diagnose::new(told),
+            diagnose: Diagnose::new(told).with_clocks(options.clocks.clone()),
             loss: Loss::default(),
             clock: None,
             last: Mark::default(),
             local: BTreeSet::new(),
+            clocks: options.clocks,
         }
     }
 
@@ -159,7 +164,10 @@ impl Analyzer {
             .records
             .par_chunks(DECODE_CHUNK)
             .enumerate()
-            .map(|(index, records)| Decoded::of(batch, records, index.saturating_mul(DECODE_CHUNK)))
+            .map(|(index, records)| {
+                let place = index.saturating_mul(DECODE_CHUNK);
+                Decoded::of(batch, records, place, &self.clocks)
+            })
             .collect();
         let wholes = self.reassemble(&decoded);
         for (place, whole) in &wholes {
@@ -196,13 +204,13 @@ impl Analyzer {
         observations
     }
 
-    /// Addresses from which the capturing machine is seen to send for the first time.
+    /// Addresses from which a capturing machine is seen to send for the first time.
     fn local_addresses(&mut self, decoded: &[Decoded<'_>]) -> Vec<Observation> {
         let mut told = Vec::new();
-        for (seen, addr) in decoded.iter().flat_map(|part| &part.outgoing) {
-            if self.local.len() < LOCAL_ADDRESSES_MAX && self.local.insert(*addr) {
+        for (seen, vantage, addr) in decoded.iter().flat_map(|part| &part.outgoing) {
+            if self.local.len() < LOCAL_ADDRESSES_MAX && self.local.insert((*vantage, *addr)) {
                 let what = Seen::Local {
-                    vantage: Vantage::default(),
+                    vantage: *vantage,
                     addr: *addr,
                 };
                 told.push(Observation { seen: *seen, what });
@@ -247,14 +255,14 @@ struct Decoded<'a> {
     lists: Vec<Vec<(usize, Packet<'a>)>>,
     /// Pieces of packets, with the place of their frames.
     fragments: Vec<(usize, Fragment<'a>)>,
-    /// Senders of frames that the capturing machine sent, each where it was first seen.
-    outgoing: Vec<(Mark, IpAddr)>,
+    /// Senders of frames that a capturing machine sent, each where it was first seen.
+    outgoing: Vec<(Mark, Vantage, IpAddr)>,
     loss: Loss,
 }
 
 impl<'a> Decoded<'a> {
     /// Decodes frames of which the first stands at `place` in the batch.
-    fn of(batch: &'a Batch, records: &[Record], place: usize) -> Self {
+    fn of(batch: &'a Batch, records: &[Record], place: usize, clocks: &Clocks) -> Self {
         let mut part = Self {
             lists: (0..SHARDS).map(|_| Vec::new()).collect(),
             fragments: Vec::new(),
@@ -263,10 +271,11 @@ impl<'a> Decoded<'a> {
         };
         for (place, record) in (place..).zip(records) {
             let frame = batch.frame(record);
-            match decode::decode(frame, Vantage::default(), &mut part.loss) {
+            let vantage = clocks.of(record.mark.frame.input).vantage;
+            match decode::decode(frame, vantage, &mut part.loss) {
                 Some(decode::Decoded::Packet { packet, tunnels }) => {
                     if tunnels == 0 && decode::is_outgoing(&frame) {
-                        part.note_sender(record.mark, &packet);
+                        part.note_sender(record.mark, vantage, &packet);
                     }
                     if let Some(list) = part.lists.get_mut(packet.flow().shard()) {
                         list.push((place, packet));
@@ -280,11 +289,14 @@ impl<'a> Decoded<'a> {
     }
 
     /// Notes the sender of a frame that the capturing machine sent.
-    fn note_sender(&mut self, mark: Mark, packet: &Packet<'_>) {
+    fn note_sender(&mut self, mark: Mark, vantage: Vantage, packet: &Packet<'_>) {
         if let Some(sender) = packet.sender()
-            && !self.outgoing.iter().any(|(_, known)| *known == sender)
+            && !self
+                .outgoing
+                .iter()
+                .any(|(_, by, known)| (*by, *known) == (vantage, sender))
         {
-            self.outgoing.push((mark, sender));
+            self.outgoing.push((mark, vantage, sender));
         }
     }
 

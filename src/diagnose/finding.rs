@@ -2,6 +2,7 @@
 //!
 //! The rule: every claim carries frames; a word of confidence carries its reasons.
 
+use crate::diagnose::clocks::Clocks;
 use crate::flow::Endpoint;
 use crate::frame::Mark;
 use crate::tcp::event::ConnectionId;
@@ -325,4 +326,6 @@ pub struct Diagnosis {
     pub warnings: Vec<Warning>,
     /// Numbers.
     pub health: Health,
+    /// The clocks by which the times of all this go.
+    pub clocks: Clocks,
 }

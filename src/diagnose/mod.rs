@@ -7,6 +7,7 @@ pub mod assign;
 pub mod attempt;
 pub mod candidate;
 pub mod cause;
+pub mod clocks;
 pub mod conclusion;
 pub mod events;
 pub mod finding;
@@ -28,6 +29,7 @@ pub mod workers;
 
 use std::collections::BTreeMap;
 
+use crate::diagnose::clocks::Clocks;
 use crate::diagnose::conclusion::Member;
 use crate::diagnose::finding::Diagnosis;
 use crate::diagnose::role::{Identified, Role, Told, role};
@@ -79,6 +81,13 @@ impl Diagnose {
         }
     }
 
+    /// The same, and how far the times of the inputs may be apart.
+    #[must_use]
+    pub fn with_clocks(mut self, clocks: Clocks) -> Self {
+        self.timeline.clocks = clocks;
+        self
+    }
+
     /// Takes the next observation.
     pub fn observe(&mut self, observation: &Observation) {
         self.timeline.observe(observation);
@@ -120,6 +129,7 @@ impl Diagnose {
         out.health.connections = self.timeline.opened;
         out.health.retransmissions = self.timeline.retransmissions;
         warnings::add(&self.seen, out);
+        out.clocks = std::mem::take(&mut self.timeline.clocks);
         (self.out, self.timeline.loss)
     }
 

@@ -9,12 +9,13 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use crate::decode::segment::IcmpError;
+use crate::diagnose::clocks::Clocks;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Recognised};
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::flow::{Endpoint, Vantage};
-use crate::frame::Mark;
+use crate::frame::{FrameId, Mark};
 use crate::loss::Loss;
 use crate::protocol::observation::{ConnectionEvent, ExchangeId, Observation, Seen, TlsStep};
 use crate::tcp::event::{Connection, ConnectionId};
@@ -78,6 +79,8 @@ pub struct Timeline {
     /// Connections in order of the second in which they are to be looked at again.
     due: BTreeSet<(i64, ConnectionId)>,
     streams_by_input: HashMap<u16, u32>,
+    /// How far the times of the inputs may be apart.
+    pub clocks: Clocks,
     /// What had to be forgotten too early.
     pub loss: Loss,
     /// Retransmissions of connections that are over.
@@ -98,6 +101,13 @@ impl Timeline {
     pub fn exchange(&self, id: ExchangeId) -> Option<(&ConnectionRecord, &ExchangeRecord)> {
         let record = self.connection(id.connection)?;
         Some((record, record.exchange(id.index)?))
+    }
+
+    /// How far apart two frames of one instant may stand here, nanoseconds: 0 where one machine captured both, `None`
+    /// where the clocks of their machines could not be compared.
+    #[must_use]
+    pub fn clock_tolerance(&self, one: FrameId, other: FrameId) -> Option<i64> {
+        self.clocks.tolerance(one.input, other.input)
     }
 
     /// What is known of an address.

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Version of the JSON schema (semver): additions are minor.
-pub const SCHEMA_VERSION: &str = "1.0.0";
+pub const SCHEMA_VERSION: &str = "1.1.0";
 
 /// Everything that a format may show.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -76,6 +76,19 @@ pub struct Input {
     pub snap_length: Option<u32>,
     /// The filter that the frames passed.
     pub filter: Option<String>,
+    /// The machine that captured it, from 0: the files of a rotated set have one number.
+    pub vantage: u16,
+    /// How far its clock was ahead of the first input's, milliseconds; negative when behind. All times in this
+    /// report are corrected by it: the file's own are later by as much.
+    pub clock_offset_ms: f64,
+    /// How wrong that may be, milliseconds; null where nothing could be compared, and nothing was corrected.
+    pub clock_uncertainty_ms: Option<f64>,
+    /// How much it gains against the first input's, microseconds in a second; null where that was not to be
+    /// seen. `clock_offset_ms` is the offset at the middle of what was compared.
+    pub clock_drift_ppm: Option<f64>,
+    /// What that was estimated from: `shared packets (N)` or `nested exchanges (N)`; null for the first input's own
+    /// machine, and where nothing could be compared.
+    pub clock_estimated_from: Option<String>,
 }
 
 /// What was not seen, not kept or not decoded.

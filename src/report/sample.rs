@@ -150,6 +150,7 @@ pub(super) fn diagnosis() -> Diagnosis {
             application_errors: 0,
             client_aborts: 2,
         },
+        ..Diagnosis::default()
     }
 }
 
