@@ -4,6 +4,7 @@
 //! flows are followed in [`SHARDS`] shards that share nothing, and diagnosis runs in series over
 //! observations in the order of their frames. The only use of rayon.
 
+pub mod clock;
 mod order;
 mod shard;
 #[cfg(test)]
@@ -44,7 +45,7 @@ pub struct Options {
     pub upstreams: Vec<IpAddr>,
     /// Further statuses that count as gateway errors.
     pub statuses: Vec<u16>,
-    /// The machines of the inputs and their clocks; the default is one machine.
+    /// The machines of the inputs and their clocks, as [`clock::first_look`] tells them; the default is one machine.
     pub clocks: Clocks,
 }
 
