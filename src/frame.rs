@@ -75,6 +75,18 @@ impl Mark {
     }
 }
 
+/// Which way a frame went through the interface that captured it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// Nothing says so.
+    #[default]
+    Unknown,
+    /// In: somebody else sent it, or on a loopback interface the machine itself.
+    Incoming,
+    /// Out: the capturing machine sent it, or passed it on.
+    Outgoing,
+}
+
 /// The index entry of one frame in a [`Batch`].
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
@@ -88,6 +100,8 @@ pub struct Record {
     pub mark: Mark,
     /// How its first bytes are to be read.
     pub link: LinkType,
+    /// Which way it went, as far as the capture's format says; cooked headers say it themselves.
+    pub way: Way,
     /// Byte offset of the record in its (uncompressed) input.
     pub offset: u64,
 }
@@ -112,6 +126,8 @@ pub struct Frame<'a> {
     pub mark: Mark,
     /// Link type.
     pub link: LinkType,
+    /// Which way it went, as far as the capture's format says.
+    pub way: Way,
 }
 
 impl Batch {
@@ -130,6 +146,7 @@ impl Batch {
             original_len: record.original_len.max(record.captured_len),
             mark: record.mark,
             link: record.link,
+            way: record.way,
         }
     }
 }

@@ -17,7 +17,7 @@ mod run;
 use cli::{Inputs, Settings, Task};
 use run::failure::{Failure, exit};
 use run::feed::{self, Plan};
-use run::output;
+use run::output::{self, Follower};
 use run::progress::Progress;
 
 fn main() -> ExitCode {
@@ -55,13 +55,20 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let hashes = hashes(settings)?;
     let live = live_options(settings, &stop);
     let sources = run::open::open(settings.inputs.clone(), settings.filter.clone(), live)?;
-    let sinks = output::open(&settings.outputs, &settings.inputs)?;
+    let mut sinks = output::open(&settings.outputs, &settings.inputs)?;
 
     let look = first_look(settings, &stop);
     let sources = sources.corrected(&look.clocks.errors());
     let mut analyzer = Analyzer::new(options(settings, look.clocks));
     let mut progress = Progress::new(files(settings));
-    let fed = feed::feed(sources, &mut analyzer, &plan(settings, stop), &mut progress);
+    let plan = plan(settings, stop);
+    let mut follower = Follower::new(&mut sinks, settings.quiet, settings.show_secrets);
+    // A file is read as fast as it can be: there the report is all that is waited for.
+    let mut follow = |analyzer: &mut Analyzer| match plan.ends_elsewhere {
+        true => follower.tell(analyzer),
+        false => Ok(true),
+    };
+    let fed = feed::feed(sources, &mut analyzer, &plan, &mut progress, &mut follow);
     progress.clear();
     let fed = fed?;
 

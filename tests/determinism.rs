@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::support::{Run, capture_of, case_folders, cases_root, frames, repeat, written};
+use crate::support::{
+    Run, capture_of, case_folders, cases_root, frames, inputs_of, repeat, written,
+};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-fn json(path: &Path, threads: usize, batch_bytes: usize) -> String {
-    let run = Run::of(path, threads, batch_bytes).unwrap();
+fn json(paths: &[impl AsRef<Path>], threads: usize, batch_bytes: usize) -> String {
+    let run = Run::of_all(paths, threads, batch_bytes).unwrap();
     written(&run.report(false), "json")
 }
 
@@ -25,8 +27,8 @@ fn assert_same(one: &str, other: &str, what: &str) {
 #[test]
 fn every_case_gives_the_same_bytes() {
     for folder in case_folders() {
-        let path = capture_of(&folder);
-        let expected = json(&path, 1, 16 * MIB);
+        let paths = inputs_of(&folder);
+        let expected = json(&paths, 1, 16 * MIB);
         for (threads, batch_bytes) in [
             (1, 4 * KIB),
             (1, 64 * KIB),
@@ -38,9 +40,9 @@ fn every_case_gives_the_same_bytes() {
         ] {
             let what = format!(
                 "{} on {threads} threads, {batch_bytes} bytes",
-                path.display()
+                folder.display()
             );
-            assert_same(&expected, &json(&path, threads, batch_bytes), &what);
+            assert_same(&expected, &json(&paths, threads, batch_bytes), &what);
         }
     }
 }
@@ -72,7 +74,7 @@ fn repeated(case: &str, bytes_min: u64, ways: &[(usize, usize)]) {
     let expected = written(&many.report(false), "json");
     for (threads, batch_bytes) in ways {
         let what = format!("{copies} × {case} on {threads} threads, {batch_bytes} bytes");
-        assert_same(&expected, &json(&path, *threads, *batch_bytes), &what);
+        assert_same(&expected, &json(&[&path], *threads, *batch_bytes), &what);
     }
     let times = |counts: BTreeMap<_, usize>| -> BTreeMap<_, usize> {
         counts

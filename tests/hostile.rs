@@ -97,11 +97,7 @@ fn a_file_that_is_cut_gives_exactly_the_frames_before_the_cut() {
             let whole = places
                 .iter()
                 .filter(|place| place.frame && place.range.end <= cut);
-            assert_eq!(
-                run.input.frames,
-                whole.count() as u64,
-                "{name} cut at {cut}"
-            );
+            assert_eq!(run.frames(), whole.count() as u64, "{name} cut at {cut}");
             let inside = places
                 .iter()
                 .any(|place| place.range.start < cut && cut < place.range.end);
@@ -125,9 +121,18 @@ fn a_hole_in_a_file_is_told() {
     for (name, file) in cases() {
         let places = pcap::records(&file);
         let mut random = Random::named(3, &name);
+        // Bytes from a place to the end of its record: where the two ends of a hole have as many left, the record that
+        // remains is as long as it says, and nothing shows.
+        let left = |at: usize| {
+            let record = places.iter().find(|place| place.range.contains(&at));
+            record.map(|place| place.range.end - at)
+        };
         for _ in 0..16 {
             let start = 24 + random.below(file.len() - 24);
             let end = start + random.below((file.len() - start).min(9_000));
+            if left(start) == left(end) {
+                continue;
+            }
             let mut zeroed = file.clone();
             zeroed[start..end].fill(0);
             let without = [&file[..start], &file[end..]].concat();
@@ -137,7 +142,9 @@ fn a_hole_in_a_file_is_told() {
                     continue;
                 };
                 tried += 1;
-                silent += usize::from(run.input.frames < frames_of(&places) && !owns_up(&run));
+                // A hole from one record's end to another's, to the byte, leaves a sound file: nobody can tell.
+                let told = owns_up(&run) || pcap::is_sound(&bytes);
+                silent += usize::from(run.frames() < frames_of(&places) && !told);
             }
         }
     }
@@ -188,7 +195,7 @@ fn flipped_payloads_leave_every_frame() {
             let run = bench
                 .survives(&bytes, &format!("{name}, payloads of round {round}"))
                 .unwrap();
-            assert_eq!(run.input.frames, places.len() as u64, "{name}");
+            assert_eq!(run.frames(), places.len() as u64, "{name}");
         }
     }
 }
@@ -217,7 +224,7 @@ fn shuffled_and_repeated_records() {
             }
             let what = format!("{name}, order of round {round}");
             let run = bench.survives(&bytes, &what).unwrap();
-            assert_eq!(run.input.frames, (frames.len() * copies) as u64, "{what}");
+            assert_eq!(run.frames(), (frames.len() * copies) as u64, "{what}");
             assert!(!owns_up(&run), "{what}: all records are sound");
         }
     }
@@ -291,7 +298,7 @@ fn records_with_absurd_lengths() {
                 .unwrap();
             if captured > 0x0100_0000 {
                 assert!(owns_up(&run), "{captured} bytes are believed");
-                assert_eq!(run.input.frames, 6, "{captured} bytes end the file");
+                assert_eq!(run.frames(), 6, "{captured} bytes end the file");
             }
         }
     }

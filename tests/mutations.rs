@@ -13,7 +13,7 @@ use gwcap::decode::decode;
 use gwcap::decode::segment::Packet;
 use gwcap::diagnose::finding::{Confidence, Finding};
 use gwcap::flow::{Endpoint, Vantage};
-use gwcap::frame::{Batch, Frame, FrameId, Mark, Record};
+use gwcap::frame::{Batch, Frame, FrameId, Mark, Record, Way};
 use gwcap::loss::Loss;
 
 use crate::support::frames::{self, Owned};
@@ -40,11 +40,12 @@ fn ends(frame: &Owned) -> Option<(Endpoint, Endpoint)> {
         original_len: frame.original_len,
         mark: Mark::default(),
         link: frame.link,
+        way: Way::Unknown,
     };
     match decode(packet, Vantage::default(), &mut Loss::default())?.packet()? {
         Packet::Segment(segment) => Some((segment.source, segment.destination)),
         Packet::Datagram(datagram) => Some((datagram.source, datagram.destination)),
-        Packet::Icmp(_) => None,
+        Packet::Icmp(_) | Packet::Resolution(_) => None,
     }
 }
 
@@ -61,6 +62,7 @@ fn analyse<'a>(frames: impl IntoIterator<Item = &'a Owned>) -> Analysis {
                 frame: FrameId { input: 0, number },
             },
             link: frame.link,
+            way: Way::Unknown,
             offset: 0,
         });
         batch.bytes.extend_from_slice(&frame.data);

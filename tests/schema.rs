@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Run, assert_schema, capture_of, case_folders, written};
+use crate::support::{Run, assert_schema, case_folders, inputs_of, written};
 
 /// Names that scripts of users depend on, as JSON pointers; `*` stands for each element of a list.
 const FIXED: &[&str] = &[
@@ -108,7 +108,7 @@ fn every_report_keeps_the_schema_and_the_fixed_names() {
     for folder in case_folders() {
         let name = folder.display().to_string();
         let json = written(
-            &Run::of(&capture_of(&folder), 1, 1 << 20)
+            &Run::of_all(&inputs_of(&folder), 1, 1 << 20)
                 .unwrap()
                 .report(false),
             "json",
@@ -128,7 +128,7 @@ fn every_report_keeps_the_schema_and_the_fixed_names() {
 #[test]
 fn each_line_of_ndjson_is_an_event_and_holds_the_same_objects() {
     for folder in case_folders() {
-        let report = Run::of(&capture_of(&folder), 1, 1 << 20)
+        let report = Run::of_all(&inputs_of(&folder), 1, 1 << 20)
             .unwrap()
             .report(false);
         let lines: Vec<Value> = written(&report, "ndjson")

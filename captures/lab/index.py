@@ -4,8 +4,8 @@ import json
 
 HEAD = """# Recorded cases
 
-Real gateways that really failed, recorded on the gateway's machine. Every folder holds the capture, the logs of the gateway, of the
-upstream and of the client, a short story, and `expected.json`: the truth as the gateway's log and the fault server's book tell it. How they
+Real gateways that really failed, recorded on the gateway's machine, and in some cases on its host, the client's and the upstream's too. Every
+folder holds the capture or captures, the logs of the gateway, of the upstream and of the client, a short story, and `expected.json`: the truth as the gateway's log and the fault server's book tell it. How they
 are made, and how to make them again, is in [lab/README.md](lab/README.md). This table is written by `captures/lab/record --index`.
 
 | case | gateway | on | findings | also |

@@ -13,15 +13,16 @@ import time
 from pathlib import Path
 
 import delay
+import nat
 import packets
 import resolver
 import story
 import truth
-from capture import Capture
+from capture import Capture, Point
 from client import Visitor
 from faults import Mute, Upstream
 from recordbook import Book
-from topology import CLEAN_ENVIRONMENT, GATEWAY, RESOLVER, UPSTREAM, Network
+from topology import CLEAN_ENVIRONMENT, FAR, GATEWAY, RESOLVER, STREET, UPSTREAM, Network
 
 
 class Lab:
@@ -32,6 +33,7 @@ class Lab:
         self.upstream_book, self.client_book = Book(), Book()
         self.upstreams, self.processes = [], []
         self.regular = None             # the visitor who was there before the capture began
+        self.captures = []              # the recordings that are kept
 
     def upstream(self, plan, address=UPSTREAM, port=8080, place="upstream", wrap=None):
         self.upstreams.append(Upstream(self.network, self.upstream_book, address, port, plan, place, wrap))
@@ -45,10 +47,31 @@ class Lab:
             self.network.run(place, *how.split())
         self.upstream_book.note(event="arranged", upstream=upstream, cause=cause, how=how or "nothing listens there")
 
-    def far_away(self, seconds):
+    def the_path_makes(self, upstream, cause, how):
+        """What the weather on the way makes of each failure towards an upstream, whatever that one did itself."""
+        self.upstream_book.note(event="on the way", upstream=upstream, cause=cause, how=how)
+
+    def unowned(self, upstream, neighbour):
+        """An upstream that is reached by way of a neighbour that is not there."""
+        self.upstream_book.note(event="arranged", upstream=upstream, cause="neighbor-unresolved", neighbour=neighbour,
+                                how=f"nobody owns {neighbour}")
+
+    def far_away(self, seconds, *weather):
         """The far place, reached through the router over a path that takes so long each way."""
-        delay.Path(self.network, "router", "far", seconds)
-        self.network.connect_far()
+        self._path("far", FAR, seconds, weather)
+
+    def on_the_street(self, seconds, *weather):
+        """Clients behind the router, over a path of their own."""
+        self._path("street", STREET, seconds, weather)
+
+    def _path(self, place, address, seconds, weather):
+        delay.Path(self.network, "router", place, seconds, delay.Weather(weather, self.upstream_book, place), device=place)
+        self.network.connect(place, place, address)
+
+    def end_recording(self):
+        """The recording ends before the traffic does."""
+        for capture in self.captures:
+            capture.stop()
 
     def resolver(self, answers):
         self.network.use_resolver("gateway", RESOLVER)
@@ -90,13 +113,16 @@ def record(case, out, prefix):
     work = Path(tempfile.mkdtemp(prefix="gwcap-lab-"))
     work.chmod(0o755)
     try:
-        with Network(prefix, remote=case.remote, far=case.far, back=case.back) as network:
+        with Network(prefix, remote=case.remote, far=case.far, back=case.back, street=case.street, host=case.host) as network:
             lab = Lab(case, network, work)
             try:
-                captured = _run(case, lab)
+                translations = nat.Translations(network) if case.host else None
+                whole = _run(case, lab)
+                if translations:
+                    translations.write(work)
             finally:
                 lab.stop()
-        _keep(case, lab, *captured, Path(out, case.name))
+        _keep(case, lab, whole, Path(out, case.name))
     finally:
         if os.environ.get("GWCAP_LAB_KEEP"):
             print(f"kept {work}")
@@ -111,37 +137,40 @@ def _run(case, lab):
     lab.start("console.log", gateway.command(lab.work), port=80)
     if case.settle:
         time.sleep(case.settle)
-    capture = Capture(lab.network, lab.work, case.on, case.classic, case.only)
-    # Where the kept capture is filtered or starts late, the truth still needs to know which ports the gateway connected from.
-    whole = Capture(lab.network, lab.work, name="whole-time") if case.only or case.warm_up else capture
-    captures = [whole] if whole is capture else [whole, capture]
+    lab.captures = [Capture(lab.network, lab.work, point) for point in case.recorded_at]
+    # Where what is kept is filtered, late, or made elsewhere, the truth still needs to know which ports the gateway connected from.
+    whole = lab.captures[0] if case.shows_all else Capture(lab.network, lab.work, Point("whole-time"))
     try:
         whole.start()
         if case.warm_up:
             case.warm_up(lab)
-        if whole is not capture:
-            capture.start()
+        for capture in lab.captures:
+            if capture is not whole:
+                capture.start()
         case.traffic(lab)
-        for each in captures:
-            each.stop()
+        lab.end_recording()
+        whole.stop()
     finally:
-        for each in captures:
+        for each in {whole, *lab.captures}:
             each.kill()
-    return capture, whole
+    return whole
 
 
-def _keep(case, lab, capture, whole, folder):
+def _keep(case, lab, whole, folder):
     lab.upstream_book.write(lab.work / "upstream.log")
     lab.client_book.write(lab.work / "client.log")
     case.gateway.tidy(lab.work)
-    expected = truth.expected(case, lab.work, whole.path)
-    removed = case.remove(list(packets.segments(capture.path))) if case.remove else []
+    expected = truth.expected(case, lab.work, whole.path, max(capture.began for capture in lab.captures),
+                              min(capture.ended for capture in lab.captures))
+    first = lab.captures[0]
+    removed = case.remove(list(packets.segments(first.path))) if case.remove else []
     if removed:
-        capture.remove_frames(removed)
-    story.write(case, expected, lab.work, capture.path.name, removed)
+        first.remove_frames(removed)
+    story.write(case, expected, lab.work, removed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name in [capture.path.name, "gateway.conf", "gateway.log", "upstream.log", "client.log", "expected.json", "story.md"]:
+    names = [*expected["inputs"], "gateway.conf", "gateway.log", "upstream.log", "client.log", "expected.json", "story.md"]
+    for name in [*names, *([nat.FILE] if case.host else [])]:
         shutil.copyfile(lab.work / name, folder / name)
 
 

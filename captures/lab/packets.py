@@ -1,6 +1,7 @@
 """The few facts of a capture that the lab itself needs: who sent which TCP segment when.
 
-In: a pcap or pcapng file as the recorder writes it (little endian; Ethernet or Linux cooked v2). Out: `Segment`s in file order.
+In: a pcap or pcapng file as the recorder writes it (little endian; Ethernet, Linux cooked v2 or raw IP; TCP in VXLAN too). Out: `Segment`s
+in file order.
 Left out on purpose: everything that a diagnosis needs. The truth of a case must not come from an analysis of its packets.
 """
 
@@ -9,7 +10,9 @@ import struct
 from dataclasses import dataclass
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
-ETHERNET, COOKED_V2 = 1, 276
+ETHERNET, RAW, COOKED_V2 = 1, 101, 276
+TCP, UDP = 6, 17
+VXLAN_PORT, VXLAN_HEADERS = 4789, 16
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Segment:
     payload: bytes
     acknowledged: int
     sequence: int
+    length: int             # bytes of payload on the wire; more than in `payload` where the recording cut the frame
 
 
 def segments(path):
@@ -54,9 +58,56 @@ def without_machine(data):
             body = body[:16] + _pack_options([option for option in _options(body[16:]) if option[0] == 4])
         elif kind == 1:
             body = body[:8] + _pack_options([option for option in _options(body[8:]) if option[0] != 12])
-        total = len(body) + 12
-        out += struct.pack("<II", kind, total) + body + struct.pack("<I", total)
+        out += _block(kind, body)
     return bytes(out)
+
+
+def with_clock(data, ahead, drift):
+    """A pcapng file as a machine would have recorded it whose clock was `ahead` seconds and gains `drift` millionths of the time since
+    the first frame."""
+    out, units, start = bytearray(), [], None
+    for kind, body in _blocks(data):
+        if kind == 1:
+            units.append(_unit(body))
+        elif kind in (5, 6):
+            unit = units[int.from_bytes(body[:4], "little")]
+            stamp = _stamp(body[4:12])
+            start = stamp if start is None else start
+            body = body[:4] + _stamped(_shown(stamp, start, ahead, drift, unit)) + body[12:]
+        if kind == 5:
+            options = [(code, _stamped(_shown(_stamp(value), start, ahead, drift, unit)) if code in (2, 3) else value)
+                       for code, value in _options(body[12:])]
+            body = body[:12] + _pack_options(options)
+        out += _block(kind, body)
+    return bytes(out)
+
+
+def true_time(shown, start, ahead, drift):
+    """The inverse of `with_clock` for one time: `start` is the first frame's as the file shows it."""
+    return start - ahead + (shown - start) / (1 + drift / 1e6)
+
+
+def _shown(stamp, start, ahead, drift, unit):
+    return stamp + round(ahead * unit) + round((stamp - start) * drift / 1e6)
+
+
+def _stamp(data):
+    high, low = struct.unpack("<II", data)
+    return (high << 32) + low
+
+
+def _stamped(stamp):
+    return struct.pack("<II", stamp >> 32, stamp & 0xFFFFFFFF)
+
+
+def _unit(body):
+    resolution = [value[0] for code, value in _options(body[8:]) if code == 9] or [6]
+    return 10 ** resolution[0]
+
+
+def _block(kind, body):
+    total = len(body) + 12
+    return struct.pack("<II", kind, total) + body + struct.pack("<I", total)
 
 
 def _pcap(data):
@@ -74,11 +125,10 @@ def _pcapng(data):
     for kind, body in _blocks(data):
         if kind == 1:
             links.append(struct.unpack_from("<H", body)[0])
-            resolution = [value[0] for code, value in _options(body[8:]) if code == 9] or [6]
-            units.append(10 ** resolution[0])
+            units.append(_unit(body))
         elif kind == 6:
-            interface, high, low, length = struct.unpack_from("<IIII", body)
-            yield ((high << 32) + low) / units[interface], links[interface], body[20:20 + length]
+            interface, length = struct.unpack_from("<I8xI", body)
+            yield _stamp(body[4:12]) / units[interface], links[interface], body[20:20 + length]
 
 
 def _blocks(data):
@@ -110,21 +160,28 @@ def _segment(number, time, link, data):
         protocol, network = int.from_bytes(data[12:14], "big"), data[14:]
     elif link == COOKED_V2:
         protocol, network = int.from_bytes(data[:2], "big"), data[20:]
+    elif link == RAW:
+        protocol, network = {4: 0x0800, 6: 0x86DD}.get(data[0] >> 4), data
     else:
         raise ValueError(f"link type {link} is not one the recorder writes")
-    if protocol == 0x0800 and network[9] == 6:
-        header = (network[0] & 15) * 4
+    if protocol == 0x0800:
+        carries, header = network[9], (network[0] & 15) * 4
         total = int.from_bytes(network[2:4], "big") or len(network)
         source, destination = ".".join(map(str, network[12:16])), ".".join(map(str, network[16:20]))
-    elif protocol == 0x86DD and network[6] == 6:
-        header, total = 40, 40 + int.from_bytes(network[4:6], "big")
+    elif protocol == 0x86DD:
+        carries, header, total = network[6], 40, 40 + int.from_bytes(network[4:6], "big")
         source, destination = _address6(network[8:24]), _address6(network[24:40])
     else:
         return None
+    if carries == UDP and int.from_bytes(network[header + 2:header + 4], "big") == VXLAN_PORT:
+        return _segment(number, time, ETHERNET, network[header + VXLAN_HEADERS:total])
+    if carries != TCP:
+        return None
     tcp = network[header:total]
     source_port, destination_port, sequence, acknowledged = struct.unpack_from("!HHII", tcp)
+    start = (tcp[12] >> 4) * 4
     return Segment(number, time, f"{source}:{source_port}", f"{destination}:{destination_port}", tcp[13],
-                   tcp[(tcp[12] >> 4) * 4:], acknowledged, sequence)
+                   tcp[start:], acknowledged, sequence, total - header - start)
 
 
 def _address6(data):

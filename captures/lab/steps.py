@@ -12,6 +12,8 @@ from connection import Connection
 
 # A fault in the middle of a message lets the gateway read the first part before the end arrives.
 PAUSE_SECONDS = 0.08
+# Longer than any gateway of the lab waits.
+TOO_LATE_SECONDS = 1.7
 
 REASONS = {200: "OK", 204: "No Content", 304: "Not Modified", 404: "Not Found", 500: "Internal Server Error", 502: "Bad Gateway",
            503: "Service Unavailable", 504: "Gateway Timeout"}
@@ -106,6 +108,7 @@ AFTERWARDS = {"": _keep, "close": _close, "reset": _reset, "vanish": _vanish, "i
 
 HALF_A_HEAD = b"HTTP/1.1 200 OK\r\nServer: shop\r\nContent-Ty"
 HALF_A_BODY = b"HTTP/1.1 200 OK\r\nServer: shop\r\nContent-Type: text/plain\r\nContent-Length: 5000\r\n\r\n" + _text(1800)
+HALF_A_LARGE_BODY = b"HTTP/1.1 200 OK\r\nServer: shop\r\nContent-Type: text/plain\r\nContent-Length: 150000\r\n\r\n" + _text(70_000)
 GARBAGE = b"ERR 17 backend not initialised\r\n\r\n"
 BAD_CODE = b"HTTP/1.1 abc OK\r\nContent-Length: 3\r\n\r\nabc"
 SPACE_IN_NAME = b"HTTP/1.1 200 OK\r\nX Trace: 1\r\nContent-Length: 3\r\n\r\nabc"
@@ -126,9 +129,23 @@ def _part_then(data, end):
     return fault
 
 
-def _late(connection):
-    time.sleep(0.3)
-    connection.close()
+def _closed_after(seconds):
+    def fault(connection):
+        time.sleep(seconds)
+        connection.close()
+    return fault
+
+
+def _reset_late(connection):
+    # By now the request is acknowledged by a segment of its own.
+    time.sleep(0.12)
+    connection.reset()
+
+
+def _answer_too_late(connection):
+    time.sleep(TOO_LATE_SECONDS)
+    connection.send(_message(200, ["Content-Length: 5"], b"done\n"))
+    connection.close("answered-too-late")
 
 
 def _together_with_another(end):
@@ -150,8 +167,11 @@ TWO = threading.Barrier(2)
 
 FAULTS = {
     "close": Connection.close,
-    "close-late": _late,
+    "close-late": _closed_after(0.3),
+    "close-very-late": _closed_after(1.2),
     "reset": Connection.reset,
+    "reset-late": _reset_late,
+    "answer-too-late": _answer_too_late,
     "close-together": _together_with_another(Connection.close),
     "reset-together": _together_with_another(Connection.reset),
     "hang": Connection.stay_silent,
@@ -160,6 +180,7 @@ FAULTS = {
     "stall-mid-head": _part_then(HALF_A_HEAD, Connection.stay_silent),
     "close-mid-body": _part_then(HALF_A_BODY, Connection.close),
     "reset-mid-body": _part_then(HALF_A_BODY, Connection.reset),
+    "reset-mid-large-body": _part_then(HALF_A_LARGE_BODY, Connection.reset),
     "garbage": _part_then(GARBAGE, Connection.close),
     "bad-code": _part_then(BAD_CODE, Connection.close),
     "space-in-name": _part_then(SPACE_IN_NAME, Connection.close),
@@ -181,7 +202,10 @@ FAULTS = {
 CAUSE_OF_FAULT = {
     "close": "closed-before-response",
     "close-late": "closed-before-response",
+    "close-very-late": "closed-before-response",
     "reset": "reset-before-response",
+    "reset-late": "reset-before-response",
+    "answer-too-late": "response-timeout",
     "close-together": "closed-before-response",
     "reset-together": "reset-before-response",
     "hang": "response-timeout",
@@ -190,6 +214,7 @@ CAUSE_OF_FAULT = {
     "stall-mid-head": "head-timeout",
     "close-mid-body": "truncated-body",
     "reset-mid-body": "reset-mid-response",
+    "reset-mid-large-body": "reset-mid-response",
     "garbage": "malformed-status-line",
     "bad-code": "malformed-status-line",
     "space-in-name": "bad-header",

@@ -5,6 +5,9 @@
     upstream 10.77.0.3 -+                            |
     resolver 10.77.0.53 +                            +-- far 10.79.0.3 (a path with a delay)
     gateway 10.80.0.1 -- back 10.80.0.3 (the gateway's second interface)
+    street 10.81.0.2 (clients behind the router, over a path with weather)
+
+With `host`, 10.77.0.1 is a host and the gateway one of its containers: containers.py.
 
 In: a unique prefix and which optional places are wanted. Out: a network that is gone again when the `with` block ends.
 Rule: nothing outside the prefixed namespaces is touched, and everything is removed even when a step fails.
@@ -18,10 +21,13 @@ import subprocess
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import containers
+
 GATEWAY, CLIENT, UPSTREAM, RESOLVER = "10.77.0.1", "10.77.0.2", "10.77.0.3", "10.77.0.53"
 SECOND_UPSTREAM, APPLICATION = "10.77.0.4", "10.77.0.9"
 ROUTER, REMOTE, FAR = "10.77.0.254", "10.78.0.3", "10.79.0.3"
 GATEWAY_BACK, BACK = "10.80.0.1", "10.80.0.3"
+STREET = "10.81.0.2"
 GATEWAY6, CLIENT6, UPSTREAM6 = "fd77::1", "fd77::2", "fd77::3"
 
 CLEAN_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC"}
@@ -38,8 +44,9 @@ PLACES = {
 
 
 class Network:
-    def __init__(self, prefix, remote=False, far=False, back=False):
-        self.prefix, self.remote, self.far, self.back = prefix, remote or far, far, back
+    def __init__(self, prefix, remote=False, far=False, back=False, street=False, host=False):
+        self.prefix, self.remote, self.far, self.back = prefix, remote or far or street, far, back
+        self.street, self.host = street, host
         self.places = []
 
     def __enter__(self):
@@ -91,19 +98,22 @@ class Network:
         (folder / "resolv.conf").write_text(f"nameserver {address}\noptions timeout:1 attempts:1\n")
 
     def _build(self):
-        self._add("switch")
+        self.add("switch")
         run("ip", "-n", self.name("switch"), "link", "add", "bridge", "up", "type", "bridge")
         for place, addresses in PLACES.items():
-            self._add(place)
+            place = "host" if self.host and place == "gateway" else place
+            self.add(place)
             self._plug(place, addresses)
+        if self.host:
+            containers.build(self)
         if self.remote:
             self._add_remote()
-        if self.far:
-            self._add("far")
+        for place in ["far"] * self.far + ["street"] * self.street:
+            self.add(place)
         if self.back:
             self._add_back()
 
-    def _add(self, place):
+    def add(self, place):
         self.places.append(place)
         run("ip", "netns", "add", self.name(place))
         self.kernel(place, "ipv4/icmp_ratelimit", 0)
@@ -116,38 +126,39 @@ class Network:
         switch = self.name("switch")
         run("ip", "-n", switch, "link", "add", place, "type", "veth", "peer", "name", "eth0", "netns", self.name(place))
         run("ip", "-n", switch, "link", "set", place, "master", "bridge", "up")
-        self._address(place, "eth0", addresses)
+        self.address(place, "eth0", addresses)
 
-    def _address(self, place, interface, addresses):
+    def address(self, place, interface, addresses):
         run("ip", "-n", self.name(place), "link", "set", interface, "up")
         for address in addresses:
             nodad = ["nodad"] if ":" in address else []
             run("ip", "-n", self.name(place), "address", "add", address, "dev", interface, *nodad)
 
     def _add_remote(self):
-        self._add("router")
+        self.add("router")
         self._plug("router", [f"{ROUTER}/24"])
-        self._add("remote")
+        self.add("remote")
         run("ip", "-n", self.name("router"), "link", "add", "eth1", "type", "veth",
             "peer", "name", "eth0", "netns", self.name("remote"))
-        self._address("router", "eth1", ["10.78.0.254/24"])
-        self._address("remote", "eth0", [f"{REMOTE}/24"])
+        self.address("router", "eth1", ["10.78.0.254/24"])
+        self.address("remote", "eth0", [f"{REMOTE}/24"])
         self.kernel("router", "ipv4/ip_forward", 1)
         run("ip", "-n", self.name("remote"), "route", "add", "default", "via", "10.78.0.254")
-        for network in ("10.78.0.0/16", "10.79.0.0/16"):
+        for network in ("10.78.0.0/16", "10.79.0.0/16", "10.81.0.0/16"):
             run("ip", "-n", self.name("gateway"), "route", "add", network, "via", ROUTER)
 
     def _add_back(self):
-        self._add("back")
+        self.add("back")
         run("ip", "-n", self.name("gateway"), "link", "add", "eth1", "type", "veth", "peer", "name", "eth0", "netns", self.name("back"))
-        self._address("gateway", "eth1", [f"{GATEWAY_BACK}/24"])
-        self._address("back", "eth0", [f"{BACK}/24"])
+        self.address("gateway", "eth1", [f"{GATEWAY_BACK}/24"])
+        self.address("back", "eth0", [f"{BACK}/24"])
 
-    def connect_far(self):
-        """Gives addresses to the two tunnel devices that delay.Path has made between the router and the far place."""
-        self._address("router", "tun0", ["10.79.0.254/24"])
-        self._address("far", "tun0", [f"{FAR}/24"])
-        run("ip", "-n", self.name("far"), "route", "add", "default", "via", "10.79.0.254")
+    def connect(self, place, device, address):
+        """Gives addresses to the two tunnel devices that delay.Path has made between the router and a place behind it."""
+        router = address.rpartition(".")[0] + ".254"
+        self.address("router", device, [f"{router}/24"])
+        self.address(place, device, [f"{address}/24"])
+        run("ip", "-n", self.name(place), "route", "add", "default", "via", router)
 
     def _remove(self):
         for place in self.places:

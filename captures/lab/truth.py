@@ -8,6 +8,7 @@ two disagree, the recording is refused. The only thing read from the capture is 
 import json
 from collections import defaultdict
 
+import nat
 import packets
 from gateways import Attempt, Exchange
 from steps import CAUSE_OF_FAULT, IDLE_ENDS
@@ -22,14 +23,21 @@ class Disagreement(Exception):
     pass
 
 
-def expected(case, work, capture):
+def expected(case, work, capture, began, ended):
+    """What failed after `ended` is not in the recording that is kept, what was asked before `began` not in full."""
     truth = Truth(case, work, capture)
     findings, events = truth.findings(), truth.events
+    later = [finding for finding in findings if case.partial and finding["time"] > ended]
+    unseen = [finding for finding in findings if case.partial and (case.hidden or truth.asked_at[id(finding)] < began)]
+    for finding in unseen:
+        finding["accept"] = sorted({*finding["accept"], *case.accept_unseen})
     return {
         "gateway": {"product": case.gateway.PRODUCT, "version": case.gateway.version(), "addresses": _addresses(case)},
-        "recorded": {"on": case.on, "crowd": case.crowd, "healthy": case.healthy},
+        "inputs": [point.file for point in case.recorded_at],
+        "recorded": _recorded(case),
         "clear_two_leg": case.clear_two_leg,
-        "findings": findings,
+        "findings": [finding for finding in findings if finding not in unseen and finding not in later],
+        **({"unseen": unseen, "later": later} if case.partial else {}),
         "upstream_events": events,
         "application_errors": truth.application_errors,
         "client_aborts": truth.client_aborts,
@@ -42,16 +50,19 @@ class Truth:
         self.asked = _lines(work / "client.log")
         book = _lines(work / "upstream.log")
         self.arranged = {line["upstream"]: line["cause"] for line in book if line["event"] == "arranged"}
+        self.on_the_way = {line["upstream"]: line["cause"] for line in book if line["event"] == "on the way"}
+        self.neighbours = {line["upstream"]: line["neighbour"] for line in book if "neighbour" in line}
         self.queries = [line for line in book if line["event"] == "query" and line["name"] == case.route.name]
         self.served = defaultdict(list)
         for line in book:
             if "connection" in line:
                 self.served[line["peer"], line["local"]].append(line)
+        self.views = nat.Views(work)
         self.syns = _first_syns(capture)
         self.told = defaultdict(list)
         for exchange in case.gateway.exchanges(work, self.syns):
             self.told[exchange.client].append(exchange)
-        self.events, self.application_errors = [], 0
+        self.events, self.application_errors, self.asked_at = [], 0, {}
         self.client_aborts = sum(line["aborted"] for line in self.asked)
 
     def findings(self):
@@ -82,7 +93,9 @@ class Truth:
             return []
         if not failed:
             raise Disagreement(f"the client failed without an attempt or a reason in the log: {exchange.line}")
-        return [self._finding(line, failure, exchange, failed, codes[-1], connections[-1])]
+        finding = self._finding(line, failure, exchange, failed, codes[-1], connections[-1])
+        self.asked_at[id(finding)] = line["time"]
+        return [finding]
 
     def _finding(self, line, failure, exchange, attempts, code, connection):
         last = attempts[-1]
@@ -92,13 +105,15 @@ class Truth:
             "status": line["status"],
             "failure": failure,
             "cause": self.case.cause or code,
-            "detail": self._detail(code, line),
+            "detail": self._detail(code, line, last),
             "accept": self.case.accept,
             "upstream": last.upstream,
             "connection": connection,
             "attempts": sum(attempt.codes != {"no-upstream-attempt"} for attempt in attempts),
             "truth": "\n".join(dict.fromkeys([attempt.line for attempt in attempts] + [exchange.line])),
         }
+        if self.case.host:
+            finding |= self._other_names(line, last.upstream, connection)
         if self.case.cause:
             finding |= {"log_cause": code, "detail": None}
         if self.case.only:
@@ -106,9 +121,18 @@ class Truth:
             finding |= {"upstream": None, "connection": None, "attempts": None}
         return finding
 
+    def _other_names(self, line, upstream, connection):
+        """What the host calls the same ends elsewhere: an observer on the host sees all of these names."""
+        names = self.views.of(connection["client"], connection["server"])[1:] if connection else []
+        return {
+            "client_views": self.views.of_client(line["client"])[1:],
+            "upstream_views": sorted({server for _, server in names} - {upstream}),
+            "connection_views": [{"client": client, "server": server} for client, server in names],
+        }
+
     def _exchange(self, line):
         """The log's line for a client's line: the same client endpoint, the same place in its order."""
-        told = self.told[line["client"]]
+        told = next((self.told[name] for name in self.views.of_client(line["client"]) if name in self.told), [])
         if line["request"] >= len(told) and _failure(line) == "silent-close":
             return self._unlogged(line)
         if line["request"] >= len(told):
@@ -133,10 +157,12 @@ class Truth:
         """The cause as the upstream's side knows it."""
         if attempt.codes == {"no-upstream-attempt"}:
             return "no-upstream-attempt"
+        if attempt.upstream in self.on_the_way:
+            return self.on_the_way[attempt.upstream]
         connection = self._connection(attempt, line)
-        lines = self.served[connection["client"], connection["server"]] if connection else []
-        lines = [entry for entry in lines if entry["time"] <= line["end_time"]]
-        if lines:
+        names = self.views.of(connection["client"], connection["server"]) if connection else []
+        lines = [entry for name in names for entry in self.served[name] if entry["time"] <= line["end_time"]]
+        if any(entry["event"] == "request" for entry in lines) or lines and attempt.upstream not in self.arranged:
             return _cause_of_lines(lines)
         if attempt.upstream is None:
             return _cause_of_query(self.queries, line)
@@ -145,8 +171,8 @@ class Truth:
     def _connection(self, attempt, line):
         """The exact upstream connection: the log's word for it, else the SYN towards the upstream while the client waited. In a crowd there
         must have been only one, and as many SYNs as attempts."""
-        if attempt.upstream is None:
-            return None
+        if attempt.upstream is None or attempt.upstream in self.neighbours:
+            return None                 # without the neighbour's hardware address no SYN leaves
         if attempt.connection:
             return {"client": attempt.connection, "server": attempt.upstream}
         sources = [source for time, source, to in self.syns
@@ -160,7 +186,9 @@ class Truth:
                     if attempt.upstream == upstream and not attempt.connection]
         return len(nameless) == sum(to == upstream for _, _, to in self.syns)
 
-    def _detail(self, code, line):
+    def _detail(self, code, line, last):
+        if code == "neighbor-unresolved":
+            return self.neighbours[last.upstream]
         if code == "upstream-returned-5xx":
             return str(line["status"])
         return {"no-upstream-attempt": "no-live-upstream", "tls-alert-from-upstream": self.case.alert}.get(code)
@@ -185,8 +213,21 @@ def _accept_unordered(findings):
             one["accept"] = sorted({*one["accept"], "ambiguous"})
 
 
+def _recorded(case):
+    """Where and how. `cut` is what a check of the packets against the truth has to put up with."""
+    points = case.recorded_at
+    recorded = {"on": ", ".join(dict.fromkeys(f"{point.on} ({point.place})" for point in points)) if case.points else case.on,
+                "crowd": case.crowd, "healthy": case.healthy}
+    if case.partial or case.points and not all(point.is_whole for point in points):
+        recorded["cut"] = True
+    clocks = {point.file: {"ahead_seconds": point.ahead, "drift_ppm": point.drift} for point in points if point.ahead or point.drift}
+    return recorded | ({"clocks": clocks} if clocks else {})
+
+
 def _addresses(case):
     """The gateway's own address on either side; they differ when the upstream is reached over another interface."""
+    if case.addresses:
+        return case.addresses
     front = GATEWAY6 if case.ipv6 else GATEWAY
     back = {"127.": "127.0.0.1", "10.8": GATEWAY_BACK}.get(case.route.upstreams[0][:4])
     return [front, back] if back else [front]

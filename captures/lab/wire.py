@@ -104,7 +104,7 @@ def _stale(view):
 
 def _acknowledges(end, request):
     """A bare RST acknowledges nothing."""
-    past = (end.acknowledged - request.sequence - len(request.payload)) & 0xFFFFFFFF
+    past = (end.acknowledged - request.sequence - request.length) & 0xFFFFFFFF
     return bool(end.flags & ACK) and past < 1 << 31
 
 

@@ -6,11 +6,11 @@
 
 pub mod clock;
 mod order;
+mod own;
 mod shard;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use rayon::prelude::*;
@@ -20,15 +20,16 @@ use crate::decode::segment::Packet;
 use crate::decode::{self, Fragment, Reassembler, Whole};
 use crate::diagnose::Diagnose;
 use crate::diagnose::clocks::Clocks;
-use crate::diagnose::finding::Diagnosis;
+use crate::diagnose::finding::{Diagnosis, News};
 use crate::diagnose::role::Told;
-use crate::flow::{SHARDS, Vantage};
+use crate::flow::SHARDS;
 use crate::frame::{Batch, Mark, Record};
 use crate::loss::Loss;
-use crate::protocol::observation::{Observation, Seen};
+use crate::protocol::observation::Observation;
 use crate::time::Timestamp;
 
 use order::Order;
+use own::{Own, Senders};
 use shard::{Shard, Step};
 
 /// Frames that one task decodes: large enough to hide the cost of a task, small enough for all cores.
@@ -69,13 +70,9 @@ pub struct Analyzer {
     /// Running maximum of capture time.
     clock: Option<Timestamp>,
     last: Mark,
-    /// Addresses of the capturing machine that are known already.
-    local: BTreeSet<(Vantage, IpAddr)>,
+    own: Own,
     clocks: Clocks,
 }
-
-/// Most addresses of capturing machines that are told; a container host has hundreds.
-const LOCAL_ADDRESSES_MAX: usize = 4_096;
 
 impl Analyzer {
     /// An analyzer without any frame yet. When the worker threads cannot be started, the global ones serve.
@@ -97,7 +94,7 @@ impl Analyzer {
             loss: Loss::default(),
             clock: None,
             last: Mark::default(),
-            local: BTreeSet::new(),
+            own: Own::default(),
             clocks: options.clocks,
         }
     }
@@ -113,6 +110,11 @@ impl Analyzer {
         };
         self.pool = pool;
         self.diagnose_all(&observations, &ticks, &order);
+    }
+
+    /// What was found since the last call.
+    pub fn news(&mut self) -> Vec<News> {
+        self.diagnose.news()
     }
 
     /// The capture is over.
@@ -179,7 +181,11 @@ impl Analyzer {
         for part in &decoded {
             self.loss.merge(part.loss.clone());
         }
-        let mut observations = self.local_addresses(&decoded);
+        let mut observations = Vec::new();
+        for part in &decoded {
+            self.own
+                .judge(&part.senders, &mut observations, &mut self.loss);
+        }
         self.shards
             .par_iter_mut()
             .enumerate()
@@ -203,21 +209,6 @@ impl Analyzer {
         // Stable: what one frame brought about stays in order, and ticks go by shard number.
         observations.par_sort_by_key(|observation| order.key(observation.seen.frame));
         observations
-    }
-
-    /// Addresses from which a capturing machine is seen to send for the first time.
-    fn local_addresses(&mut self, decoded: &[Decoded<'_>]) -> Vec<Observation> {
-        let mut told = Vec::new();
-        for (seen, vantage, addr) in decoded.iter().flat_map(|part| &part.outgoing) {
-            if self.local.len() < LOCAL_ADDRESSES_MAX && self.local.insert((*vantage, *addr)) {
-                let what = Seen::Local {
-                    vantage: *vantage,
-                    addr: *addr,
-                };
-                told.push(Observation { seen: *seen, what });
-            }
-        }
-        told
     }
 
     /// The packets that the fragments of a batch complete, each with the place of the frame that does. In series,
@@ -256,8 +247,7 @@ struct Decoded<'a> {
     lists: Vec<Vec<(usize, Packet<'a>)>>,
     /// Pieces of packets, with the place of their frames.
     fragments: Vec<(usize, Fragment<'a>)>,
-    /// Senders of frames that a capturing machine sent, each where it was first seen.
-    outgoing: Vec<(Mark, Vantage, IpAddr)>,
+    senders: Senders,
     loss: Loss,
 }
 
@@ -267,7 +257,7 @@ impl<'a> Decoded<'a> {
         let mut part = Self {
             lists: (0..SHARDS).map(|_| Vec::new()).collect(),
             fragments: Vec::new(),
-            outgoing: Vec::new(),
+            senders: Senders::default(),
             loss: Loss::default(),
         };
         for (place, record) in (place..).zip(records) {
@@ -275,8 +265,9 @@ impl<'a> Decoded<'a> {
             let vantage = clocks.of(record.mark.frame.input).vantage;
             match decode::decode(frame, vantage, &mut part.loss) {
                 Some(decode::Decoded::Packet { packet, tunnels }) => {
-                    if tunnels == 0 && decode::is_outgoing(&frame) {
-                        part.note_sender(record.mark, vantage, &packet);
+                    if tunnels == 0 {
+                        let way = decode::way(&frame);
+                        part.senders.note(record.mark, vantage, &packet, way);
                     }
                     if let Some(list) = part.lists.get_mut(packet.flow().shard()) {
                         list.push((place, packet));
@@ -287,18 +278,6 @@ impl<'a> Decoded<'a> {
             }
         }
         part
-    }
-
-    /// Notes the sender of a frame that the capturing machine sent.
-    fn note_sender(&mut self, mark: Mark, vantage: Vantage, packet: &Packet<'_>) {
-        if let Some(sender) = packet.sender()
-            && !self
-                .outgoing
-                .iter()
-                .any(|(_, by, known)| (*by, *known) == (vantage, sender))
-        {
-            self.outgoing.push((mark, vantage, sender));
-        }
     }
 
     /// Adds a packet that the frame at `place` completed.

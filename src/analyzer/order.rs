@@ -48,7 +48,7 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{LinkType, Mark};
+    use crate::frame::{LinkType, Mark, Way};
     use crate::time::Timestamp;
 
     fn records(frames: &[(u16, u64)]) -> Vec<Record> {
@@ -61,6 +61,7 @@ mod tests {
                 frame: frame(*input, *number),
             },
             link: LinkType::RAW,
+            way: Way::Unknown,
             offset: 0,
         };
         frames.iter().map(record).collect()

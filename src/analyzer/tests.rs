@@ -1,7 +1,7 @@
 //! Tests of the corridor: batches and inputs leave no trace.
 
 use super::*;
-use crate::frame::{FrameId, LinkType};
+use crate::frame::{FrameId, LinkType, Way};
 
 /// Largest piece of an IP payload in these tests.
 const PIECE: usize = 24;
@@ -89,6 +89,7 @@ fn batches(at_once: usize, input: impl Fn(usize) -> u16) -> Vec<Batch> {
                     },
                 },
                 link: LinkType::RAW,
+                way: Way::Unknown,
                 offset: 0,
             });
             batch.bytes.extend_from_slice(bytes);

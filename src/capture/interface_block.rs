@@ -6,16 +6,20 @@
 use crate::capture::pcap::CAPTURED_HEADER_MAX;
 use crate::capture::source::InputFacts;
 use crate::capture::window::Order;
-use crate::frame::LinkType;
+use crate::frame::{LinkType, Way};
 use crate::time::{NANOS_PER_SECOND, Timestamp};
 
 /// Options of an interface description block (section 4.2 of the draft).
 const IF_TSRESOL: u16 = 9;
 const IF_FILTER: u16 = 11;
+const IF_FCSLEN: u16 = 13;
 const IF_TSOFFSET: u16 = 14;
 /// Options of an interface statistics block (section 4.6).
 const ISB_IFDROP: u16 = 5;
 const ISB_OSDROP: u16 = 7;
+
+/// Flags of a packet block (sections 4.3 and A.1 of the draft).
+const PACKET_FLAGS: u16 = 2;
 
 /// Most bytes of a recorded filter that are kept for the report.
 const RECORDED_FILTER_MAX: usize = 1024;
@@ -27,6 +31,8 @@ pub(super) struct Interface {
     /// 0 where the capture was not limited.
     pub(super) snap_length: u32,
     pub(super) clock: Clock,
+    /// Bytes of the check sequence at the end of its frames.
+    check_len: u32,
     /// The totals of its latest statistics block.
     pub(super) statistics: Statistics,
 }
@@ -35,6 +41,7 @@ impl Interface {
     /// Reads the body of an interface description block; `None` when it is too short.
     pub(super) fn read(order: Order, body: &[u8], facts: &mut InputFacts) -> Option<Self> {
         let mut clock = Clock::default();
+        let mut check_len = 0;
         for (code, value) in options(order, body.get(8..)?) {
             match (code, value) {
                 (IF_TSRESOL, [resolution, ..]) => clock.rate = Rate::read(*resolution),
@@ -42,6 +49,9 @@ impl Interface {
                     let seconds = value.first_chunk().map_or(0, |bytes| order.u64(*bytes));
                     clock.offset_seconds = seconds.cast_signed();
                 }
+                // The option counts bits; fewer than eight are bytes of a writer that took it for a count of those.
+                (IF_FCSLEN, [length @ 0..8, ..]) => check_len = u32::from(*length),
+                (IF_FCSLEN, [length, ..]) => check_len = u32::from(*length) / 8,
                 (IF_FILTER, [0, text @ ..]) if facts.recorded_filter.is_none() => {
                     let text = text.get(..RECORDED_FILTER_MAX).unwrap_or(text);
                     facts.recorded_filter = Some(String::from_utf8_lossy(text).into_owned());
@@ -53,6 +63,7 @@ impl Interface {
             link: LinkType(u32::from(order.u16_at(body, 0)?)),
             snap_length: order.u32_at(body, 4)?,
             clock,
+            check_len,
             statistics: Statistics::default(),
         })
     }
@@ -63,6 +74,36 @@ impl Interface {
             0 => CAPTURED_HEADER_MAX,
             limit => limit.min(CAPTURED_HEADER_MAX),
         }
+    }
+}
+
+/// What the options of a packet block say of its frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PacketFlags {
+    pub(super) way: Way,
+    /// Bytes of the check sequence at the end of the frame.
+    pub(super) check_len: u32,
+}
+
+impl PacketFlags {
+    /// Reads the options of a packet block of `interface`. A machine does not see the check sequence of what it sends,
+    /// so there only the frame's own word counts.
+    pub(super) fn read(order: Order, bytes: &[u8], interface: &Interface) -> Self {
+        let flags = options(order, bytes)
+            .find(|(code, _)| *code == PACKET_FLAGS)
+            .and_then(|(_, value)| order.u32_at(value, 0))
+            .unwrap_or(0);
+        let way = match flags & 3 {
+            1 => Way::Incoming,
+            2 => Way::Outgoing,
+            _ => Way::Unknown,
+        };
+        let check_len = match (flags >> 5 & 0xf, way) {
+            (0, Way::Outgoing) => 0,
+            (0, _) => interface.check_len,
+            (own, _) => own,
+        };
+        Self { way, check_len }
     }
 }
 

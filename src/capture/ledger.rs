@@ -6,7 +6,7 @@
 use crate::capture::error::CaptureError;
 use crate::capture::filter::{Filter, Verdict};
 use crate::capture::source::InputFacts;
-use crate::frame::{FrameId, LinkType, Mark, Record};
+use crate::frame::{FrameId, LinkType, Mark, Record, Way};
 use crate::loss::{Damage, Loss};
 use crate::time::Timestamp;
 
@@ -28,6 +28,7 @@ pub(super) struct Found {
     /// `None` where the format tells none.
     pub(super) time: Option<Timestamp>,
     pub(super) link: LinkType,
+    pub(super) way: Way,
     /// Byte offset of the record in the input.
     pub(super) offset: u64,
 }
@@ -102,6 +103,7 @@ impl Ledger {
                 },
             },
             link: found.link,
+            way: found.way,
             offset: found.offset,
         });
         Ok(())

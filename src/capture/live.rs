@@ -14,7 +14,7 @@ use crate::capture::error::CaptureError;
 use crate::capture::filter::{link_type_of, pcap_message};
 use crate::capture::ledger::{Found, INTERFACE_DROPS, KERNEL_DROPS, Ledger};
 use crate::capture::source::{FILL_BYTES_MIN, Fill, InputFacts, Source};
-use crate::frame::{Batch, LinkType};
+use crate::frame::{Batch, LinkType, Way};
 use crate::loss::Loss;
 use crate::time::{NANOS_PER_SECOND, Timestamp};
 
@@ -166,6 +166,7 @@ impl LiveSource {
                 original_len: packet.header.len,
                 time: Some(time(packet.header)),
                 link: self.link,
+                way: Way::Unknown,
                 offset: self.ledger.facts.bytes,
             };
             batch.bytes.extend_from_slice(packet.data);

@@ -197,7 +197,7 @@ fn correct(batch: &mut Batch, error: ClockError) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{FrameId, LinkType, Mark};
+    use crate::frame::{FrameId, LinkType, Mark, Way};
 
     /// An input of frames at the given seconds, handed over `at_once` at a time.
     struct Script {
@@ -229,6 +229,7 @@ mod tests {
                         },
                     },
                     link: LinkType::RAW,
+                    way: Way::Unknown,
                     offset: 0,
                 });
                 batch.bytes.push(*second as u8);

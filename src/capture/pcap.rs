@@ -6,7 +6,7 @@
 use crate::capture::error::CaptureError;
 use crate::capture::ledger::{Found, Ledger};
 use crate::capture::window::{Lost, Order, Scan, Search, Window};
-use crate::frame::{LinkType, Record};
+use crate::frame::{LinkType, Record, Way};
 use crate::time::{NANOS_PER_SECOND, Timestamp};
 
 /// Bytes of the file's header.
@@ -171,6 +171,7 @@ impl Pcap {
                 original_len,
                 time: Some(self.time(header)),
                 link: self.link,
+                way: Way::Unknown,
                 offset: window.offset(at),
             };
             ledger.frame(window.bytes, records, found)?;

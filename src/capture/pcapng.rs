@@ -1,8 +1,7 @@
 //! The pcapng format (draft-ietf-opsawg-pcapng). In: a window of the file. Out: records in the ledger.
 //!
 //! The rule: blocks are believed when both of their lengths agree; otherwise reading goes on where two blocks in a row
-//! do. Blocks without packets are passed over by their length. Left out: secrets, comments, and the
-//! flags of packets.
+//! do. Blocks without packets are passed over by their length. Left out: secrets and comments.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::capture::block::{
     STATISTICS, SYSDIG, SYSDIG_2, SYSDIG_2_LARGE, section_order,
 };
 use crate::capture::error::CaptureError;
-use crate::capture::interface_block::{Interface, Statistics};
+use crate::capture::interface_block::{Interface, PacketFlags, Statistics};
 use crate::capture::ledger::{Found, INTERFACE_DROPS, KERNEL_DROPS, Ledger};
 use crate::capture::names;
 use crate::capture::pcap::Refusal;
@@ -201,12 +200,24 @@ impl Pcapng {
             }
         };
         let room = block.body.len().checked_sub(head)?;
-        (captured_len as usize <= room).then(|| Found {
+        if captured_len as usize > room {
+            return None;
+        }
+        // Options follow the bytes, which are padded to words of four.
+        let data = (captured_len as usize).next_multiple_of(4);
+        let options = block.body.get(head.saturating_add(data)..);
+        let options = options.filter(|_| block.kind != SIMPLE_PACKET);
+        let flags = PacketFlags::read(self.order, options.unwrap_or_default(), interface);
+        let original_len = original_len.max(captured_len);
+        let original_len = original_len.saturating_sub(flags.check_len);
+        Some(Found {
             start: block.start.saturating_add(head),
-            captured_len,
+            // What the snap length cut off is the check sequence first.
+            captured_len: captured_len.min(original_len),
             original_len,
             time: ticks.map(|ticks| interface.clock.time(ticks)),
             link: interface.link,
+            way: flags.way,
             offset: block.offset,
         })
     }
@@ -290,6 +301,7 @@ mod tests {
         w32,
     };
     use crate::capture::window::Order::{Big, Little};
+    use crate::frame::Way;
 
     #[test]
     fn the_same_frames_as_the_classic_format() {
@@ -354,6 +366,52 @@ mod tests {
         assert_eq!((read.frames[2].nanos, read.frames[2].original), (9000, 64));
         assert_eq!(read.loss.get("frames_without_time"), 1);
         assert_eq!(read.loss.get("kernel_drops"), 2);
+    }
+
+    /// An enhanced packet block of `data` with these flags.
+    fn flagged(data: &[u8], original: u32, flags: u32) -> Vec<u8> {
+        let mut body = vec![0; 12];
+        body.extend(w32(Little, data.len() as u32));
+        body.extend(w32(Little, original));
+        body.extend_from_slice(data);
+        body.resize(body.len().next_multiple_of(4), 0);
+        add_options(
+            Little,
+            &mut body,
+            &[(1, b"a comment"), (2, &flags.to_le_bytes())],
+        );
+        block(Little, 6, &body)
+    }
+
+    #[test]
+    fn check_sequences_are_no_part_of_a_frame() {
+        // 32 bits, as the draft says; 4 bytes, as some writers do.
+        for of_interface in [32, 4] {
+            let mut file = section(Little);
+            file.extend(interface(Little, 1, 0, &[(13, &[of_interface])]));
+            file.extend(flagged(b"dataFCS!", 8, 1));
+            // Two bytes of it were not captured.
+            file.extend(flagged(b"dataFC", 8, 1));
+            // Sent by the machine itself: nothing follows the data, unless the frame says so.
+            file.extend(flagged(b"data", 4, 2));
+            file.extend(flagged(b"dataFC", 6, 2 | 2 << 5));
+            for frame in read(&file).frames {
+                assert_eq!((frame.data.as_slice(), frame.original), (&b"data"[..], 4));
+            }
+        }
+    }
+
+    #[test]
+    fn packets_tell_which_way_they_went() {
+        let mut file = section(Little);
+        file.extend(interface(Little, 1, 0, &[]));
+        for flags in [0, 1, 2, 3] {
+            file.extend(flagged(b"data", 4, flags));
+        }
+        file.extend(packet(Little, 0, 0, b"data", 4));
+        let ways: Vec<Way> = read(&file).frames.iter().map(|frame| frame.way).collect();
+        let (unknown, out) = (Way::Unknown, Way::Outgoing);
+        assert_eq!(ways, [unknown, Way::Incoming, out, unknown, unknown]);
     }
 
     #[test]

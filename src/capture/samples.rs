@@ -4,7 +4,7 @@
 use crate::capture::file::FileSource;
 use crate::capture::source::{Fill, InputFacts, Source};
 use crate::capture::window::Order;
-use crate::frame::Batch;
+use crate::frame::{Batch, Way};
 use crate::loss::Loss;
 
 /// Writes words of either byte order.
@@ -140,6 +140,7 @@ pub(super) struct Seen {
     pub(super) link: u32,
     pub(super) data: Vec<u8>,
     pub(super) original: u32,
+    pub(super) way: Way,
     pub(super) offset: u64,
 }
 
@@ -171,6 +172,7 @@ pub(super) fn read_with(
                 link: frame.link.0,
                 data: frame.data.to_vec(),
                 original: frame.original_len,
+                way: frame.way,
                 offset: record.offset,
             });
         }

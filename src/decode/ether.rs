@@ -33,6 +33,7 @@ pub(super) fn typed(
     for _ in 0..=TAGS_MAX {
         match kind {
             0x0800 | 0x86dd => return Ok(Stripped { offset, overlay }),
+            0x0806 => return Err(Skip::Arp(Stripped { offset, overlay })),
             // 802.1Q, 802.1ad and what came before it.
             0x8100 | 0x88a8 | 0x9100 | 0x9200 => {
                 overlay = with_id(overlay, Id::Vlan(word(data, offset)? & 0x0fff));
@@ -71,6 +72,7 @@ pub(super) fn llc(data: &[u8], offset: usize, overlay: Overlay) -> Result<Stripp
 fn typed_once(kind: u16, data: &[u8], offset: usize, overlay: Overlay) -> Result<Stripped, Skip> {
     match kind {
         0x0800 | 0x86dd => Ok(Stripped { offset, overlay }),
+        0x0806 => Err(Skip::Arp(Stripped { offset, overlay })),
         0x8847 => mpls(data, offset, overlay),
         other => Err(Skip::Named(name(other))),
     }
@@ -195,7 +197,6 @@ pub(super) fn word(data: &[u8], at: usize) -> Result<u16, Skip> {
 /// EtherTypes by name (IEEE registration authority).
 fn name(kind: u16) -> Cow<'static, str> {
     match kind {
-        0x0806 => "ARP",
         0x8035 => "RARP",
         0x8809 => "LACP",
         0x8863 => "PPPoE discovery",
@@ -299,7 +300,13 @@ mod tests {
             named(&[0, 38, 0x42, 0x42, 3]),
             "802.2 LLC (spanning tree and the like)"
         );
-        assert_eq!(named(&[0x08, 0x06]), "ARP");
+        let tagged = ethernet(&[0x81, 0, 0, 7, 8, 6]);
+        let overlay = with_id(Overlay(0), Id::Vlan(7));
+        let arp = Stripped {
+            offset: 18,
+            overlay,
+        };
+        assert_eq!(tagged, Err(Skip::Arp(arp)));
         assert_eq!(named(&[0xab, 0xcd]), "EtherType 0xabcd");
         assert_eq!(ethernet(&[8]), Err(Skip::Cut));
     }

@@ -32,6 +32,8 @@ pub(super) enum Skip {
     Named(Cow<'static, str>),
     /// It was cut by the capture before the network protocol.
     Cut,
+    /// It carries ARP, which starts there.
+    Arp(Stripped),
 }
 
 impl Skip {

@@ -64,7 +64,11 @@ fn cooked(data: &[u8], protocol: usize, device: usize, length: usize) -> Result<
         // For every other device, GRE included, the protocol is the EtherType of what follows.
         (_, kind) => ether::typed(kind, data, length, none),
     };
-    stripped.map(|stripped| Stripped::plain(stripped.offset))
+    match stripped {
+        Ok(stripped) => Ok(Stripped::plain(stripped.offset)),
+        Err(Skip::Arp(stripped)) => Err(Skip::Arp(Stripped::plain(stripped.offset))),
+        Err(skip) => Err(skip),
+    }
 }
 
 /// BSD loopback: an address family in the byte order of the machine that captured (or of the network), where IPv6 is
@@ -147,7 +151,8 @@ mod tests {
             tun.push(0x45);
             assert_eq!(strip(link, &tun).unwrap(), Stripped::plain(length));
             let (link, arp) = sll(version, 0x0806, 1);
-            assert_eq!(name(link, &arp), "ARP");
+            let place = Stripped::plain(arp.len());
+            assert_eq!(strip(link, &arp), Err(Skip::Arp(place)));
             let (link, netlink) = sll(version, 0x0000, 824);
             assert_eq!(name(link, &netlink), "netlink messages");
             assert_eq!(strip(link, &arp[..9]), Err(Skip::Cut));

@@ -10,6 +10,7 @@ mod icmp;
 mod layer;
 mod link;
 mod local;
+mod neighbour;
 mod network;
 pub mod segment;
 #[cfg(test)]
@@ -18,16 +19,16 @@ mod transport;
 mod tunnel;
 mod wireless;
 
-use crate::flow::{Endpoint, Vantage};
+use crate::flow::{Endpoint, Overlay, Vantage};
 use crate::frame::Frame;
 use crate::loss::{Loss, LossName};
 
 use fragment::Origin;
 pub use fragment::{Fragment, Reassembler, Whole};
 use layer::Skip;
-pub use local::is_outgoing;
+pub use local::way;
 use network::{Network, Read};
-use segment::{Datagram, IcmpError, Packet, Segment};
+use segment::{Datagram, IcmpError, Packet, Resolution, Segment};
 use tunnel::TUNNELS_MAX;
 
 /// Frames that the capture cut before the ports of TCP or UDP.
@@ -64,18 +65,19 @@ impl<'a> Decoded<'a> {
 
 /// Decodes one frame. `None` when it carries nothing for the rooms above; then `loss` tells why.
 pub fn decode<'a>(frame: Frame<'a>, vantage: Vantage, loss: &mut Loss) -> Option<Decoded<'a>> {
-    let stripped = match link::strip(frame.link, frame.data) {
-        Ok(stripped) => stripped,
-        Err(skip) => return skipped(&skip, loss),
-    };
-    let data = frame.data.get(stripped.offset..).unwrap_or_default();
-    let wire_len = (frame.original_len as usize).saturating_sub(stripped.offset);
-    let origin = Origin {
-        overlay: stripped.overlay,
+    let mut origin = Origin {
+        overlay: Overlay::default(),
         vantage,
         mark: frame.mark,
         depth: 0,
     };
+    let stripped = match link::strip(frame.link, frame.data) {
+        Ok(stripped) => stripped,
+        Err(skip) => return origin.without_ip(&skip, frame.data, loss),
+    };
+    origin.overlay = stripped.overlay;
+    let data = frame.data.get(stripped.offset..).unwrap_or_default();
+    let wire_len = (frame.original_len as usize).saturating_sub(stripped.offset);
     match read(data, wire_len, loss)? {
         Read::Whole(network) => follow(origin, network, loss),
         Read::Fragment(piece) => Some(Decoded::Fragment(Fragment { origin, piece })),
@@ -120,7 +122,7 @@ fn follow<'a>(
                 return Some(Decoded::Packet { packet, tunnels });
             }
             Ok(Some(inside)) => inside,
-            Err(skip) => return skipped(&skip, loss),
+            Err(skip) => return origin.without_ip(&skip, network.payload, loss),
         };
         origin.depth = origin.depth.saturating_add(1);
         if origin.depth > TUNNELS_MAX {
@@ -153,6 +155,7 @@ fn skipped<T>(skip: &Skip, loss: &mut Loss) -> Option<T> {
     match skip {
         Skip::Named(name) => loss.skip(name),
         Skip::Cut => loss.add(FRAMES_CUT, 1),
+        Skip::Arp(_) => loss.skip("ARP"),
     }
     None
 }
@@ -162,8 +165,11 @@ fn packet<'a>(origin: &Origin, network: &Network<'a>, loss: &mut Loss) -> Option
     match network.protocol {
         1 => origin.icmp(icmp::Version::V4, network, loss),
         6 => counted(origin.segment(network), loss),
-        17 => counted(origin.datagram(network), loss),
-        58 => origin.icmp(icmp::Version::V6, network, loss),
+        17 => counted(origin.datagram(network), loss).inspect(|packet| name_quic(packet, loss)),
+        58 => match neighbour::discovery(network) {
+            Some(message) => origin.resolution(message, loss),
+            None => origin.icmp(icmp::Version::V6, network, loss),
+        },
         other => {
             skip_protocol(other, loss);
             None
@@ -172,6 +178,37 @@ fn packet<'a>(origin: &Origin, network: &Network<'a>, loss: &mut Loss) -> Option
 }
 
 impl Origin {
+    /// What is told of `data` without an IP header: an ARP message, or why it is passed over.
+    fn without_ip<'a>(&self, skip: &Skip, data: &[u8], loss: &mut Loss) -> Option<Decoded<'a>> {
+        let Skip::Arp(place) = skip else {
+            return skipped(skip, loss);
+        };
+        let overlay = place.overlay;
+        let message = neighbour::arp(data.get(place.offset..).unwrap_or_default());
+        let packet = Self { overlay, ..*self }.resolution(message, loss)?;
+        let tunnels = self.depth;
+        Some(Decoded::Packet { packet, tunnels })
+    }
+
+    fn resolution<'a>(
+        &self,
+        message: Result<neighbour::Message, Skip>,
+        loss: &mut Loss,
+    ) -> Option<Packet<'a>> {
+        match message {
+            Ok(message) => Some(Packet::Resolution(Resolution {
+                speaker: message.speaker,
+                target: message.target,
+                step: message.step,
+                listener: message.listener,
+                overlay: self.overlay,
+                vantage: self.vantage,
+                mark: self.mark,
+            })),
+            Err(skip) => skipped(&skip, loss),
+        }
+    }
+
     fn segment<'a>(&self, network: &Network<'a>) -> Result<Packet<'a>, transport::Refusal> {
         let tcp = transport::tcp(network.payload, network.payload_len)?;
         Ok(Packet::Segment(Segment {
@@ -185,6 +222,7 @@ impl Origin {
             window: tcp.window,
             window_scale: tcp.options.window_scale,
             timestamps: tcp.options.timestamps,
+            multipath: tcp.options.multipath,
             ip_id: network.ip_id,
             ttl: network.ttl,
             payload: tcp.payload,
@@ -247,6 +285,15 @@ fn counted<'a>(
         Err(transport::Refusal::Malformed) => loss.add(FRAMES_MALFORMED, 1),
     }
     None
+}
+
+/// Counts a QUIC packet by its name: HTTP/3 is not read, and an exchange over it is not seen.
+fn name_quic(packet: &Packet<'_>, loss: &mut Loss) {
+    if let Packet::Datagram(datagram) = packet
+        && transport::is_quic(datagram.payload)
+    {
+        loss.skip("QUIC");
+    }
 }
 
 /// Counts a packet of another protocol by its name (IANA protocol-numbers).

@@ -16,10 +16,13 @@ pub enum Packet<'a> {
     Datagram(Datagram<'a>),
     /// An ICMP or ICMPv6 error with the packet that it quotes.
     Icmp(IcmpError),
+    /// A step of address resolution on a link.
+    Resolution(Resolution),
 }
 
 impl Packet<'_> {
-    /// The flow that this packet belongs to; for an ICMP error the flow that it quotes.
+    /// The flow that this packet belongs to; for an ICMP error the flow that it quotes, for a step of address
+    /// resolution the two neighbours without ports.
     #[must_use]
     pub fn flow(&self) -> FlowKey {
         match self {
@@ -36,16 +39,27 @@ impl Packet<'_> {
                 error.overlay,
                 error.vantage,
             ),
+            Self::Resolution(resolution) => FlowKey::new(
+                Endpoint::new(resolution.speaker, 0),
+                Endpoint::new(resolution.target, 0),
+                resolution.overlay,
+                resolution.vantage,
+            ),
         }
     }
 
-    /// The address that sent a TCP segment or UDP datagram.
+    /// The address that sent a TCP segment, a UDP datagram, or a question for a neighbour.
     #[must_use]
-    pub const fn sender(&self) -> Option<IpAddr> {
+    pub fn sender(&self) -> Option<IpAddr> {
         match self {
             Self::Segment(segment) => Some(segment.source.addr),
             Self::Datagram(datagram) => Some(datagram.source.addr),
             Self::Icmp(_) => None,
+            // An answer may be given for another host (proxy ARP); a question comes from whom it names.
+            Self::Resolution(resolution) if resolution.step == Step::Asks => {
+                Some(resolution.speaker)
+            }
+            Self::Resolution(_) => None,
         }
     }
 
@@ -56,6 +70,7 @@ impl Packet<'_> {
             Self::Segment(segment) => segment.mark,
             Self::Datagram(datagram) => datagram.mark,
             Self::Icmp(error) => error.mark,
+            Self::Resolution(resolution) => resolution.mark,
         }
     }
 }
@@ -110,6 +125,8 @@ pub struct Segment<'a> {
     pub window_scale: Option<u8>,
     /// Timestamp option: value and echo (RFC 7323), where present.
     pub timestamps: Option<(u32, u32)>,
+    /// Whether an option of Multipath TCP is present (RFC 8684).
+    pub multipath: bool,
     /// IPv4 identification; `None` on IPv6.
     pub ip_id: Option<u16>,
     /// Time to live or hop limit.
@@ -187,6 +204,34 @@ pub struct IcmpError {
     pub quoted_tcp: bool,
     /// Sequence number of the quoted TCP segment, where the quote reaches that far.
     pub quoted_sequence: Option<u32>,
+    /// VLAN and tunnel ids.
+    pub overlay: Overlay,
+    /// The machine that captured it.
+    pub vantage: Vantage,
+    /// Number and time of the frame.
+    pub mark: Mark,
+}
+
+/// What is said in address resolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Who has this address? (ARP request, neighbour solicitation.)
+    Asks,
+    /// This address is here. (ARP reply or announcement, neighbour advertisement.)
+    Tells,
+}
+
+/// A question for a neighbour's hardware address, or the answer: ARP (RFC 826) or neighbour discovery (RFC 4861).
+#[derive(Clone, Copy, Debug)]
+pub struct Resolution {
+    /// The sender's own address, never the unspecified one.
+    pub speaker: IpAddr,
+    /// The address that is asked for, or told.
+    pub target: IpAddr,
+    /// Which of the two.
+    pub step: Step,
+    /// Whom an answer is given to; `None` for one to all, and for a question.
+    pub listener: Option<IpAddr>,
     /// VLAN and tunnel ids.
     pub overlay: Overlay,
     /// The machine that captured it.

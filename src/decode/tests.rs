@@ -1,8 +1,8 @@
 //! Tests of the whole room: from a frame to what it carries.
 
+use super::segment::Step;
 use super::*;
-use crate::flow::Overlay;
-use crate::frame::{FrameId, LinkType, Mark};
+use crate::frame::{FrameId, LinkType, Mark, Way};
 use crate::time::Timestamp;
 
 /// Ethernet, VLAN 7, IPv4, TCP with timestamps, 100 bytes of payload.
@@ -36,6 +36,7 @@ fn frame(data: &[u8], original_len: usize, link: LinkType) -> Frame<'_> {
             },
         },
         link,
+        way: Way::Unknown,
     }
 }
 
@@ -111,6 +112,31 @@ fn what_is_passed_over_is_counted_by_name() {
     assert!(decode(frame(&bytes, 170, LinkType(195)), Vantage(0), &mut loss).is_none());
     let skipped: Vec<_> = loss.skipped_kinds().collect();
     assert_eq!(skipped, [("SCTP", 1), ("link type 195 (IEEE 802.15.4)", 1)]);
+}
+
+#[test]
+fn a_question_for_a_neighbour_keeps_its_overlay() {
+    // Ethernet, 802.1Q, ARP: 10.0.0.1 asks for 10.0.0.2.
+    let mut bytes = vec![0xff; 12];
+    bytes.extend([0x81, 0, 0, 7, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    bytes.extend([2, 0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2]);
+    let mut loss = Loss::default();
+    let at = |link| frame(&bytes, 46, link);
+    let packet = decode(at(LinkType::ETHERNET), Vantage(3), &mut loss);
+    let Some(Packet::Resolution(asks)) = packet else {
+        panic!("{packet:?}")
+    };
+    assert_eq!(asks.speaker.to_string(), "10.0.0.1");
+    assert_eq!(asks.target.to_string(), "10.0.0.2");
+    assert_eq!((asks.step, asks.vantage), (Step::Asks, Vantage(3)));
+    assert_ne!(asks.overlay, Overlay::default());
+    assert_eq!(loss, Loss::default());
+    for end in 14..bytes.len() {
+        let mut loss = Loss::default();
+        let cut = frame(&bytes[..end], 46, LinkType::ETHERNET);
+        assert!(decode(cut, Vantage(0), &mut loss).is_none());
+        assert_eq!(loss.get(FRAMES_CUT), 1, "{end}");
+    }
 }
 
 #[test]

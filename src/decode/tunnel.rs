@@ -52,6 +52,7 @@ fn in_udp(network: &Network<'_>, overlay: Overlay) -> Result<Option<Stripped>, S
     match inside {
         Some(Ok(stripped)) if looks_like_ip(data, stripped.offset) => Ok(Some(stripped)),
         Some(Err(Skip::Named(name))) if !name.starts_with("EtherType") => Err(Skip::Named(name)),
+        Some(Err(Skip::Arp(stripped))) => Err(Skip::Arp(stripped)),
         Some(Err(Skip::Cut)) if data.len() < network.payload_len => Err(Skip::Cut),
         _ => Ok(None),
     }
@@ -288,7 +289,11 @@ mod tests {
         assert_eq!(one, assert_inside(17, &udp(8472, &vxlan(1)), 30));
         assert_ne!(one, assert_inside(17, &udp(4789, &vxlan(2)), 30));
         let arp = [&[8, 0, 0, 0, 0, 0, 1, 0][..], &ethernet(0x0806, &[0; 28])].concat();
-        assert_eq!(inside(17, &udp(4789, &arp)), Err(Skip::named("ARP")));
+        let place = Stripped {
+            offset: 30,
+            overlay: with_id(Overlay(0), Id::Vxlan(1)),
+        };
+        assert_eq!(inside(17, &udp(4789, &arp)), Err(Skip::Arp(place)));
     }
 
     #[test]

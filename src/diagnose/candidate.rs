@@ -8,7 +8,7 @@ use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause;
 use crate::diagnose::gateway::product::Product;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
-use crate::diagnose::timeline::Timeline;
+use crate::diagnose::timeline::{Host, Timeline};
 use crate::flow::{Endpoint, Vantage};
 use crate::frame::{FrameId, Mark};
 use crate::time::Timestamp;
@@ -120,7 +120,9 @@ pub fn candidates(
             let Some(record) = timeline.connection(id.connection) else {
                 continue;
             };
-            if record.facts.server == gateway.endpoint {
+            if record.facts.server == gateway.endpoint
+                || !timeline.is_best_client_view(id.connection, gateway.vantage, &gateway.addrs)
+            {
                 continue;
             }
             let plain = id
@@ -166,6 +168,9 @@ fn judge(
         until: until.plus_millis(CLEAN_UP_MILLIS),
         server_unreachable: service.is_some_and(|service| service.icmp_errors > 0),
         server_speaks_tls: service.is_some_and(|service| service.tls_handshakes > 0),
+        gateway_hears: timeline
+            .host(gateway.vantage, record.facts.client.addr)
+            .is_some_and(Host::hears),
         rejected: true,
         product: gateway.product,
     };

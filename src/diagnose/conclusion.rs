@@ -8,6 +8,7 @@ use crate::diagnose::candidate::Candidate;
 use crate::diagnose::finding::{AttemptReport, Confidence, Evidence, RuledOut};
 use crate::diagnose::role::Identified;
 use crate::diagnose::suspect::Suspect;
+use crate::flow::Endpoint;
 
 /// A suspect whose server is a gateway.
 #[derive(Clone, Debug)]
@@ -63,6 +64,8 @@ pub struct Conclusion {
     pub interchangeable: bool,
     /// The attempt that carries the cause.
     pub last: Option<Candidate>,
+    /// The upstream of an attempt without a connection.
+    pub upstream: Option<Endpoint>,
 }
 
 impl Conclusion {
@@ -81,6 +84,7 @@ impl Conclusion {
             attempts: Vec::new(),
             interchangeable: false,
             last: None,
+            upstream: None,
         }
     }
 

@@ -167,7 +167,8 @@ fn unexplained(timeline: &Timeline, id: AttemptId) -> Option<(Vantage, IpAddr)> 
     let facts = &record.facts;
     let is_gateway = facts.client.addr == facts.server.addr
         || timeline.is_asked(facts.vantage, facts.client.addr);
-    (is_gateway && !claimed).then_some((facts.vantage, facts.client.addr))
+    let best = timeline.is_best_client_view(id.connection, facts.vantage, &[facts.client.addr]);
+    (is_gateway && !claimed && best).then_some((facts.vantage, facts.client.addr))
 }
 
 /// The events of attempts of one host that failed and were followed by a good one.

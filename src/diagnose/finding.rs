@@ -110,6 +110,8 @@ pub enum Leg {
     Dns,
     /// An ICMP error.
     Icmp,
+    /// On the link, below IP: ARP or neighbour discovery.
+    Link,
 }
 
 impl Leg {
@@ -121,6 +123,7 @@ impl Leg {
             Self::Upstream => "upstream",
             Self::Dns => "dns",
             Self::Icmp => "icmp",
+            Self::Link => "link",
         }
     }
 }
@@ -147,6 +150,8 @@ pub struct ConnectionName {
     pub server: Endpoint,
     /// Wireshark's `tcp.stream`, where it can be known.
     pub tcp_stream: Option<u32>,
+    /// The same connection as it was seen elsewhere: beyond address translation, in a tunnel, by another machine.
+    pub views: Vec<ConnectionName>,
 }
 
 /// The failed exchange as its client saw it.
@@ -188,9 +193,10 @@ pub struct AttemptReport {
     pub cause: Option<&'static str>,
     /// What refines the code.
     pub detail: Option<String>,
-    /// The upstream's address; `None` for a DNS lookup that failed.
+    /// The upstream's address; `None` for a DNS lookup that failed, and for a neighbour that was asked for in vain
+    /// where no packet names what lies behind it.
     pub upstream: Option<Endpoint>,
-    /// The connection; `None` for a DNS lookup.
+    /// The connection; `None` where the attempt did not get that far.
     pub connection: Option<ConnectionName>,
     /// When it began.
     pub start: Timestamp,
@@ -257,6 +263,15 @@ pub struct Finding {
     pub not_observable: Vec<String>,
     /// Id of its incident.
     pub incident: String,
+}
+
+/// A finding while the capture goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct News {
+    /// The finding.
+    pub finding: Finding,
+    /// Whether nothing that follows can change it.
+    pub last: bool,
 }
 
 /// Findings of one cause, gateway and upstream.

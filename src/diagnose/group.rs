@@ -9,13 +9,14 @@ use crate::diagnose::assign::{Assignment, Case, assign};
 use crate::diagnose::candidate::{
     CANDIDATES_MAX, CLEAN_UP_MILLIS, Candidate, Standing, candidates,
 };
-use crate::diagnose::conclusion::{Chain, Member};
+use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{Confidence, Finding};
 use crate::diagnose::fit::{Fit, fit};
 use crate::diagnose::nothing;
 use crate::diagnose::order::{Order, relayed};
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::timeline::{SETTLED_KEPT_NANOS, Timeline};
+use crate::diagnose::unresolved;
 use crate::diagnose::verdict;
 use crate::frame::Mark;
 
@@ -80,7 +81,7 @@ fn compose(
 ) -> Option<Finding> {
     let client_leg = timeline.connection(member.suspect.exchange.connection)?;
     let conclusion = match chain.attempts.last() {
-        Some(last) => verdict::from_attempt(timeline, member, chain, last),
+        Some(last) => from_chain(timeline, member, exchange, chain, last),
         None => {
             let mut conclusion = nothing::conclude(timeline, member, exchange, chain)?;
             if client_leg.is_lossy() {
@@ -101,6 +102,29 @@ fn compose(
     Some(verdict::finding(
         timeline, member, client_leg, exchange, conclusion,
     ))
+}
+
+/// Concludes from a chain, with the attempts before and after it that left nothing but questions on the link.
+fn from_chain(
+    timeline: &Timeline,
+    member: &Member,
+    exchange: &ExchangeRecord,
+    chain: &Chain,
+    last: &Candidate,
+) -> Conclusion {
+    if let Some(mut conclusion) = unresolved::after(timeline, member, chain) {
+        let earlier = chain.attempts.iter();
+        let earlier = earlier.map(|attempt| verdict::report_attempt(timeline, attempt, chain));
+        conclusion.attempts.splice(0..0, earlier);
+        return conclusion;
+    }
+    let mut conclusion = verdict::from_attempt(timeline, member, chain, last);
+    let before = chain
+        .attempts
+        .first()
+        .and_then(|first| unresolved::before(timeline, member, exchange.asked_at(), first));
+    conclusion.attempts.splice(0..0, before);
+    conclusion
 }
 
 /// All attempts of a gateway in the window of a group.

@@ -1,5 +1,7 @@
 //! Incidents: failures of the same cause, gateway and upstream. In: findings. Out: incidents, and each
 //! finding's incident id.
+//!
+//! The rule: an incident keeps the id that its first judged finding was told with.
 
 use std::collections::BTreeMap;
 
@@ -8,33 +10,50 @@ use crate::flow::Endpoint;
 
 type Key = (Endpoint, &'static str, Option<Endpoint>);
 
-/// Folds findings (in order of time) into incidents, in order of their first finding.
-#[must_use]
-pub fn fold(findings: &mut [Finding]) -> Vec<Incident> {
-    let mut by_key: BTreeMap<Key, usize> = BTreeMap::new();
-    let mut incidents: Vec<Incident> = Vec::new();
-    for finding in findings {
+/// The incidents so far, by what their findings share.
+#[derive(Debug, Default)]
+pub struct Register {
+    numbers: BTreeMap<Key, usize>,
+}
+
+impl Register {
+    /// The id of a finding's incident: a new one for the first of its kind.
+    pub fn id_of(&mut self, finding: &Finding) -> String {
         let gateway = finding.exchange.connection.server;
-        let next = incidents.len();
-        let index = *by_key
+        let next = self.numbers.len() + 1;
+        let number = self
+            .numbers
             .entry((gateway, finding.code, finding.upstream))
             .or_insert(next);
-        if index == next {
-            incidents.push(Incident {
-                id: format!("i{}", next + 1),
-                code: finding.code,
-                gateway,
-                upstream: finding.upstream,
-                first: finding.at.time,
-                last: finding.at.time,
-                findings: Vec::new(),
-            });
-        }
-        if let Some(incident) = incidents.get_mut(index) {
-            finding.incident.clone_from(&incident.id);
-            incident.last = incident.last.max(finding.at.time);
-            incident.findings.push(finding.id.clone());
-        }
+        format!("i{number}")
     }
-    incidents
+
+    /// Folds findings (in order of time) into incidents, in order of their first finding.
+    #[must_use]
+    pub fn fold(&mut self, findings: &mut [Finding]) -> Vec<Incident> {
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        let mut incidents: Vec<Incident> = Vec::new();
+        for finding in findings {
+            finding.incident = self.id_of(finding);
+            let place = *places
+                .entry(finding.incident.clone())
+                .or_insert(incidents.len());
+            if place == incidents.len() {
+                incidents.push(Incident {
+                    id: finding.incident.clone(),
+                    code: finding.code,
+                    gateway: finding.exchange.connection.server,
+                    upstream: finding.upstream,
+                    first: finding.at.time,
+                    last: finding.at.time,
+                    findings: Vec::new(),
+                });
+            }
+            if let Some(incident) = incidents.get_mut(place) {
+                incident.last = incident.last.max(finding.at.time);
+                incident.findings.push(finding.id.clone());
+            }
+        }
+        incidents
+    }
 }

@@ -17,13 +17,17 @@ pub mod group;
 pub mod identity;
 pub mod incident;
 pub mod lookup;
+pub mod neighbour;
 pub mod nothing;
 pub mod order;
 pub mod record;
 pub mod role;
+mod sight;
 pub mod suspect;
 pub mod timeline;
+pub mod unresolved;
 pub mod verdict;
+mod views;
 pub mod warnings;
 pub mod workers;
 
@@ -31,7 +35,7 @@ use std::collections::BTreeMap;
 
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::conclusion::Member;
-use crate::diagnose::finding::Diagnosis;
+use crate::diagnose::finding::{Diagnosis, Finding, News};
 use crate::diagnose::role::{Identified, Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
@@ -67,7 +71,10 @@ pub struct Diagnose {
     /// Findings that say that the upstream leg was not captured, by their place: looked at again at the end.
     bare: Vec<(usize, Suspect)>,
     events: events::Events,
+    incidents: incident::Register,
     out: Diagnosis,
+    /// Findings of `out` that were handed over as news.
+    told_of: usize,
     seen: warnings::SeenProtocols,
 }
 
@@ -112,6 +119,21 @@ impl Diagnose {
         self.timeline.tick(now);
     }
 
+    /// What was found since the last call, in the order in which it was judged.
+    pub fn news(&mut self) -> Vec<News> {
+        let first = self.told_of;
+        self.told_of = self.out.findings.len();
+        let fresh = self.out.findings.get(first..).unwrap_or_default();
+        let open = |place: usize| self.bare.iter().any(|(bare, _)| *bare == place);
+        (first..)
+            .zip(fresh)
+            .map(|(place, finding)| News {
+                finding: finding.clone(),
+                last: !open(place),
+            })
+            .collect()
+    }
+
     /// The capture is over: judges all that is open.
     #[must_use]
     pub fn finish(mut self) -> (Diagnosis, Loss) {
@@ -125,7 +147,7 @@ impl Diagnose {
         let out = &mut self.out;
         out.findings
             .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
-        out.incidents = incident::fold(&mut out.findings);
+        out.incidents = self.incidents.fold(&mut out.findings);
         out.health.connections = self.timeline.opened;
         out.health.retransmissions = self.timeline.retransmissions;
         warnings::add(&self.seen, out);
@@ -143,7 +165,7 @@ impl Diagnose {
                         .timeline
                         .is_asked(record.facts.vantage, record.facts.client.addr)
             });
-        if !served_by_upstream {
+        if !served_by_upstream && self.timeline.counts(id.connection) {
             self.out.health.exchanges += 1;
         }
     }
@@ -157,7 +179,7 @@ impl Diagnose {
             self.due = all;
             return;
         }
-        let mut groups = Groups::new();
+        let (mut failed, mut left) = (Vec::new(), Vec::new());
         for suspect in all {
             let due = suspect.at.time <= settled;
             if !due {
@@ -167,12 +189,31 @@ impl Diagnose {
                 continue;
             }
             match suspect::settle(&self.timeline, suspect) {
-                Outcome::Failed(suspect) => self.place(suspect, due, &mut groups),
-                Outcome::ClientLeft if due => self.events.client_left(&self.timeline, &suspect),
+                Outcome::Failed(suspect) => failed.push((suspect, due)),
+                Outcome::ClientLeft if due => left.push(suspect),
                 Outcome::ClientLeft | Outcome::Fine => {}
             }
         }
+        let mut groups = Groups::new();
+        for (suspect, due) in sight::one_of_each(&self.timeline, &self.told, failed) {
+            self.place(suspect, due, &mut groups);
+            if due {
+                self.timeline.tell(suspect.exchange);
+            }
+        }
         self.judge_groups(groups);
+        // Now it is known which of them were a gateway's attempts.
+        for suspect in left {
+            self.client_left(&suspect);
+        }
+    }
+
+    fn client_left(&mut self, suspect: &Suspect) {
+        let exchange = self.timeline.exchange(suspect.exchange);
+        if exchange.is_some_and(|(_, exchange)| !exchange.told && !exchange.claimed) {
+            self.events.client_left(&self.timeline, suspect);
+            self.timeline.tell(suspect.exchange);
+        }
     }
 
     /// Puts a suspect into the group of its gateway, if its host is one.
@@ -246,7 +287,11 @@ impl Diagnose {
                 self.bare
                     .extend(suspect.map(|suspect| (self.out.findings.len(), suspect)));
             }
-            self.out.findings.push(finding);
+            let incident = self.incidents.id_of(&finding);
+            self.out.findings.push(Finding {
+                incident,
+                ..finding
+            });
         }
     }
 
@@ -278,7 +323,11 @@ impl Diagnose {
 type Groups = BTreeMap<(Vantage, Endpoint), Vec<Member>>;
 
 fn add(groups: &mut Groups, suspect: Suspect, identified: Identified, due: bool) {
-    let key = (identified.gateway.vantage, identified.gateway.endpoint);
+    let endpoint = identified.gateway.endpoint;
+    let key = (
+        timeline::whose(identified.gateway.vantage, endpoint.addr).0,
+        endpoint,
+    );
     groups.entry(key).or_default().push(Member {
         suspect,
         identified,

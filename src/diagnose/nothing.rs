@@ -12,6 +12,7 @@ use crate::diagnose::finding::{AttemptReport, Confidence, Evidence, Failure, Leg
 use crate::diagnose::lookup::failed_lookups;
 use crate::diagnose::record::ExchangeRecord;
 use crate::diagnose::timeline::Timeline;
+use crate::diagnose::unresolved;
 use crate::diagnose::verdict::report_attempt;
 use crate::flow::Direction;
 
@@ -49,6 +50,9 @@ pub fn conclude(
     {
         return None;
     }
+    if let Some(conclusion) = unresolved::conclude(timeline, member, exchange.asked_at()) {
+        return Some(conclusion);
+    }
     if !member.identified.asks {
         return Some(not_captured(member));
     }
@@ -74,6 +78,7 @@ fn from_lookup(
             &host.lookups,
             exchange.request_at.time.plus_millis(-1),
             until,
+            host.hears(),
         )
         .into_iter()
         .next_back()
@@ -122,7 +127,10 @@ fn from_stray_icmp(
             .rev()
             .find(inside)
     })?;
+    // Only its own kernel, or a rule on its own host, tells a host that a neighbour is not there.
+    let own = gateway.addrs.contains(&error.reporter);
     let code = match error.reason {
+        IcmpReason::Host if own => unresolved::CODE,
         IcmpReason::Port => "icmp-port-unreachable",
         IcmpReason::Host => "icmp-host-unreachable",
         IcmpReason::Net => "icmp-net-unreachable",
@@ -309,6 +317,13 @@ fn no_attempt(timeline: &Timeline, member: &Member, exchange: &ExchangeRecord) -
                     .flat_map(|verdict| verdict.evidence.iter().take(3).cloned()),
             );
         }
+    }
+    if let Some(question) = unresolved::in_vain(timeline, gateway, from, at.time) {
+        conclusion.contributing.push(unresolved::CODE);
+        conclusion.reasons.push(format!(
+            "the gateway's host asks for {} in vain: checks of that upstream may have failed by it",
+            question.target
+        ));
     }
     if page_says {
         conclusion.detail = Some("no-live-upstream".to_owned());

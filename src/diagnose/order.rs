@@ -213,6 +213,7 @@ fn attempts_that_went_well<'a>(
             });
             if let Some((record, exchange)) = exchange.filter(|(_, exchange)| exchange.went_well())
                 && record.facts.server != gateway.endpoint
+                && timeline.is_best_client_view(id.connection, gateway.vantage, &gateway.addrs)
             {
                 let fresh = index == 0 && record.opened_for_first_use();
                 found.push((if fresh { record.facts.opened } else { *at }, *id, exchange));

@@ -38,6 +38,9 @@ pub struct ConnectionRecord {
     pub idle_since: Option<Mark>,
     /// Whether its opening (the attempt without a request) has been given to an exchange.
     pub claimed: bool,
+    /// Whether this is a view whose opener only passes on what another host opened, as a router that translates
+    /// addresses does.
+    pub passed_on: bool,
 }
 
 /// One exchange on a connection (or one turn of an unknown protocol).
@@ -71,6 +74,8 @@ pub struct ExchangeRecord {
     pub body_prefix: Box<[u8]>,
     /// Whether it has been given, as an attempt, to an exchange of a client.
     pub claimed: bool,
+    /// Whether its failure has been told, perhaps by another view.
+    pub told: bool,
 }
 
 impl ExchangeRecord {
@@ -97,6 +102,7 @@ impl ExchangeRecord {
             response_end: None,
             body_prefix: Box::default(),
             claimed: false,
+            told: false,
         }
     }
 

@@ -79,7 +79,7 @@ pub fn role(timeline: &Timeline, told: &Told, suspect: &Suspect) -> Option<Role>
     }
     let client_is_gateway = told.gateways.contains(&facts.client.addr)
         || (same_host && enclosed(timeline, connection, exchange))
-        || (!same_host && timeline.is_asked(vantage, facts.client.addr));
+        || (!same_host && !connection.passed_on && timeline.is_asked(vantage, facts.client.addr));
     Some(match (client_is_gateway, page) {
         (true, _) => Role::UpstreamOfGateway,
         (false, Some(page)) => Role::Gateway(Box::new(identify(
@@ -213,7 +213,8 @@ fn enclosed(timeline: &Timeline, connection: &ConnectionRecord, exchange: &Excha
         })
 }
 
-fn uses_inside(
+/// The uses of a host that began between two marks.
+pub fn uses_inside(
     host: &crate::diagnose::timeline::Host,
     from: Mark,
     until: Mark,
@@ -241,18 +242,13 @@ fn same_request(one: &ExchangeRecord, other: &ExchangeRecord) -> bool {
 /// Other addresses of the capturing machine, when the gateway is that machine: a gateway on two networks, or
 /// with an upstream on loopback. Addresses that are asked themselves are other containers or services.
 fn local_aliases(timeline: &Timeline, vantage: Vantage, addr: IpAddr) -> Vec<IpAddr> {
-    if !timeline.host(vantage, addr).is_some_and(|host| host.local) {
+    let Some(machine) = timeline.host(vantage, addr).and_then(|host| host.local) else {
         return Vec::new();
-    }
+    };
     let mut found: Vec<IpAddr> = timeline
-        .askers()
-        .filter(|((seen_by, other), host)| {
-            *seen_by == vantage
-                && *other != addr
-                && host.local
-                && (host.ports.is_empty() || other.is_loopback())
-        })
-        .map(|((_, other), _)| *other)
+        .local_askers(machine)
+        .filter(|(other, host)| *other != addr && (host.ports.is_empty() || other.is_loopback()))
+        .map(|(other, _)| other)
         .collect();
     found.sort_unstable();
     found
@@ -273,8 +269,8 @@ fn aliases(
     }
     let mut found: Vec<IpAddr> = timeline
         .askers()
-        .filter(|((vantage, addr), _)| {
-            *vantage == facts.vantage && *addr != facts.client.addr && *addr != facts.server.addr
+        .filter(|((_, addr), _)| {
+            !addr.is_loopback() && *addr != facts.client.addr && *addr != facts.server.addr
         })
         .filter(|(_, host)| {
             uses_inside(host, exchange.asked_at(), suspect.at).any(|id| {

@@ -8,12 +8,14 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
-use crate::decode::segment::IcmpError;
+use crate::decode::segment::{IcmpError, Resolution, Step};
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Recognised};
 use crate::diagnose::lookup::LookupRecord;
+use crate::diagnose::neighbour::Questions;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
+use crate::diagnose::views::Views;
 use crate::flow::{Endpoint, Vantage};
 use crate::frame::{FrameId, Mark};
 use crate::loss::Loss;
@@ -51,12 +53,28 @@ pub struct Host {
     pub served: BTreeSet<(Mark, ExchangeId)>,
     /// Ports on which it was asked.
     pub ports: BTreeSet<u16>,
-    /// Whether the capturing machine itself sends from this address.
-    pub local: bool,
+    /// The capturing machine that itself sends from this address.
+    pub local: Option<Vantage>,
+    /// Whether the capture shows anything that was sent back to it on connections that it opened.
+    pub answered: bool,
     /// Recent ICMP errors that quote TCP segments of it which the capture does not hold.
     pub stray_icmp: VecDeque<IcmpError>,
     /// Its recent DNS lookups.
     pub lookups: VecDeque<LookupRecord>,
+    /// Its recent questions for neighbours.
+    pub questions: Questions,
+    /// When it was heard last on its link, in ARP or neighbour discovery.
+    pub heard: Option<Mark>,
+}
+
+impl Host {
+    /// Whether the capture shows what is sent to this host by those that it asks: else an absence proves nothing.
+    #[must_use]
+    pub fn hears(&self) -> bool {
+        self.answered
+            || self.local.is_some()
+            || self.lookups.iter().any(|record| record.answer.is_some())
+    }
 }
 
 /// What is remembered of one server endpoint.
@@ -73,7 +91,7 @@ pub struct Service {
 /// The memory of diagnosis.
 #[derive(Debug, Default)]
 pub struct Timeline {
-    connections: HashMap<ConnectionId, Box<ConnectionRecord>>,
+    pub(super) connections: HashMap<ConnectionId, Box<ConnectionRecord>>,
     hosts: HashMap<(Vantage, IpAddr), Host>,
     services: HashMap<(Vantage, Endpoint), Service>,
     /// Connections in order of the second in which they are to be looked at again.
@@ -81,6 +99,7 @@ pub struct Timeline {
     streams_by_input: HashMap<u16, u32>,
     /// How far the times of the inputs may be apart.
     pub clocks: Clocks,
+    pub(super) views: Views,
     /// What had to be forgotten too early.
     pub loss: Loss,
     /// Retransmissions of connections that are over.
@@ -113,12 +132,20 @@ impl Timeline {
     /// What is known of an address.
     #[must_use]
     pub fn host(&self, vantage: Vantage, addr: IpAddr) -> Option<&Host> {
-        self.hosts.get(&(vantage, addr))
+        self.hosts.get(&whose(vantage, addr))
     }
 
     /// Hosts that opened connections, in no order.
     pub fn askers(&self) -> impl Iterator<Item = (&(Vantage, IpAddr), &Host)> {
         self.hosts.iter().filter(|(_, host)| host.opened > 0)
+    }
+
+    /// Addresses of the capturing machine that opened connections, or asked for neighbours to do so, in no order.
+    pub fn local_askers(&self, machine: Vantage) -> impl Iterator<Item = (IpAddr, &Host)> {
+        self.hosts.iter().filter_map(move |((_, addr), host)| {
+            let asks = host.opened > 0 || host.questions.any();
+            (host.local == Some(machine) && asks).then_some((*addr, host))
+        })
     }
 
     /// Whether anyone asked the host at this address anything; for an address of the capturing machine,
@@ -129,11 +156,11 @@ impl Timeline {
             return false;
         };
         !host.ports.is_empty()
-            || (host.local
+            || (host.local.is_some()
                 && self
                     .hosts
-                    .iter()
-                    .any(|(key, other)| key.0 == vantage && other.local && !other.ports.is_empty()))
+                    .values()
+                    .any(|other| other.local == host.local && !other.ports.is_empty()))
     }
 
     /// Exchanges that the machine at `addr` served, by the request's first byte between two marks, the latest
@@ -145,19 +172,17 @@ impl Timeline {
         from: Mark,
         until: Mark,
     ) -> impl Iterator<Item = ExchangeId> + '_ {
-        let local = self.host(vantage, addr).is_some_and(|host| host.local);
-        let mut hosts: Vec<(&IpAddr, &Host)> = if local {
-            let ours = |((seen_by, other), host): (&'_ (Vantage, IpAddr), &'_ Host)| {
-                *seen_by == vantage && (host.local || *other == addr) && !host.served.is_empty()
-            };
+        let machine = self.host(vantage, addr).and_then(|host| host.local);
+        let mut hosts: Vec<(&IpAddr, &Host)> = if machine.is_some() {
+            let ours = |host: &Host| host.local == machine && !host.served.is_empty();
             self.hosts
                 .iter()
-                .filter(|entry| ours(*entry))
+                .filter(|(_, host)| ours(host))
                 .map(|((_, addr), host)| (addr, host))
                 .collect()
         } else {
             self.hosts
-                .get_key_value(&(vantage, addr))
+                .get_key_value(&whose(vantage, addr))
                 .map(|((_, addr), host)| (addr, host))
                 .into_iter()
                 .collect()
@@ -189,25 +214,40 @@ impl Timeline {
                 .rev()
                 .take(SERVED_LOOKED_AT_MAX)
                 .map(|(_, id)| *id)
+                .filter(move |id| self.is_best_server_view(id.connection, vantage))
         })
     }
 
     /// What is known of a server endpoint.
     #[must_use]
     pub fn service(&self, vantage: Vantage, endpoint: Endpoint) -> Option<&Service> {
-        self.services.get(&(vantage, endpoint))
+        self.services
+            .get(&(whose(vantage, endpoint.addr).0, endpoint))
     }
 
-    /// Marks an attempt as given to an exchange.
+    /// Marks an attempt as given to an exchange, in all views of it.
     pub fn claim(&mut self, id: AttemptId) {
-        if let Some(record) = self.connections.get_mut(&id.connection) {
-            match id.index {
+        for view in self.attempt_views(id) {
+            let Some(record) = self.connections.get_mut(&view.connection) else {
+                continue;
+            };
+            match view.index {
                 None => record.claimed = true,
                 Some(index) => {
                     if let Some(exchange) = record.exchange_mut(index) {
                         exchange.claimed = true;
                     }
                 }
+            }
+        }
+    }
+
+    /// Marks a failed exchange as told, in all views of it.
+    pub fn tell(&mut self, id: ExchangeId) {
+        for view in self.exchange_views(id) {
+            let record = self.connections.get_mut(&view.connection);
+            if let Some(exchange) = record.and_then(|record| record.exchange_mut(view.index)) {
+                exchange.told = true;
             }
         }
     }
@@ -226,12 +266,13 @@ impl Timeline {
                     LookupRecord::answered(&mut host.lookups, answer);
                 }
             }
-            Seen::Local { vantage, addr } => {
+            Seen::Local { vantage, addr, own } => {
                 if let Some(host) = self.host_entry(*vantage, *addr) {
-                    host.local = true;
+                    host.local = (*own || addr.is_loopback()).then_some(*vantage);
                 }
             }
             Seen::Icmp { connection, error } => self.on_icmp(*connection, error),
+            Seen::Resolution(resolution) => self.on_resolution(resolution),
             Seen::Protocol {
                 connection,
                 protocol,
@@ -323,7 +364,7 @@ impl Timeline {
 
     fn drop_exchange(&mut self, facts: (Vantage, IpAddr, IpAddr), at: Mark, id: ExchangeId) {
         let (vantage, client, server) = facts;
-        if let Some(host) = self.hosts.get_mut(&(vantage, client)) {
+        if let Some(host) = self.hosts.get_mut(&whose(vantage, client)) {
             host.uses.remove(&(
                 at,
                 AttemptId {
@@ -332,7 +373,7 @@ impl Timeline {
                 },
             ));
         }
-        if let Some(host) = self.hosts.get_mut(&(vantage, server)) {
+        if let Some(host) = self.hosts.get_mut(&whose(vantage, server)) {
             host.served.remove(&(at, id));
         }
     }
@@ -344,7 +385,8 @@ impl Timeline {
                 record.facts.client.addr,
                 record.facts.server.addr,
             );
-            if let Some(host) = self.hosts.get_mut(&(ends.0, ends.1)) {
+            self.views.forget(&record.facts);
+            if let Some(host) = self.hosts.get_mut(&whose(ends.0, ends.1)) {
                 host.uses.remove(&(
                     record.facts.opened,
                     AttemptId {
@@ -360,13 +402,16 @@ impl Timeline {
     }
 
     fn host_entry(&mut self, vantage: Vantage, addr: IpAddr) -> Option<&mut Host> {
-        if self.hosts.len() >= HOSTS_MAX && !self.hosts.contains_key(&(vantage, addr)) {
+        let key = whose(vantage, addr);
+        if self.hosts.len() >= HOSTS_MAX && !self.hosts.contains_key(&key) {
             self.loss.add("hosts_not_remembered", 1);
             return None;
         }
-        let host = self.hosts.entry((vantage, addr)).or_default();
-        // Nobody else's loopback traffic can be captured.
-        host.local |= addr.is_loopback();
+        let host = self.hosts.entry(key).or_default();
+        if addr.is_loopback() {
+            // Nobody else's loopback traffic can be captured.
+            host.local = Some(vantage);
+        }
         Some(host)
     }
 
@@ -379,11 +424,65 @@ impl Timeline {
         };
         let was_open = record.ended.is_none();
         record.facts.clone_from(facts);
+        if facts.from_server.last_seen.is_some()
+            && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
+        {
+            host.answered = true;
+        }
         if let ConnectionEvent::Ended(ending) = event {
             record.ended = Some(ending);
-            if was_open {
+            if was_open && self.views.counts(facts.id) {
                 self.retransmissions +=
                     facts.from_client.retransmissions + facts.from_server.retransmissions;
+            }
+        }
+        let connections = &self.connections;
+        let look = |id: ConnectionId| connections.get(&id).map(|record| &record.facts);
+        let joined = self.views.note(facts, look).is_some();
+        if joined {
+            self.opened = self.opened.saturating_sub(1);
+            self.share_stream_number(facts);
+        }
+        // The mark of a SYN is among the facts only when the SYN is told.
+        if joined || event == ConnectionEvent::Syn {
+            self.mark_passed_on(facts.id);
+        }
+    }
+
+    /// Wireshark does not tell tunnels apart: views between the same ends are one stream to it.
+    fn share_stream_number(&mut self, facts: &Connection) {
+        let input = facts.id.0.input;
+        let shared = self.views.of(facts.id).iter().find_map(|id| {
+            let other = self.connections.get(id)?;
+            let same_ends =
+                (other.facts.client, other.facts.server) == (facts.client, facts.server);
+            (*id != facts.id && id.0.input == input && same_ends).then_some(other.stream_number)
+        });
+        let (Some(shared), Some(record)) = (shared, self.connections.get_mut(&facts.id)) else {
+            return;
+        };
+        let given = std::mem::replace(&mut record.stream_number, shared);
+        if let Some(next) = self.streams_by_input.get_mut(&input)
+            && given.saturating_add(1) == *next
+        {
+            *next = given;
+        }
+    }
+
+    /// A view whose opener only passes it on was not opened by that host.
+    fn mark_passed_on(&mut self, id: ConnectionId) {
+        for view in self.views.of(id).to_vec() {
+            if !self.began_elsewhere(view) {
+                continue;
+            }
+            let Some(record) = self.connections.get_mut(&view) else {
+                continue;
+            };
+            if !std::mem::replace(&mut record.passed_on, true) {
+                let key = whose(record.facts.vantage, record.facts.client.addr);
+                if let Some(host) = self.hosts.get_mut(&key) {
+                    host.opened = host.opened.saturating_sub(1);
+                }
             }
         }
     }
@@ -406,6 +505,7 @@ impl Timeline {
             responses: 0,
             idle_since: None,
             claimed: false,
+            passed_on: false,
         };
         self.connections.insert(facts.id, Box::new(record));
         let id = AttemptId {
@@ -444,6 +544,25 @@ impl Timeline {
                     }
                 }
             }
+        }
+    }
+
+    fn on_resolution(&mut self, resolution: &Resolution) {
+        let (vantage, target, at) = (resolution.vantage, resolution.target, resolution.mark);
+        if resolution.step == Step::Tells
+            && let Some(host) = resolution
+                .listener
+                .and_then(|listener| self.hosts.get_mut(&(vantage, listener)))
+        {
+            host.questions.answer(target, at);
+        }
+        let Some(host) = self.host_entry(vantage, resolution.speaker) else {
+            return;
+        };
+        host.heard = Some(at);
+        let room = resolution.step == Step::Tells || host.questions.ask(target, at);
+        if !room {
+            self.loss.add("questions_for_neighbours_forgotten", 1);
         }
     }
 
@@ -554,10 +673,22 @@ fn service_entry(
     vantage: Vantage,
     endpoint: Endpoint,
 ) -> Option<&mut Service> {
-    if services.len() >= HOSTS_MAX && !services.contains_key(&(vantage, endpoint)) {
+    let key = (whose(vantage, endpoint.addr).0, endpoint);
+    if services.len() >= HOSTS_MAX && !services.contains_key(&key) {
         return None;
     }
-    Some(services.entry((vantage, endpoint)).or_default())
+    Some(services.entry(key).or_default())
+}
+
+/// Under which name a host is remembered: an address is one host wherever it is seen, but each machine has a
+/// loopback and link-local addresses of its own.
+#[must_use]
+pub fn whose(vantage: Vantage, addr: IpAddr) -> (Vantage, IpAddr) {
+    let own = match addr {
+        IpAddr::V4(addr) => addr.is_loopback() || addr.is_link_local(),
+        IpAddr::V6(addr) => addr.is_loopback() || addr.is_unicast_link_local(),
+    };
+    (if own { vantage } else { Vantage::default() }, addr)
 }
 
 /// The exchange that an observation of a message speaks of.

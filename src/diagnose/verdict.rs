@@ -3,7 +3,7 @@
 //! The rule: never more than the packets show. Each reservation takes a step off the confidence and is told.
 
 use crate::diagnose::assign::Assignment;
-use crate::diagnose::attempt::millis;
+use crate::diagnose::attempt::{Verdict, millis};
 use crate::diagnose::candidate::Candidate;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{
@@ -13,7 +13,9 @@ use crate::diagnose::finding::{
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
+use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::Timeline;
+use crate::diagnose::unresolved;
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::protocol::observation::{ExchangeId, HttpVersion, ResponseHead};
@@ -80,6 +82,23 @@ pub fn from_attempt(
     }
     weigh_loss(timeline, member, last, &mut conclusion);
     weigh_clocks(timeline, member, last, &mut conclusion);
+    unresolved::remark(timeline, member, last, &mut conclusion);
+    unresolved::rival(timeline, member, last, &mut conclusion);
+    if was_not_repeated(timeline, member, last) {
+        conclusion.at_most(
+            Confidence::Likely,
+            "a SYN that nobody answers is sent again after a second, and this one was not: its answer may be missing from the capture",
+        );
+    }
+    if let Some(gap) = late_reaction(member, verdict) {
+        conclusion.at_most(
+            Confidence::Possible,
+            format!(
+                "the gateway answered only {} after its close: it may have closed one direction and gone on waiting",
+                millis(gap)
+            ),
+        );
+    }
     if member.identified.by_alias {
         conclusion.at_most(
             Confidence::Likely,
@@ -90,6 +109,27 @@ pub fn from_attempt(
         conclusion.reasons.insert(0, why_certain(chain).to_owned());
     }
     conclusion
+}
+
+/// Whether a SYN that is said to have had no answer was sent only once though there was time for more.
+fn was_not_repeated(timeline: &Timeline, member: &Member, last: &Candidate) -> bool {
+    /// Any stack of today has sent a SYN again after this, nanoseconds (RFC 6298: 1 s).
+    const SENT_AGAIN_NANOS: i64 = 1_500_000_000;
+    let waited = member.suspect.at.time.nanos_since(last.start.time);
+    let once = timeline
+        .connection(last.id.connection)
+        .is_some_and(|record| record.facts.from_client.syns.len() == 1);
+    last.code == Some("connect-timeout") && once && waited > SENT_AGAIN_NANOS
+}
+
+/// How long after a close by which it is said to have given up the gateway answered, nanoseconds, where that is no
+/// reaction to it any more.
+fn late_reaction(member: &Member, verdict: &Verdict) -> Option<i64> {
+    /// A gateway that gives up says so at once; a busy one within this, nanoseconds.
+    const AT_ONCE_NANOS: i64 = 250_000_000;
+    let closed = verdict.at.filter(|_| verdict.by_gateway)?;
+    let gap = member.suspect.at.time.nanos_since(closed.time);
+    (gap > AT_ONCE_NANOS).then_some(gap)
 }
 
 /// What makes a conclusion certain (causes.md B.7).
@@ -188,7 +228,26 @@ fn weigh_loss(timeline: &Timeline, member: &Member, last: &Candidate, conclusion
             "the upstream connection began before the capture",
         );
     }
+    if let Some(record) = upstream
+        && timeline.is_cut_view(record)
+    {
+        let confidence = conclusion.confidence.weakened();
+        conclusion.at_most(
+            confidence,
+            "the places where the upstream connection was seen do not show the same of it",
+        );
+    }
     let client = timeline.connection(member.suspect.exchange.connection);
+    if [upstream, client]
+        .into_iter()
+        .flatten()
+        .any(|record| record.facts.multipath)
+    {
+        conclusion.at_most(
+            Confidence::Likely,
+            "the connection is Multipath TCP, which gwcap does not follow: a part of its bytes may have taken another path",
+        );
+    }
     if client.is_some_and(|record| record.lossy(Direction::ToClient)) {
         let confidence = conclusion.confidence.weakened();
         conclusion.at_most(
@@ -253,7 +312,7 @@ pub fn report_attempt(timeline: &Timeline, candidate: &Candidate, chain: &Chain)
         upstream: Some(candidate.upstream),
         connection: timeline
             .connection(candidate.id.connection)
-            .map(connection_name),
+            .map(|record| name_with_views(timeline, record)),
         start: candidate.start.time,
         end: candidate.end.map(|end| end.time),
         matched_by,
@@ -269,7 +328,16 @@ pub fn connection_name(record: &ConnectionRecord) -> ConnectionName {
         client: record.facts.client,
         server: record.facts.server,
         tcp_stream: Some(record.stream_number),
+        views: Vec::new(),
     }
+}
+
+/// The name of a connection with its other views.
+fn name_with_views(timeline: &Timeline, record: &ConnectionRecord) -> ConnectionName {
+    let mut name = connection_name(record);
+    name.views
+        .extend(timeline.other_views(record.facts.id).map(connection_name));
+    name
 }
 
 /// Puts a conclusion beside its exchange.
@@ -283,7 +351,9 @@ pub fn finding(
 ) -> Finding {
     let suspect = &member.suspect;
     let last = conclusion.last.as_ref();
-    let upstream = last.map(|candidate| candidate.upstream);
+    let upstream = last
+        .map(|candidate| candidate.upstream)
+        .or(conclusion.upstream);
     let mut evidence = conclusion.evidence;
     evidence.extend(client_evidence(member, exchange));
     evidence.sort_by(|a, b| (a.mark, a.leg, &a.summary).cmp(&(b.mark, b.leg, &b.summary)));
@@ -305,12 +375,12 @@ pub fn finding(
         _ => Origin::Generated,
     };
     Finding {
-        id: finding_id(suspect.at, suspect.exchange),
+        id: name_of(timeline, suspect),
         at: suspect.at,
         failure: suspect.failure,
         status: suspect.status,
         origin,
-        exchange: failed_exchange(client_leg, exchange, suspect.at),
+        exchange: failed_exchange(name_with_views(timeline, client_leg), exchange, suspect.at),
         gateway: named(timeline, member, exchange, last),
         code: conclusion.code,
         detail: conclusion.detail,
@@ -321,7 +391,7 @@ pub fn finding(
         upstream,
         upstream_connection: last
             .and_then(|candidate| timeline.connection(candidate.id.connection))
-            .map(connection_name),
+            .map(|record| name_with_views(timeline, record)),
         interchangeable: conclusion.interchangeable,
         attempts: conclusion.attempts,
         evidence,
@@ -367,6 +437,19 @@ pub fn finding_id(at: Mark, exchange: ExchangeId) -> String {
     format!("f{}-{}-{}", at.frame.input, at.frame.number, exchange.index)
 }
 
+/// The id of a finding, the same whichever view of its exchange is told.
+fn name_of(timeline: &Timeline, suspect: &Suspect) -> String {
+    let first = timeline
+        .exchange_views(suspect.exchange)
+        .into_iter()
+        .filter(|_| suspect.failure == Failure::Status)
+        .filter_map(|id| timeline.exchange(id))
+        .filter_map(|(_, exchange)| Some((exchange.response_at?, exchange.id)))
+        .min();
+    let (at, id) = first.unwrap_or((suspect.at, suspect.exchange));
+    finding_id(at, id)
+}
+
 /// The inner gateway's error that was relayed, by its id.
 fn caused_by(timeline: &Timeline, last: Option<&Candidate>) -> Option<String> {
     let candidate = last.filter(|candidate| candidate.code == Some("upstream-returned-5xx"))?;
@@ -381,17 +464,23 @@ fn caused_by(timeline: &Timeline, last: Option<&Candidate>) -> Option<String> {
         .and_then(|head| gateway::recognise(head, &inner.body_prefix))
         .is_some_and(|(_, recognised)| recognised.own_page);
     let is_gateway = host.opened > 0 || own_page;
-    is_gateway.then(|| finding_id(inner.response_at.unwrap_or(inner.request_at), inner.id))
+    let suspect = Suspect {
+        exchange: inner.id,
+        failure: Failure::Status,
+        status: inner.status(),
+        at: inner.response_at.unwrap_or(inner.request_at),
+    };
+    is_gateway.then(|| name_of(timeline, &suspect))
 }
 
 fn failed_exchange(
-    client_leg: &ConnectionRecord,
+    connection: ConnectionName,
     exchange: &ExchangeRecord,
     response: Mark,
 ) -> FailedExchange {
     let head = exchange.request.as_ref();
     FailedExchange {
-        connection: connection_name(client_leg),
+        connection,
         index: exchange.id.index,
         method: head.map(|head| head.method.to_string()),
         target: head.map(|head| head.target.to_string()),

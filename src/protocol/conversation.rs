@@ -67,6 +67,7 @@ impl Conversation {
             StreamEvent::Opened => tell(ConnectionEvent::Opened, out),
             StreamEvent::Syn => tell(ConnectionEvent::Syn, out),
             StreamEvent::Established => tell(ConnectionEvent::Established, out),
+            StreamEvent::Joined => tell(ConnectionEvent::Joined, out),
             StreamEvent::Data {
                 direction,
                 offset,
@@ -144,6 +145,11 @@ impl Conversation {
             return;
         };
         if let After::Next { taken, early } = parser.on_data(data, out) {
+            let (connection, protocol) = (out.id(), Protocol::Unknown);
+            out.tell(Seen::Protocol {
+                connection,
+                protocol,
+            });
             let mut turns = Turns::after_switch(early, out);
             if self.client_closed {
                 turns.finished(Direction::ToServer, out);

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::decode::segment::IcmpError;
+use crate::decode::segment::{IcmpError, Resolution};
 use crate::flow::{Direction, Endpoint, Vantage};
 use crate::frame::Mark;
 use crate::tcp::event::{Connection, ConnectionId, Ending};
@@ -141,12 +141,15 @@ pub enum Seen {
     Query(Box<Query>),
     /// A DNS answer to a query.
     Answer(Box<Answer>),
-    /// The capturing machine sent a frame from this address, for the first time.
+    /// The capturing machine sent a frame from this address, for the first time; or it was seen since that it only passes
+    /// on what this address sends.
     Local {
         /// The machine.
         vantage: Vantage,
-        /// Its address.
+        /// The address.
         addr: IpAddr,
+        /// Whether it is the machine's own; `false` takes back what was told before.
+        own: bool,
     },
     /// An ICMP error, and the connection that it quotes when that is known.
     Icmp {
@@ -155,6 +158,8 @@ pub enum Seen {
         /// The error.
         error: Box<IcmpError>,
     },
+    /// A host asked a link for an address, or told its own.
+    Resolution(Box<Resolution>),
 }
 
 /// What happened to a connection.
@@ -166,6 +171,8 @@ pub enum ConnectionEvent {
     Syn,
     /// Handshake complete.
     Established,
+    /// The first payload of a direction whose SYN was not seen.
+    Joined,
     /// FIN from the sender of that direction.
     Fin(Direction),
     /// RST from the sender of that direction.

@@ -15,7 +15,7 @@ use crate::loss;
 use crate::report::model::{
     Attempt, Capture, Cause, Connection, Damage, Evidence, Exchange, ExchangeFrames, Finding,
     FrameRef, Gateway, Incident, Input, LogWording, Loss, Program, Report, RuledOut,
-    SCHEMA_VERSION, Summary, Upstream, UpstreamEvent, Warning,
+    SCHEMA_VERSION, Sighting, Summary, Upstream, UpstreamEvent, Warning,
 };
 use crate::report::redact;
 use crate::time::Timestamp;
@@ -80,6 +80,12 @@ impl Report {
                 .collect(),
         }
     }
+}
+
+/// One finding for the report, before there is a report.
+#[must_use]
+pub fn one_finding(finding: &found::Finding, show_secrets: bool) -> Finding {
+    Words { show_secrets }.finding(finding)
 }
 
 fn inputs(analysis: &Analysis<'_>) -> Vec<Input> {
@@ -250,6 +256,7 @@ impl Words {
             input: exchange.request.frame.input,
             response_input: exchange.response.frame.input,
             tcp_stream: exchange.connection.tcp_stream,
+            views: views(&exchange.connection),
             frames: ExchangeFrames {
                 request: exchange.request.frame.number,
                 response: exchange.response.frame.number,
@@ -335,7 +342,21 @@ fn connection(name: &found::ConnectionName) -> Connection {
         client: name.client.to_string(),
         server: name.server.to_string(),
         tcp_stream: name.tcp_stream,
+        views: views(name),
     }
+}
+
+fn views(name: &found::ConnectionName) -> Vec<Sighting> {
+    name.views
+        .iter()
+        .map(|view| Sighting {
+            client: view.client.to_string(),
+            server: view.server.to_string(),
+            tcp_stream: view.tcp_stream,
+            input: view.id.0.input,
+            frame: view.id.0.number,
+        })
+        .collect()
 }
 
 /// The product's advice for the family of the cause, then the cause's own.
@@ -405,12 +426,12 @@ fn wireshark_filter(finding: &found::Finding) -> String {
             parts.push(part);
         }
     }
-    if finding
-        .evidence
-        .iter()
-        .any(|evidence| evidence.leg == found::Leg::Dns)
-    {
+    let on = |leg: found::Leg| finding.evidence.iter().any(|evidence| evidence.leg == leg);
+    if on(found::Leg::Dns) {
         parts.push("dns".to_owned());
+    }
+    if on(found::Leg::Link) {
+        parts.push("arp || icmpv6.type == 135 || icmpv6.type == 136".to_owned());
     }
     parts.join(" || ")
 }

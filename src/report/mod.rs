@@ -16,12 +16,15 @@ pub mod secret;
 pub mod text;
 pub mod view;
 
-pub use assemble::Analysis;
-pub use model::{Report, SCHEMA_VERSION, schema};
+pub use assemble::{Analysis, one_finding};
+pub use model::{Finding, Report, SCHEMA_VERSION, schema};
 pub use view::View;
 
 /// Writes a report to `out`.
 pub type WriteReport = fn(&Report, &View, &mut dyn Write) -> io::Result<()>;
+
+/// Writes one finding to `out` while the capture goes on; the flag tells whether it is the last word on it.
+pub type WriteNews = fn(&Finding, bool, &View, &mut dyn Write) -> io::Result<()>;
 
 /// A format of the report.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +33,8 @@ pub struct Format {
     pub name: &'static str,
     /// Its writer.
     pub write: WriteReport,
+    /// Its writer of findings as they come; none where a report is one piece.
+    pub news: Option<WriteNews>,
 }
 
 /// The formats; the first is the default.
@@ -37,14 +42,17 @@ pub static FORMATS: &[Format] = &[
     Format {
         name: "text",
         write: text::write,
+        news: Some(text::write_news),
     },
     Format {
         name: "json",
         write: json::write,
+        news: None,
     },
     Format {
         name: "ndjson",
         write: ndjson::write,
+        news: Some(ndjson::write_news),
     },
 ];
 

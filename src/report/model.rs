@@ -210,6 +210,8 @@ pub struct Exchange {
     pub response_input: u16,
     /// Wireshark's number of the stream, where it can be known.
     pub tcp_stream: Option<u32>,
+    /// The same connection as it was seen elsewhere.
+    pub views: Vec<Sighting>,
     /// Frames of the first bytes.
     pub frames: ExchangeFrames,
 }
@@ -271,6 +273,24 @@ pub struct Connection {
     pub server: String,
     /// Wireshark's number of the stream, where it can be known.
     pub tcp_stream: Option<u32>,
+    /// The same connection as it was seen elsewhere.
+    pub views: Vec<Sighting>,
+}
+
+/// A connection as it was seen at another place: beyond address translation, inside or outside of a tunnel, or by
+/// another machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Sighting {
+    /// Who sent the SYN, by its address there.
+    pub client: String,
+    /// The other end.
+    pub server: String,
+    /// Wireshark's number of the stream, where it can be known.
+    pub tcp_stream: Option<u32>,
+    /// Index of the input that holds its first frame.
+    pub input: u16,
+    /// Its first frame.
+    pub frame: u64,
 }
 
 /// One use of an upstream by the gateway.
@@ -315,7 +335,7 @@ pub struct Evidence {
     /// Milliseconds since the first byte of the client's request; negative before it.
     pub offset_ms: f64,
     /// On which leg it was seen.
-    #[schemars(extend("enum" = ["client", "upstream", "dns", "icmp"]))]
+    #[schemars(extend("enum" = ["client", "upstream", "dns", "icmp", "link"]))]
     pub leg: &'static str,
     /// One sentence.
     pub summary: String,

@@ -19,7 +19,7 @@ struct Line<'a, T> {
     object: &'a T,
 }
 
-/// A finding with its place among its revisions. Offline nothing is added later: it is the last one.
+/// A finding with its place among its revisions. From a file it is the first and the last one.
 #[derive(Serialize)]
 struct Revision<'a> {
     revision: u32,
@@ -39,18 +39,49 @@ struct Closing<'a> {
     capture: &'a Capture,
 }
 
-/// Writes the lines.
+/// Writes a finding while the capture goes on.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(report: &Report, _view: &View, out: &mut dyn Write) -> io::Result<()> {
+pub fn write_news(
+    finding: &Finding,
+    last: bool,
+    _view: &View,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    write_revision(finding, 0, last, out)
+}
+
+fn write_revision(
+    finding: &Finding,
+    revision: u32,
+    last: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let event = if revision == 0 {
+        "finding"
+    } else {
+        "finding_update"
+    };
+    let revision = Revision {
+        revision,
+        r#final: last,
+        finding,
+    };
+    line(out, event, &revision)
+}
+
+/// Writes the lines; of findings that were told already only what has changed.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(report: &Report, view: &View, out: &mut dyn Write) -> io::Result<()> {
     for finding in &report.findings {
-        let revision = Revision {
-            revision: 0,
-            r#final: true,
-            finding,
-        };
-        line(out, "finding", &revision)?;
+        match view.told.get(&finding.id) {
+            None => write_revision(finding, 0, true, out)?,
+            Some(true) => {}
+            Some(false) => write_revision(finding, 1, true, out)?,
+        }
     }
     for incident in &report.incidents {
         line(out, "incident", incident)?;

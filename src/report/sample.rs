@@ -38,6 +38,7 @@ fn connection(first: u64, client: &str, server: &str) -> ConnectionName {
         client: endpoint(client),
         server: endpoint(server),
         tcp_stream: Some(first as u32 / 4),
+        views: Vec::new(),
     }
 }
 

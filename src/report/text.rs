@@ -11,6 +11,7 @@ use crate::report::view::View;
 
 mod clock;
 mod detail;
+mod news;
 mod page;
 
 use clock::{bytes, count, span};
@@ -46,6 +47,22 @@ const DAMAGE_SHOWN_MAX: usize = 4;
 /// Those of `out`.
 pub fn write(report: &Report, view: &View, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(render(report, view).as_bytes())
+}
+
+/// Writes one finding in a line, while the capture goes on. In quiet mode the summary is all that is wanted.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_news(
+    finding: &Finding,
+    _last: bool,
+    view: &View,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if view.quiet {
+        return Ok(());
+    }
+    news::write(finding, view, out)
 }
 
 fn render(report: &Report, view: &View) -> String {

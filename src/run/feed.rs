@@ -12,6 +12,7 @@ use gwcap::capture::{CaptureError, Fill, InputFacts, Merge, StopHandle};
 use gwcap::frame::Batch;
 use gwcap::loss::Loss;
 
+use crate::run::failure::Failure;
 use crate::run::progress::Progress;
 
 /// Bytes of a batch: large enough for all threads, small enough for two to stay in memory unnoticed.
@@ -55,16 +56,17 @@ struct Step {
     loss: Loss,
 }
 
-/// Reads everything and analyses it.
+/// Reads everything and analyses it. `follow` is asked after each batch and while nothing comes; false ends the run.
 ///
 /// # Errors
-/// The first error of an input.
+/// The first error of an input, or of `follow`.
 pub fn feed(
     sources: Merge,
     analyzer: &mut Analyzer,
     plan: &Plan,
     progress: &mut Progress,
-) -> Result<Fed, CaptureError> {
+    follow: &mut dyn FnMut(&mut Analyzer) -> Result<bool, Failure>,
+) -> Result<Fed, Failure> {
     let mut fed = Fed {
         inputs: sources.describe(),
         loss: Loss::default(),
@@ -76,6 +78,9 @@ pub fn feed(
     loop {
         if patience.is_over() {
             fed.interrupted = !plan.ends_elsewhere;
+            return Ok(fed);
+        }
+        if !follow(analyzer)? {
             return Ok(fed);
         }
         let mut step = match steps.recv_timeout(LOOK) {

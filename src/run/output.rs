@@ -3,24 +3,70 @@
 //! The rule: files are created before the long work, so that a full disk or a wrong path is told at once; an
 //! input is never overwritten; a closed pipe is no error.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use gwcap::report::{Format, Report, View};
+use gwcap::analyzer::Analyzer;
+use gwcap::report::{self, Finding, Format, Report, View};
 
 use crate::cli::{Inputs, Output};
 use crate::run::failure::Failure;
+
+/// How long a pipe or an interface is read before findings are told one by one: what is over by then is one report.
+const NEWS_AFTER: Duration = Duration::from_secs(1);
 
 /// An output that is open.
 pub struct Sink {
     format: &'static Format,
     target: Target,
+    told: BTreeMap<String, bool>,
+}
+
+/// Tells findings as they come, to the outputs whose format can.
+pub struct Follower<'s> {
+    sinks: &'s mut [Sink],
+    quiet: bool,
+    show_secrets: bool,
+    begun: Instant,
+}
+
+impl<'s> Follower<'s> {
+    /// Follows a run that begins now.
+    pub fn new(sinks: &'s mut [Sink], quiet: bool, show_secrets: bool) -> Self {
+        Self {
+            sinks,
+            quiet,
+            show_secrets,
+            begun: Instant::now(),
+        }
+    }
+
+    /// Tells what was found since the last call. False when nobody reads standard output any more.
+    ///
+    /// # Errors
+    /// An output that cannot be written.
+    pub fn tell(&mut self, analyzer: &mut Analyzer) -> Result<bool, Failure> {
+        if self.begun.elapsed() < NEWS_AFTER || !self.sinks.iter().any(Sink::follows) {
+            return Ok(true);
+        }
+        for news in analyzer.news() {
+            let finding = report::one_finding(&news.finding, self.show_secrets);
+            for sink in self.sinks.iter_mut() {
+                if !sink.tell(&finding, news.last, self.quiet)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
 }
 
 enum Target {
     Stdout,
-    File(PathBuf, File),
+    File(PathBuf, BufWriter<File>),
 }
 
 /// Opens the outputs.
@@ -52,18 +98,52 @@ pub fn open(outputs: &[Output], inputs: &Inputs) -> Result<Vec<Sink>, Failure> {
                 let created = File::create(path);
                 let file = created
                     .map_err(|error| Failure::output(&path.display().to_string(), &error))?;
-                Target::File(path.clone(), file)
+                Target::File(path.clone(), BufWriter::new(file))
             }
         };
         sinks.push(Sink {
             format: output.format,
             target,
+            told: BTreeMap::new(),
         });
     }
     Ok(sinks)
 }
 
 impl Sink {
+    fn follows(&self) -> bool {
+        self.format.news.is_some()
+    }
+
+    /// Writes one finding and sees to it that it gets through; false when standard output is closed.
+    fn tell(&mut self, finding: &Finding, last: bool, quiet: bool) -> Result<bool, Failure> {
+        let Some(write) = self.format.news else {
+            return Ok(true);
+        };
+        self.told.insert(finding.id.clone(), last);
+        let view = View {
+            quiet,
+            ..View::default()
+        };
+        match &mut self.target {
+            Target::Stdout => {
+                let mut out = io::stdout().lock();
+                let written = write(finding, last, &for_stdout(view), &mut out);
+                match written.and_then(|()| out.flush()) {
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+                    Err(error) => Err(Failure::output("standard output", &error)),
+                    Ok(()) => Ok(true),
+                }
+            }
+            Target::File(path, out) => {
+                let written = write(finding, last, &view, out).and_then(|()| out.flush());
+                written
+                    .map(|()| true)
+                    .map_err(|error| Failure::output(&path.display().to_string(), &error))
+            }
+        }
+    }
+
     /// Writes the report.
     ///
     /// # Errors
@@ -71,6 +151,7 @@ impl Sink {
     pub fn write(self, report: &Report, quiet: bool) -> Result<(), Failure> {
         let view = View {
             quiet,
+            told: self.told,
             ..View::default()
         };
         match self.target {
@@ -79,8 +160,7 @@ impl Sink {
                     |out: &mut dyn Write| (self.format.write)(report, &for_stdout(view), out);
                 to_stdout(write)
             }
-            Target::File(path, file) => {
-                let mut out = BufWriter::new(file);
+            Target::File(path, mut out) => {
                 let written =
                     (self.format.write)(report, &view, &mut out).and_then(|()| out.flush());
                 written.map_err(|error| Failure::output(&path.display().to_string(), &error))

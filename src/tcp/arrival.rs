@@ -64,6 +64,7 @@ where
                 _ => None,
             };
         }
+        self.out.facts.birthmarks.note(segment, self.direction);
         if !self.life.opened {
             self.life.opened = true;
             self.out.emit(StreamEvent::Opened);
@@ -106,6 +107,11 @@ where
         let from_client = direction == Direction::ToServer;
         if from_client != segment.flags.ack() {
             self.out.facts.roles_known = true;
+        }
+        // The answer says whether what was asked for is agreed to (RFC 8684, section 3.1).
+        if segment.flags.ack() && segment.multipath && !self.out.facts.multipath {
+            self.out.facts.multipath = true;
+            self.out.shared.multipath_connections += 1;
         }
         if segment.flags.ack() && self.life.closed == Some(Ending::Refused) {
             // Windows repeats a refused SYN; this time it is accepted.
@@ -154,12 +160,24 @@ where
             .payload_len
             .max(u32::try_from(segment.payload.len()).unwrap_or(u32::MAX));
         if len > 0 {
+            self.tell_origin();
             self.own.data(start, segment, &mut self.out);
         }
         if segment.flags.fin() {
             self.fin(start.saturating_add(i64::from(len)));
         }
         self.own.finish_in_order(&mut self.out);
+    }
+
+    fn tell_origin(&mut self) {
+        let origin = self.own.origin();
+        let half = self.out.half(self.direction);
+        if half.origin.is_none() {
+            half.origin = origin;
+            if initial_sequence(self.out.facts, self.direction).is_none() {
+                self.out.emit(StreamEvent::Joined);
+            }
+        }
     }
 
     fn fin(&mut self, at: i64) {

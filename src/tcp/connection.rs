@@ -7,6 +7,7 @@ use crate::decode::segment::Segment;
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::tcp::arrival::Arrival;
+use crate::tcp::birthmark::Birthmarks;
 use crate::tcp::event::{Connection, ConnectionId, Ending, HalfFacts, StreamEvent};
 use crate::tcp::half_stream::HalfStream;
 use crate::tcp::life::{Leaving, Life, initial_sequence, peer_sent};
@@ -69,7 +70,9 @@ impl<S: Default> Entry<S> {
                 established: None,
                 from_client: HalfFacts::default(),
                 from_server: HalfFacts::default(),
+                multipath: false,
                 initial_sequences: (None, None),
+                birthmarks: Birthmarks::default(),
             },
             state: S::default(),
             to_server: HalfStream::new(Direction::ToServer),

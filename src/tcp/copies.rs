@@ -78,12 +78,12 @@ fn fingerprint(segment: &Segment<'_>) -> u64 {
     words.iter().fold(0, |hash, word| mix(hash ^ word)) | 1
 }
 
-const fn pair(high: u32, low: u32) -> u64 {
+pub(super) const fn pair(high: u32, low: u32) -> u64 {
     (high as u64) << 32 | low as u64
 }
 
 /// The finaliser of SplitMix64: every input bit reaches every output bit.
-const fn mix(word: u64) -> u64 {
+pub(super) const fn mix(word: u64) -> u64 {
     let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -109,6 +109,7 @@ mod tests {
             window: 0,
             window_scale: None,
             timestamps: None,
+            multipath: false,
             ip_id,
             ttl: 64,
             payload: b"",

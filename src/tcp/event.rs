@@ -4,6 +4,7 @@
 
 use crate::flow::{Direction, Endpoint, Overlay, Vantage};
 use crate::frame::{FrameId, Mark};
+use crate::tcp::birthmark::Birthmarks;
 
 /// Most SYN (or SYN-ACK) frames whose marks are kept for one connection: Linux sends at most seven.
 pub const SYN_MARKS_MAX: usize = 8;
@@ -21,6 +22,8 @@ pub struct ConnectionId(pub FrameId);
 pub struct HalfFacts {
     /// SYN (client) or SYN-ACK (server) frames, repeated ones included, at most [`SYN_MARKS_MAX`].
     pub syns: Vec<Mark>,
+    /// Sequence number of offset 0, once payload was seen.
+    pub origin: Option<u32>,
     /// Payload bytes sent: the highest stream offset that was seen on the wire, gaps included.
     pub sent: u64,
     /// Highest offset that the peer has acknowledged; `None` before any acknowledgement was seen. May
@@ -28,7 +31,8 @@ pub struct HalfFacts {
     pub acknowledged: Option<u64>,
     /// Segments with payload, repeated ones included.
     pub data_segments: u64,
-    /// Segments whose payload had all been seen before (retransmissions; keep-alive probes are not counted).
+    /// Segments whose payload had all been seen before, and long enough before to have been sent again
+    /// ([`RETRANSMISSION_NANOS_MIN`](crate::tcp::RETRANSMISSION_NANOS_MIN)); keep-alive probes are not counted.
     pub retransmissions: u64,
     /// The latest retransmission.
     pub last_retransmission: Option<Mark>,
@@ -101,8 +105,12 @@ pub struct Connection {
     pub from_client: HalfFacts,
     /// What the server sent.
     pub from_server: HalfFacts,
-    /// Both initial sequence numbers, where seen: the birthmark by which views of one connection are told.
+    /// Whether both sides agreed on Multipath TCP (RFC 8684): then other connections carry a part of its bytes.
+    pub multipath: bool,
+    /// Both initial sequence numbers, where seen.
     pub initial_sequences: (Option<u32>, Option<u32>),
+    /// By what views of one connection are told.
+    pub birthmarks: Birthmarks,
 }
 
 impl Connection {
@@ -151,6 +159,9 @@ pub enum StreamEvent<'a> {
     Syn,
     /// Handshake complete.
     Established,
+    /// The first payload of a direction whose SYN was not seen: only now the facts tell what may be compared with
+    /// other views.
+    Joined,
     /// New in-order payload of one direction.
     Data {
         /// Which way.

@@ -5,6 +5,7 @@
 //! lies. What is held back, and for how long, is limited by the constants named `_MAX` in these files.
 
 mod arrival;
+pub mod birthmark;
 mod connection;
 mod copies;
 pub mod event;
@@ -15,6 +16,7 @@ mod outlet;
 #[cfg(test)]
 mod playbook;
 mod reorder;
+mod repeats;
 mod seq;
 mod table;
 
@@ -23,4 +25,5 @@ pub use gap::{
     ACKNOWLEDGED_BYTES_MAX, ACKNOWLEDGED_PIECES_MAX, GAP_PATIENCE_MAX, UNACKNOWLEDGED_PATIENCE_MAX,
 };
 pub use reorder::{REORDER_BYTES_MAX, REORDER_PIECES_MAX, REORDER_TABLE_BYTES_MAX};
+pub use repeats::RETRANSMISSION_NANOS_MIN;
 pub use table::{CONNECTIONS_MAX, ConnectionTable, HANDSHAKES_MAX};

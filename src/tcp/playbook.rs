@@ -172,6 +172,7 @@ impl Play {
             window: seg.window,
             window_scale: None,
             timestamps: seg.timestamps,
+            multipath: false,
             ip_id: seg.ip_id,
             ttl: 64,
             payload: &seg.payload,
@@ -255,6 +256,7 @@ fn line(event: &StreamEvent<'_>) -> String {
         StreamEvent::Opened => "opened".to_owned(),
         StreamEvent::Syn => "syn".to_owned(),
         StreamEvent::Established => "established".to_owned(),
+        StreamEvent::Joined => "joined".to_owned(),
         StreamEvent::Data {
             direction,
             offset,

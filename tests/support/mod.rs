@@ -9,11 +9,13 @@ pub mod wire;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use gwcap::analyzer::clock::{Look, Watch, first_look};
 use gwcap::analyzer::{Analysis, Analyzer, Options};
-use gwcap::capture::{self, CaptureError, Fill, InputFacts};
+use gwcap::capture::{self, CaptureError, Fill, InputFacts, Merge};
 use gwcap::frame::Batch;
 use gwcap::loss::Loss;
 use gwcap::report::{self, Report, View};
+use serde::Deserialize;
 
 /// The folder of the recorded cases.
 pub fn cases_root() -> PathBuf {
@@ -39,14 +41,30 @@ pub fn case_folders() -> Vec<PathBuf> {
     folders
 }
 
-/// The capture of a case: pcapng or classic pcap.
-pub fn capture_of(folder: &Path) -> PathBuf {
+/// The recordings of a case in the order in which they are to be read. A case that names none has one: pcapng or
+/// classic pcap.
+pub fn inputs_of(folder: &Path) -> Vec<PathBuf> {
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(default)]
+        inputs: Vec<String>,
+    }
+    let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
+    let named: Named = serde_json::from_str(&text).unwrap();
+    if !named.inputs.is_empty() {
+        return named.inputs.iter().map(|name| folder.join(name)).collect();
+    }
     let pcapng = folder.join("capture.pcapng");
     if pcapng.is_file() {
-        pcapng
+        vec![pcapng]
     } else {
-        folder.join("capture.pcap")
+        vec![folder.join("capture.pcap")]
     }
+}
+
+/// The capture of a case, for tests of one file: the first of its recordings.
+pub fn capture_of(folder: &Path) -> PathBuf {
+    inputs_of(folder).swap_remove(0)
 }
 
 /// Analyses one file. `threads` 0 takes one a core; `batch_bytes` is the size of a batch.
@@ -68,16 +86,38 @@ pub fn try_analyse(
 pub struct Run {
     /// Findings and losses, those of the input included.
     pub analysis: Analysis,
-    /// The facts of the input.
-    pub input: InputFacts,
+    /// The facts of the inputs, in the order in which they were named.
+    pub inputs: Vec<InputFacts>,
 }
 
 impl Run {
     /// Analyses one file, or says why it cannot be read.
     pub fn of(path: &Path, threads: usize, batch_bytes: usize) -> Result<Self, CaptureError> {
-        let mut source = capture::open_file(path, 0, None)?;
+        Self::of_all(&[path], threads, batch_bytes)
+    }
+
+    /// Analyses several files of one run together, as the program does, or says why one cannot be read.
+    pub fn of_all(
+        paths: &[impl AsRef<Path>],
+        threads: usize,
+        batch_bytes: usize,
+    ) -> Result<Self, CaptureError> {
+        let open = |(input, path): (u16, &_)| capture::open_file(AsRef::as_ref(path), input, None);
+        let sources: Result<Vec<_>, _> = (0..).zip(paths).map(open).collect();
+        let look = match paths {
+            [_] => Look::default(),
+            paths => {
+                let files: Vec<_> = paths
+                    .iter()
+                    .map(|path| Some(path.as_ref().into()))
+                    .collect();
+                first_look(&files, threads, &Watch::default())
+            }
+        };
+        let mut source = Merge::new(sources?).corrected(&look.clocks.errors());
         let mut analyzer = Analyzer::new(Options {
             threads,
+            clocks: look.clocks,
             ..Options::default()
         });
         let (mut batch, mut lost) = (Batch::default(), Loss::default());
@@ -91,17 +131,23 @@ impl Run {
         }
         let mut analysis = analyzer.finish();
         analysis.loss.merge(lost);
+        analysis.diagnosis.warnings.splice(0..0, look.warnings);
         Ok(Self {
             analysis,
-            input: source.describe(),
+            inputs: source.describe(),
         })
+    }
+
+    /// Frames that were read from all inputs.
+    pub fn frames(&self) -> u64 {
+        self.inputs.iter().map(|input| input.frames).sum()
     }
 
     /// The report as the program makes it.
     pub fn report(&self, show_secrets: bool) -> Report {
         Report::from(&report::Analysis {
             diagnosis: &self.analysis.diagnosis,
-            inputs: std::slice::from_ref(&self.input),
+            inputs: &self.inputs,
             hashes: &[],
             loss: &self.analysis.loss,
             gwcap_version: env!("CARGO_PKG_VERSION"),

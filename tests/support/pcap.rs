@@ -48,6 +48,28 @@ pub struct Place {
     pub frame: bool,
 }
 
+/// Whether the lengths of all records lead exactly to the end of the file.
+pub fn is_sound(file: &[u8]) -> bool {
+    let word = |at: usize| {
+        let bytes = file.get(at..at.checked_add(4)?)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
+    };
+    let pcapng = file.starts_with(&PCAPNG);
+    let mut at = if pcapng { 0 } else { HEADER };
+    while at < file.len() {
+        let length = match pcapng {
+            true => word(at + 4)
+                .filter(|length| *length >= 12 && word(at + length - 4) == Some(*length)),
+            false => word(at + 8).and_then(|length| length.checked_add(RECORD_HEADER)),
+        };
+        let Some(length) = length else {
+            return false;
+        };
+        at += length;
+    }
+    at == file.len()
+}
+
 /// Where the records of a sound file lie. The header of a pcap file is no record.
 pub fn records(file: &[u8]) -> Vec<Place> {
     let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());

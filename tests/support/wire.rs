@@ -1,17 +1,17 @@
 //! A tiny language that writes conversations as frames: who connects, says, resets, closes, and waits.
 //!
 //! The rule: each sentence is one or two frames, with the numbers that TCP would give them; the receiver of data
-//! acknowledges at once. Raw IPv4 frames, no checksums.
+//! acknowledges at once. IPv4 over Ethernet, no checksums.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use super::pcap::{self, Clock};
 
 /// Time between two frames, nanoseconds.
 const STEP_NANOS: i64 = 50_000;
-/// LINKTYPE_RAW.
-const RAW: u32 = 101;
+/// LINKTYPE_ETHERNET.
+const ETHERNET: u32 = 1;
 const WINDOW: u16 = 65_000;
 
 const FIN: u8 = 1;
@@ -154,6 +154,35 @@ impl Wire {
         self.packet(17, ends, &bytes)
     }
 
+    /// ARP: who has `target`? Tell `who`.
+    pub fn asks_for(&mut self, who: &str, target: &str) -> &mut Self {
+        self.arp(1, who, target)
+    }
+
+    /// ARP: `who` is here, said to `listener`.
+    pub fn is_here(&mut self, who: &str, listener: &str) -> &mut Self {
+        self.arp(2, who, listener)
+    }
+
+    fn arp(&mut self, operation: u8, sender: &str, other: &str) -> &mut Self {
+        let address = |text: &str| text.parse::<Ipv4Addr>().unwrap().octets();
+        let mut bytes = vec![0, 1, 8, 0, 6, 4, 0, operation];
+        bytes.extend([2, 0, 0, 0, 0, 1]);
+        bytes.extend(address(sender));
+        bytes.extend([0; 6]);
+        bytes.extend(address(other));
+        self.frame(0x0806, &bytes)
+    }
+
+    fn frame(&mut self, kind: u16, data: &[u8]) -> &mut Self {
+        let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+        bytes.extend(kind.to_be_bytes());
+        bytes.extend(data);
+        self.now += STEP_NANOS;
+        self.frames.push((self.now, bytes));
+        self
+    }
+
     fn packet(
         &mut self,
         protocol: u8,
@@ -168,14 +197,63 @@ impl Wire {
         bytes.extend(ends.1.ip().octets());
         bytes.extend(data);
         self.ip_id = self.ip_id.wrapping_add(1);
-        self.now += STEP_NANOS;
-        self.frames.push((self.now, bytes));
+        self.frame(0x0800, &bytes)
+    }
+
+    /// Every frame of a connection is seen a second time, ten microseconds nearer to `side`, between these ends: at
+    /// the other side of address translation.
+    pub fn seen_also(&mut self, leg: Leg, side: Side, opener: &str, listener: &str) -> &mut Self {
+        const AWAY_NANOS: i64 = 10_000;
+        let bytes = |end: SocketAddrV4| (end.ip().octets(), end.port().to_be_bytes());
+        let here = self.legs[leg.0].ends.map(bytes);
+        let there = [opener, listener].map(|end| bytes(end.parse().unwrap()));
+        let away = if side == Opener {
+            AWAY_NANOS
+        } else {
+            -AWAY_NANOS
+        };
+        let mut seen = Vec::new();
+        for (time, frame) in &self.frames {
+            if frame[12..14] != [8, 0] {
+                continue;
+            }
+            // Behind 14 bytes of Ethernet addresses lie at 12 and 16, ports at 20 and 22.
+            let ends = [(26, 34), (30, 36)].map(|(address, port)| {
+                let address: [u8; 4] = frame[address..address + 4].try_into().unwrap();
+                let port: [u8; 2] = frame[port..port + 2].try_into().unwrap();
+                (address, port)
+            });
+            let (source, destination, later) = match ends {
+                ends if ends == here => (there[0], there[1], -away),
+                ends if ends == [here[1], here[0]] => (there[1], there[0], away),
+                _ => continue,
+            };
+            let mut frame = frame.clone();
+            for (at, (address, port)) in [source, destination].into_iter().enumerate() {
+                frame[26 + 4 * at..30 + 4 * at].copy_from_slice(&address);
+                frame[34 + 2 * at..36 + 2 * at].copy_from_slice(&port);
+            }
+            seen.push((time + later, frame));
+        }
+        self.frames.extend(seen);
+        self.frames.sort_by_key(|(time, _)| *time);
+        self
+    }
+
+    /// Number of frames so far.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// The capture loses a frame.
+    pub fn loses(&mut self, at: usize) -> &mut Self {
+        self.frames.remove(at);
         self
     }
 
     /// Writes the capture into `folder` and gives its path.
     pub fn write(&self, folder: &Path) -> PathBuf {
-        let mut bytes = pcap::header(Clock::Nanos, RAW);
+        let mut bytes = pcap::header(Clock::Nanos, ETHERNET);
         for (time, data) in &self.frames {
             pcap::record(&mut bytes, *time, data, data.len());
         }

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
+from capture import Point
 from gateways import Route, apache, envoy, haproxy, nginx
 
 GATEWAYS = {"nginx": nginx, "haproxy": haproxy, "envoy": envoy, "apache": apache}
@@ -15,18 +16,25 @@ class Case:
     arrange: object                     # function(lab): upstreams, rules, resolvers
     traffic: object                     # function(lab): the clients
     route: Route = field(default_factory=Route)
-    on: str = "any"                     # the interface that is recorded
+    on: str = "any"                     # the interface that is recorded on the gateway's machine
     classic: bool = False               # tcpdump and pcap instead of dumpcap and pcapng
     only: str = ""                      # a capture filter
+    points: list = field(default_factory=list)      # where it is recorded, if otherwise than that
     ipv6: bool = False
     remote: bool = False                # with a router and another network
     far: bool = False                   # with a path that has a delay
     back: bool = False                  # with a second interface and a network behind it
+    street: bool = False                # with clients behind a path of their own
+    host: bool = False                  # with the gateway in a container
+    addresses: list = field(default_factory=list)   # the gateway's own, if others than the usual ones
     warm_up: object = None              # function(lab): traffic before the capture begins
     crowd: bool = False
     healthy: bool = False
     clear_two_leg: bool = True
     settle: float = 0                   # seconds between the gateway's start and the capture's
+    partial: bool = False               # the capture begins or ends within an exchange, or shows one direction: a failure may be unseen
+    hidden: bool = False                # no failure can be seen in full
+    accept_unseen: list = field(default_factory=list)       # further codes for a failure that is in the capture in part
     cause: str = ""                     # what an observer can know, where it is less than the log knows
     accept: list = field(default_factory=list)
     alert: str = ""
@@ -35,6 +43,16 @@ class Case:
     @property
     def gateway(self):
         return GATEWAYS[self.name.split("-")[0]]
+
+    @property
+    def recorded_at(self):
+        return self.points or [Point(on=self.on, classic=self.classic, only=self.only)]
+
+    @property
+    def shows_all(self):
+        """One recording of everything on the gateway's machine, from before the first request to after the last."""
+        first = self.recorded_at[0]
+        return len(self.recorded_at) == 1 and first.place == "gateway" and first.is_whole and not (self.warm_up or self.partial)
 
 
 def one_by_one(*methods, keep=True, target="/", body=b"", pause=0.0):

@@ -68,6 +68,66 @@ def _half_is_broken(code):
     return arrange
 
 
+NOBODY, NOBODY6, NO_ROUTER = "10.77.0.77", "fd77::77", "10.77.0.250"
+# Linux asks three times, a second apart, and tells the gateway EHOSTUNREACH a second later. On eth0 the ICMP error to itself that goes
+# with it is not seen, so nothing names the upstream.
+KERNEL_SECONDS = 4.0
+
+
+def _nobody(address=NOBODY, port=8080):
+    """An address on the link that nobody owns: the neighbour's hardware address is asked for in vain, and no SYN leaves."""
+    def arrange(lab):
+        host = f"[{address}]" if ":" in address else address
+        lab.unowned(f"{host}:{port}", address)
+    return arrange
+
+
+def _no_router(lab):
+    lab.network.run("gateway", *f"ip route replace 10.78.0.0/16 via {NO_ROUTER}".split())
+    lab.unowned("10.78.0.3:8080", NO_ROUTER)
+
+
+def _refused_and_nobody(lab):
+    lab.arrange(BROKEN, "connect-refused", None)
+    _nobody()(lab)
+
+
+def _healthy_and_nobody(lab):
+    lab.upstream(in_order(), port=8080)
+    _nobody()(lab)
+
+
+def _unresolved():
+    for gateway in GATEWAYS:
+        yield Case(f"{gateway}-neighbor-unresolved", "Nobody owns the upstream's address: ARP is not answered, and no SYN leaves.",
+                   _nobody(), one_by_one("GET", "GET"),
+                   Route(upstreams=[f"{NOBODY}:8080"], connect_seconds=KERNEL_SECONDS, response_seconds=5.0),
+                   on="eth0" if gateway in ("haproxy", "apache") else "any", classic=gateway == "apache",
+                   clear_two_leg=gateway not in ("haproxy", "apache"))
+    yield Case("nginx-neighbor-unresolved-timer", "Nobody answers ARP for the upstream, and nginx gives up before the kernel does.",
+               _nobody(), one_by_one("GET"), Route(upstreams=[f"{NOBODY}:8080"], connect_seconds=LONG_SECONDS), on="eth0",
+               clear_two_leg=False)
+    yield Case("envoy-ipv6-neighbor-unresolved", "Both legs over IPv6; nobody answers the neighbour solicitations for the upstream.",
+               _nobody(NOBODY6), lambda lab: lab.visitor("[fd77::1]:80").ask(),
+               Route(upstreams=[f"[{NOBODY6}]:8080"], connect_seconds=KERNEL_SECONDS, response_seconds=5.0), ipv6=True)
+    yield Case("haproxy-ipv6-neighbor-unresolved", "Both legs over IPv6; nobody answers the neighbour solicitations for the upstream.",
+               _nobody(NOBODY6), lambda lab: lab.visitor("[fd77::1]:80").ask(),
+               Route(upstreams=[f"[{NOBODY6}]:8080"], connect_seconds=KERNEL_SECONDS), ipv6=True, on="eth0", clear_two_leg=False)
+    yield Case("nginx-router-unresolved", "The upstream is on another network, and nobody answers ARP for the router on the way to it.",
+               _no_router, one_by_one("GET"), Route(upstreams=["10.78.0.3:8080"], connect_seconds=KERNEL_SECONDS), on="eth0", remote=True,
+               clear_two_leg=False)
+    yield Case("nginx-retry-neighbor-unresolved", "The first upstream refuses, and nobody owns the address of the second.",
+               _refused_and_nobody, one_by_one("GET"),
+               Route(upstreams=[BROKEN, f"{NOBODY}:8080"], connect_seconds=KERNEL_SECONDS, retry=True))
+    yield Case("haproxy-one-of-two-unresolved", "Two upstreams in turn; nobody owns the address of one of them.",
+               _healthy_and_nobody, one_by_one(*["GET"] * 4),
+               Route(upstreams=[HEALTHY, f"{NOBODY}:8080"], connect_seconds=KERNEL_SECONDS))
+    yield Case("haproxy-neighbor-unresolved-checks", "Health checks ask for an address that nobody owns; requests are answered at once, "
+               "without an attempt of their own.", _nobody(), one_by_one(*["GET"] * 5, pause=0.7),
+               Route(upstreams=[f"{NOBODY}:8080"], connect_seconds=KERNEL_SECONDS, health_checks=True), settle=2.5,
+               accept=["upstream-leg-not-captured"], clear_two_leg=False)
+
+
 EXTRA = [
     Case("nginx-router-host-unreachable", "The upstream is on another network; the router has no way to it and says ICMP 3/1.",
          _by_the_router, one_by_one("GET", "GET"), Route(upstreams=["10.78.0.77:8080"]), remote=True),
@@ -87,4 +147,4 @@ EXTRA = [
          _half_is_broken("connect-timeout"), one_by_one(*["GET"] * 4), Route(upstreams=[HEALTHY, BROKEN])),
 ]
 
-CASES = [*_cases(), *EXTRA]
+CASES = [*_cases(), *EXTRA, *_unresolved()]

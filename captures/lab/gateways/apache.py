@@ -21,7 +21,7 @@ THREAD = re.compile(r"^\[(?P<when>[^\]]*)\] \[[^\]]*\] \[pid \d+:tid (?P<thread>
 CONNECT = re.compile(r"AH00957: http: attempt to connect to (?P<upstream>\S+) ")
 
 CONNECTS = {"connect-refused", "connect-timeout", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable",
-            "icmp-admin-prohibited", "connect-reset-after-accept"}
+            "icmp-admin-prohibited", "neighbor-unresolved", "connect-reset-after-accept"}
 HANDSHAKES = {"tls-alert-from-upstream", "tls-handshake-closed", "tls-handshake-reset", "tls-handshake-timeout", "tls-on-http-port"}
 REFUSED_HEADS = {"malformed-status-line", "bad-header", "header-too-large", "http-on-tls-port"}
 WORDINGS = [
@@ -102,7 +102,7 @@ def exchanges(folder, syns):
         access, error, thread = ACCESS.match(line), ERROR.match(line), THREAD.match(line)
         if access:
             client = access["client"]
-            attempts = _attempts(access, failures.pop(client, []), members, line)
+            attempts = _attempts(access, failures.pop(client, []), members, line, syns)
             found.append(Exchange(client, seen[client], int(access["status"]), attempts, line))
             seen[client] += 1
         elif "AH00957" in line:
@@ -141,23 +141,23 @@ def _time(line):
     return datetime.strptime(THREAD.match(line)["when"] + " +0000", "%a %b %d %H:%M:%S.%f %Y %z").timestamp()
 
 
-def _attempts(access, failures, members, line):
+def _attempts(access, failures, members, line, syns):
     if not failures:
         codes = frozenset({"upstream-returned-5xx", "attempt-succeeded-but-error"})
-        return [Attempt(_worker(access, members), codes, line, _source(access))]
+        return [Attempt(_worker(access, members), codes, line, _source(access, syns))]
     text = "\n".join(failure for failure, _, _ in failures)
     codes = next((codes for codes in (_codes(failure) for failure, _, _ in failures) if codes), frozenset())
     if codes <= CONNECTS:
-        return _failed_connect(access, failures, members, line)
+        return _failed_connect(access, failures, members, line, syns)
     upstream = None if codes & {"no-upstream-attempt", "dns-nxdomain"} else _worker(access, members)
-    return [Attempt(upstream, codes, text, _source(access) if upstream else None)]
+    return [Attempt(upstream, codes, text, _source(access, syns) if upstream else None)]
 
 
-def _failed_connect(access, failures, members, line):
+def _failed_connect(access, failures, members, line, syns):
     """A thread that finds the member put into error by another thread gives up with AH01114 too, but never dialled (no AH00957)."""
     text, connect, source = failures[-1]
     if int(access["status"]) < 500:
-        last = _attempts(access, [], members, line)
+        last = _attempts(access, [], members, line, syns)
         return earlier_attempts(1, members, last[0].upstream, CONNECTS, text) + last
     if not connect:
         return [Attempt(None, frozenset({"no-upstream-attempt"}), text)]
@@ -176,5 +176,6 @@ def _worker(access, members):
     return named[1] if named else (members[0] if members else None)
 
 
-def _source(access):
-    return f"10.77.0.1:{access['source']}" if access["source"].isdigit() else None
+def _source(access, syns):
+    """The log tells the port; the address is that of the SYN from this port."""
+    return next((source for _, source, _ in reversed(syns) if source.endswith(f":{access['source']}")), None)

@@ -21,7 +21,7 @@ MEMBER = re.compile(r'- endpoint: .*?address: "([^"]+)", port_value: (\d+)')
 
 FLAGS = {
     "UF": {"connect-refused", "connect-timeout", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable",
-           "icmp-admin-prohibited", "connect-reset-after-accept", "tls-alert-from-upstream", "tls-handshake-closed",
+           "icmp-admin-prohibited", "neighbor-unresolved", "connect-reset-after-accept", "tls-alert-from-upstream", "tls-handshake-closed",
            "tls-handshake-reset", "tls-handshake-timeout", "tls-on-http-port"},
     "UC": {"closed-before-response", "reset-before-response", "stale-keepalive-reuse", "truncated-body", "reset-mid-response",
            "http-on-tls-port", "connect-reset-after-accept"},

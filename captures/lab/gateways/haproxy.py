@@ -17,8 +17,8 @@ LINE = re.compile(r"^access (?P<client>\S+) at=(?P<time>\S+) from=(?P<local>\S+)
                   r"timers=(?P<timers>\S+) status=(?P<status>\S+) state=(?P<state>..) retries=(?P<retries>\S+)")
 
 FAILED_CONNECTS = {"connect-refused", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable", "icmp-admin-prohibited",
-                   "connect-reset-after-accept", "tls-alert-from-upstream", "tls-handshake-closed", "tls-handshake-reset",
-                   "tls-on-http-port"}
+                   "neighbor-unresolved", "connect-reset-after-accept", "tls-alert-from-upstream", "tls-handshake-closed",
+                   "tls-handshake-reset", "tls-on-http-port"}
 # An ICMP error that finds the socket in use is a soft error: HAProxy then fails at the next SYN's error or at its own timer.
 ICMP = {code for code in FAILED_CONNECTS if code.startswith("icmp-")}
 # On a later request of a client connection HAProxy wants the client to try again: it closes without an answer and without a log line.
@@ -30,7 +30,7 @@ NAMES = {"dns-nxdomain", "dns-nodata", "dns-servfail", "dns-refused", "dns-timeo
 # First letter: who ended it (S server, s its timer, P the proxy). Second: the phase (C connect, H head, D data).
 STATES = {
     "SC": FAILED_CONNECTS,
-    "sC": {"connect-timeout", "tls-handshake-timeout"} | ICMP,
+    "sC": {"connect-timeout", "tls-handshake-timeout", "neighbor-unresolved"} | ICMP,
     "SH": {"closed-before-response", "reset-before-response", "stale-keepalive-reuse", "closed-mid-head", "reset-mid-head",
            "connect-reset-after-accept", "http-on-tls-port"},
     "sH": {"response-timeout", "head-timeout"},

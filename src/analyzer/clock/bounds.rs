@@ -19,6 +19,8 @@ pub struct Nested {
     pub request_later: i64,
     /// The same of the response.
     pub response_later: i64,
+    /// Whether the server of one is the client of the other.
+    pub linked: bool,
 }
 
 impl Nested {
@@ -51,7 +53,7 @@ pub fn from_exchanges(pairs: &[Nested]) -> Option<Estimate> {
     let zero = median(consistent.iter().map(|pair| pair.at.0))?;
     let bounds = |pair: &&Nested| {
         let since = pair.at.0.saturating_sub(zero).saturating_abs();
-        pair.bounds(part(since, DRIFT_UNSEEN_PPB.saturating_mul(4)))
+        pair.bounds(part(since, DRIFT_UNSEEN_PPB))
     };
     let (low, high, agreed) = most_agreed(consistent.iter().map(bounds))?;
     // Four of five must lie inside each other the same way and agree.
@@ -124,6 +126,7 @@ mod tests {
                 at: Timestamp(START + number * SECOND / 10),
                 request_later: ahead + sign * before,
                 response_later: ahead - sign * after,
+                linked: true,
             }
         };
         (0..count).map(pair).collect()
@@ -146,6 +149,7 @@ mod tests {
             at: Timestamp(START),
             request_later: 90 * SECOND,
             response_later: 89 * SECOND,
+            linked: true,
         };
         let mut pairs = nested(30, SECOND, true);
         pairs.extend([stray; 3]);

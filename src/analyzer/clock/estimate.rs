@@ -23,9 +23,9 @@ const ONE_WAY_NANOS: i64 = 100_000_000;
 const STRAY_NANOS: i64 = 2_000_000_000;
 /// Fastest drift that is believed; beyond it a clock was set, and did not drift. What NTP slews with is half of it.
 const DRIFT_MAX_PPB: i64 = 1_000_000;
-/// What a clock may drift unseen: a quartz is no worse.
-pub const DRIFT_UNSEEN_PPB: i64 = 50_000;
-/// Over less time than this no drift is read, nanoseconds: 50 millionths of it are within the noise.
+/// What a clock may drift unseen: a poor quartz does, and a clock that is slewed into step.
+pub const DRIFT_UNSEEN_PPB: i64 = 200_000;
+/// Over less time than this no drift is read, nanoseconds: what it adds up to is within the noise.
 const DRIFT_SPAN_MIN_NANOS: i64 = 30_000_000_000;
 /// With fewer packets of one direction than this no drift is read.
 const DRIFT_PAIRS_MIN: usize = 12;
@@ -80,6 +80,22 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// How the reference differs from the other clock.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        let shown = |time: Timestamp| self.error.corrected(time);
+        Self {
+            error: ClockError {
+                ahead_nanos: self.error.ahead_nanos.saturating_neg(),
+                drift_ppb: self.error.drift_ppb.saturating_neg(),
+                at: shown(self.error.at),
+            },
+            first: shown(self.first),
+            last: shown(self.last),
+            ..self
+        }
+    }
+
     /// How wrong it may be anywhere between two instants of the other clock, nanoseconds.
     #[must_use]
     pub fn uncertainty(&self, begin: Timestamp, end: Timestamp) -> i64 {
@@ -113,6 +129,7 @@ pub fn from_packets(pairs: &[Pair]) -> Option<Estimate> {
         usual.max(wandered(&residuals))
     };
     let (first, last) = (agreed.first()?.at, agreed.last()?.at);
+    let hinted = part(last.nanos_since(first) / 2, drift.hinted_ppb);
     Some(Estimate {
         error: ClockError {
             ahead_nanos: middle.ahead,
@@ -122,6 +139,7 @@ pub fn from_packets(pairs: &[Pair]) -> Option<Estimate> {
         uncertainty_nanos: middle
             .half
             .saturating_add(spread)
+            .saturating_add(hinted)
             .saturating_add(UNCERTAINTY_MIN_NANOS),
         unsure_ppb: drift.unsure_ppb,
         first,
@@ -130,21 +148,9 @@ pub fn from_packets(pairs: &[Pair]) -> Option<Estimate> {
     })
 }
 
-/// Whether the pairs are packets that both captures hold, and not chance.
-#[must_use]
-pub fn is_shared(pairs: &[Pair]) -> bool {
-    agreeing(pairs).is_some()
-}
-
-/// The median of how much later the other capture holds them, nanoseconds.
-#[must_use]
-pub fn usual_lag(pairs: &[Pair]) -> Option<i64> {
-    median(pairs.iter().map(|pair| pair.ahead))
-}
-
 /// What lies near the median, by time: at least half of all, and enough to speak of.
 fn agreeing(pairs: &[Pair]) -> Option<Vec<Pair>> {
-    let usual = usual_lag(pairs)?;
+    let usual = median(pairs.iter().map(|pair| pair.ahead))?;
     let zero = median(pairs.iter().map(|pair| pair.at.0))?;
     let near = |pair: &&Pair| {
         let since = pair.at.0.saturating_sub(zero).saturating_abs();
@@ -156,9 +162,11 @@ fn agreeing(pairs: &[Pair]) -> Option<Vec<Pair>> {
     (agreed.len() >= PAIRS_MIN && agreed.len().saturating_mul(2) >= pairs.len()).then_some(agreed)
 }
 
-/// A drift, and how wrong it may be.
+/// A drift, and how wrong it may be: parts per billion.
 struct Drift {
     ppb: i64,
+    /// What the packets hint at, too little to be believed.
+    hinted_ppb: i64,
     unsure_ppb: i64,
 }
 
@@ -168,20 +176,33 @@ impl Drift {
         let best = by_way(pairs, |pair| pair.way)
             .into_values()
             .filter_map(|way| slope(&way))
-            .min_by_key(|(_, unsure)| *unsure);
-        match best {
-            Some((ppb, unsure)) if ppb.saturating_abs() > unsure && plausible(ppb, pairs) => Self {
-                ppb,
-                unsure_ppb: unsure,
-            },
-            Some((ppb, unsure)) => Self {
+            .min_by_key(|slope| slope.noise_ppb);
+        let Some(best) = best else {
+            return Self {
                 ppb: 0,
-                unsure_ppb: unsure.max(ppb.saturating_abs()).min(DRIFT_MAX_PPB),
-            },
-            None => Self {
-                ppb: 0,
+                hinted_ppb: DRIFT_UNSEEN_PPB,
                 unsure_ppb: DRIFT_UNSEEN_PPB,
-            },
+            };
+        };
+        let long = best.span >= DRIFT_SPAN_MIN_NANOS;
+        let steep = best.ppb.saturating_abs();
+        if long && steep > best.noise_ppb && plausible(best.ppb, pairs) {
+            return Self {
+                ppb: best.ppb,
+                hinted_ppb: 0,
+                unsure_ppb: best.noise_ppb,
+            };
+        }
+        let hinted_ppb = steep.min(DRIFT_MAX_PPB);
+        let unseen = if long { 0 } else { DRIFT_UNSEEN_PPB };
+        Self {
+            ppb: 0,
+            hinted_ppb,
+            unsure_ppb: best
+                .noise_ppb
+                .min(DRIFT_MAX_PPB)
+                .max(hinted_ppb)
+                .max(unseen),
         }
     }
 }
@@ -196,14 +217,21 @@ fn plausible(ppb: i64, pairs: &[Pair]) -> bool {
     ppb.saturating_abs() <= DRIFT_MAX_PPB && deviation(ppb) < deviation(0)
 }
 
-/// The slope of one direction from the medians of its first and last thirds, and how wrong it may be: both in parts per
-/// billion.
-fn slope(way: &[Pair]) -> Option<(i64, i64)> {
-    let third = way.len() / 3;
-    let span = way.last()?.at.nanos_since(way.first()?.at);
-    if way.len() < DRIFT_PAIRS_MIN || span < DRIFT_SPAN_MIN_NANOS {
+/// How much later packets of one direction come as time goes on.
+struct Slope {
+    ppb: i64,
+    /// How wrong that may be.
+    noise_ppb: i64,
+    /// Over how long it was seen, nanoseconds.
+    span: i64,
+}
+
+/// The slope of one direction, from the medians of its first and last thirds.
+fn slope(way: &[Pair]) -> Option<Slope> {
+    if way.len() < DRIFT_PAIRS_MIN {
         return None;
     }
+    let third = way.len() / 3;
     let centre = |part: &[Pair]| {
         let at = median(part.iter().map(|pair| pair.at.0))?;
         Some((at, median(part.iter().map(|pair| pair.ahead))?))
@@ -214,14 +242,16 @@ fn slope(way: &[Pair]) -> Option<(i64, i64)> {
     let ppb = ratio_ppb(late.1.saturating_sub(early.1) as f64, apart)?;
     let level = |pair: &Pair| pair.ahead.saturating_sub(part(pair.at.0, ppb));
     let usual = median(way.iter().map(level))?;
-    let deviation = median(
-        way.iter()
-            .map(|pair| (level(pair) - usual).saturating_abs()),
-    )?;
+    let residuals = way.iter().map(|pair| level(pair).saturating_sub(usual));
+    let deviation = median(residuals.map(i64::saturating_abs))?;
     // Three standard errors of the difference of two medians, and the resolution of the stamps.
     let sigma = deviation as f64 * SIGMA_PER_DEVIATION * 1.2533 / (third as f64).sqrt();
     let noise = 3.0 * std::f64::consts::SQRT_2 * sigma + 2.0 * UNCERTAINTY_MIN_NANOS as f64;
-    Some((ppb, ratio_ppb(noise, apart)?))
+    Some(Slope {
+        ppb,
+        noise_ppb: ratio_ppb(noise, apart)?,
+        span: way.last()?.at.nanos_since(way.first()?.at),
+    })
 }
 
 /// The difference of the clocks between the two directions of a conversation.
@@ -411,7 +441,7 @@ mod tests {
         for (number, pair) in (0..).zip(&mut pairs) {
             pair.way = (number, 1_000_000 + number);
         }
-        holds(&pairs, 5_000, 0, 1_000_000);
+        holds(&pairs, 5_000, 0, 1_500_000);
     }
 
     #[test]
@@ -426,7 +456,7 @@ mod tests {
     fn few_packets_are_less_sure_and_two_say_nothing() {
         let delays = (100_000, 120_000);
         let many = holds(&talk(40, 5, SECOND, 0, delays, 20_000), SECOND, 0, 300_000);
-        let few = holds(&talk(4, 5, SECOND, 0, delays, 20_000), SECOND, 0, 600_000);
+        let few = holds(&talk(4, 5, SECOND, 0, delays, 20_000), SECOND, 0, 700_000);
         assert!(few.uncertainty_nanos > many.uncertainty_nanos);
         assert!(from_packets(&talk(2, 5, SECOND, 0, delays, 20_000)).is_none());
         assert!(from_packets(&[]).is_none());
@@ -476,7 +506,7 @@ mod tests {
         let inside = estimate.uncertainty(first, last);
         let later = estimate.uncertainty(first, last.plus_nanos(3_600 * SECOND));
         assert_eq!(inside, estimate.uncertainty_nanos);
-        assert_eq!(later - inside, 180_000_000);
+        assert_eq!(later - inside, 720_000_000);
     }
 
     #[test]
@@ -488,7 +518,6 @@ mod tests {
             other_way: (1, 2),
         };
         let pairs: Vec<Pair> = (0..40).map(chance).collect();
-        assert!(!is_shared(&pairs));
         assert!(from_packets(&pairs).is_none());
     }
 }

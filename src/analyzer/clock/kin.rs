@@ -6,27 +6,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analyzer::clock::bounds;
-use crate::analyzer::clock::estimate::{self, Pair};
+use crate::analyzer::clock::estimate::{self, DRIFT_UNSEEN_PPB, Estimate, Pair};
 use crate::analyzer::clock::machines::{Relation, Span};
 use crate::analyzer::clock::nesting::{MachineExchanges, Passages};
-use crate::diagnose::clocks::EstimatedFrom;
+use crate::analyzer::clock::numbers::part;
 
 /// Packets that two inputs hold, by the two; the earlier input is the reference.
 pub type Shared = BTreeMap<(usize, usize), Vec<Pair>>;
 
 /// Copies of one packet in two files of a rotated set, at the border, are this close, nanoseconds.
 const BORDER_NANOS: i64 = 200_000_000;
-/// What the two clocks of one machine may seem to differ by: delay, and the drift of hours, nanoseconds.
-const ONE_CLOCK_NANOS: i64 = 1_000_000_000;
-/// Files that follow each other are taken for different machines only by as many exchanges inside each other: with few,
-/// what a client repeats every minute looks like it.
-const STRANGERS_MIN: u64 = 8;
 
 /// The relations of all inputs.
 pub struct Kin<'a> {
     spans: &'a [Span],
-    /// How much later the second input holds what both do, nanoseconds; of pieces of one capture 0.
-    lags: BTreeMap<(usize, usize), i64>,
+    /// How the clocks of two inputs differ that share packets; the earlier input is the reference.
+    clocks: BTreeMap<(usize, usize), Estimate>,
     /// Which inputs share packets with an input.
     neighbours: BTreeMap<usize, Vec<usize>>,
     /// Pieces of one capture.
@@ -40,22 +35,21 @@ impl<'a> Kin<'a> {
     pub fn new(spans: &'a [Span], shared: &Shared) -> Self {
         let mut kin = Self {
             spans,
-            lags: BTreeMap::new(),
+            clocks: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             same: BTreeSet::new(),
             strangers: BTreeSet::new(),
         };
         for (inputs, pairs) in shared {
-            let Some(lag) = estimate::usual_lag(pairs).filter(|_| estimate::is_shared(pairs))
-            else {
+            let Some(estimate) = estimate::from_packets(pairs) else {
                 continue;
             };
             let unmoved = pairs.iter().filter(|pair| pair.ahead == 0).count();
             if unmoved.saturating_mul(10) >= pairs.len().saturating_mul(9) {
                 kin.same.insert(*inputs);
             }
-            if !kin.is_border(*inputs, lag) {
-                kin.lags.insert(*inputs, lag);
+            if !kin.is_border(*inputs, estimate.error.ahead_nanos) {
+                kin.clocks.insert(*inputs, estimate);
                 kin.neighbours.entry(inputs.0).or_default().push(inputs.1);
                 kin.neighbours.entry(inputs.1).or_default().push(inputs.0);
             }
@@ -84,31 +78,41 @@ impl<'a> Kin<'a> {
         let names = (name(one), name(other));
         let estranged =
             self.strangers.contains(&names) || self.strangers.contains(&(names.1, names.0));
-        if self.lags.contains_key(&inputs) || estranged {
+        if self.clocks.contains_key(&inputs) || estranged {
             return Relation::Elsewhere;
         }
         match self.by_a_third(one, other) {
-            Some(apart) if apart > ONE_CLOCK_NANOS => Relation::Elsewhere,
-            Some(_) => Relation::OneClock,
+            Some(false) => Relation::Elsewhere,
+            Some(true) => Relation::OneClock,
             None => Relation::Nothing,
         }
     }
 
-    /// How far the clocks of two inputs are apart by one that shares packets with both, nanoseconds; the least that any
-    /// says.
-    fn by_a_third(&self, one: usize, other: usize) -> Option<i64> {
+    /// Whether two inputs may go by one clock as far as those tell that share packets with both; `None` without such.
+    fn by_a_third(&self, one: usize, other: usize) -> Option<bool> {
         let thirds = self.neighbours.get(&one)?;
-        thirds
-            .iter()
-            .filter_map(|third| Some((self.lag(*third, one)?, self.lag(*third, other)?)))
-            .map(|(one, other)| one.saturating_sub(other).saturating_abs())
-            .min()
+        let both = |third: &usize| Some((self.clock(*third, one)?, self.clock(*third, other)?));
+        let agree = |(one, other): (Estimate, Estimate)| {
+            // By the clock that both were compared with.
+            let apart = one
+                .error
+                .ahead_nanos
+                .saturating_sub(other.error.ahead_nanos);
+            let since = one.error.at.nanos_since(other.error.at).saturating_abs();
+            let unsure = one
+                .uncertainty_nanos
+                .saturating_add(other.uncertainty_nanos);
+            apart.saturating_abs() <= unsure.saturating_add(part(since, DRIFT_UNSEEN_PPB))
+        };
+        let mut told = thirds.iter().filter_map(both).map(agree).peekable();
+        told.peek()?;
+        Some(told.all(|agree| agree))
     }
 
-    fn lag(&self, from: usize, to: usize) -> Option<i64> {
+    fn clock(&self, from: usize, to: usize) -> Option<Estimate> {
         match from < to {
-            true => self.lags.get(&(from, to)).copied(),
-            false => Some(self.lags.get(&(to, from))?.saturating_neg()),
+            true => self.clocks.get(&(from, to)).copied(),
+            false => Some(self.clocks.get(&(to, from))?.turned()),
         }
     }
 
@@ -121,7 +125,8 @@ impl<'a> Kin<'a> {
         self.spans.iter().zip(machine_of).any(&mut differ)
     }
 
-    /// Notes names whose exchanges lie inside each other although the files were taken for one machine's.
+    /// Notes names whose exchanges lie inside each other although the files were taken for one machine's: only where
+    /// the server of the outer ones asks the inner ones, because what a client repeats later looks much the same.
     pub fn estrange(&mut self, machine_of: &[u16], passages: &[Passages]) {
         let mut sets: BTreeMap<(u16, &'a str), MachineExchanges> = BTreeMap::new();
         for ((span, machine), passages) in self.spans.iter().zip(machine_of).zip(passages) {
@@ -132,10 +137,9 @@ impl<'a> Kin<'a> {
             let others = sets.range((*machine, *name)..);
             let others = others.skip(1).take_while(|((its, _), _)| its == machine);
             for ((_, other), exchanges) in others {
-                let nested = bounds::from_exchanges(&set.pairs(exchanges));
-                if let Some(EstimatedFrom::NestedExchanges(count)) = nested.map(|it| it.from)
-                    && count >= STRANGERS_MIN
-                {
+                let mut pairs = set.pairs(exchanges);
+                pairs.retain(|pair| pair.linked);
+                if bounds::from_exchanges(&pairs).is_some() {
                     self.strangers.insert((*name, *other));
                 }
             }

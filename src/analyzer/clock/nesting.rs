@@ -12,9 +12,8 @@ use crate::analyzer::clock::bounds::Nested;
 use crate::analyzer::clock::estimate::PAIRS_MIN;
 use crate::analyzer::clock::sample::{Sample, hash_of, hash_of_bytes};
 use crate::diagnose::identity::REQUEST_IDS;
-use crate::flow::Endpoint;
 use crate::protocol::observation::{ConnectionEvent, ExchangeId, Observation, RequestHead, Seen};
-use crate::tcp::event::ConnectionId;
+use crate::tcp::event::{Connection, ConnectionId};
 use crate::time::Timestamp;
 
 /// Most identities that are kept of one input, about 100 bytes each.
@@ -24,10 +23,21 @@ const OPEN_MAX: usize = 65_536;
 /// Most servers at which one request is looked for: a chain of gateways passes it on.
 const SERVERS_MAX: usize = 4;
 
+/// Where a request passed, by hash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Leg {
+    /// Address of the client.
+    from: u64,
+    /// Address of the server.
+    to: u64,
+    /// Address and port of the server.
+    server: u64,
+}
+
 /// One request at one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Passage {
-    server: u64,
+    leg: Leg,
     /// Its first byte.
     asked: Timestamp,
     /// The first byte of its answer, once that was complete and a success.
@@ -48,14 +58,14 @@ pub struct Known {
 #[derive(Debug)]
 pub struct Exchanges {
     known: Sample<Known>,
-    servers: HashMap<ConnectionId, u64>,
+    legs: HashMap<ConnectionId, Leg>,
     open: HashMap<ExchangeId, Open>,
 }
 
 /// An exchange that is not over yet.
 #[derive(Debug, Default)]
 struct Open {
-    server: u64,
+    leg: Leg,
     asked: Timestamp,
     answered: Option<Timestamp>,
     success: bool,
@@ -69,7 +79,7 @@ impl Default for Exchanges {
     fn default() -> Self {
         Self {
             known: Sample::new(IDENTITIES_MAX),
-            servers: HashMap::new(),
+            legs: HashMap::new(),
             open: HashMap::new(),
         }
     }
@@ -80,18 +90,18 @@ impl Exchanges {
     pub fn note(&mut self, observation: &Observation) {
         match &observation.what {
             Seen::Connection { event, facts } => match event {
-                ConnectionEvent::Opened if self.servers.len() < OPEN_MAX => {
-                    self.servers.insert(facts.id, server(facts.server));
+                ConnectionEvent::Opened if self.legs.len() < OPEN_MAX => {
+                    self.legs.insert(facts.id, Leg::of(facts));
                 }
                 ConnectionEvent::Ended(_) => {
-                    self.servers.remove(&facts.id);
+                    self.legs.remove(&facts.id);
                 }
                 _ => {}
             },
             Seen::RequestStart { exchange, at, .. } if self.open.len() < OPEN_MAX => {
-                if let Some(server) = self.servers.get(&exchange.connection) {
+                if let Some(leg) = self.legs.get(&exchange.connection) {
                     let open = Open {
-                        server: *server,
+                        leg: *leg,
                         asked: at.time,
                         ..Open::default()
                     };
@@ -132,7 +142,7 @@ impl Exchanges {
             return;
         };
         let passage = Passage {
-            server: open.server,
+            leg: open.leg,
             asked: open.asked,
             answered: None,
             spoiled: false,
@@ -154,7 +164,7 @@ impl Exchanges {
             let Some(known) = self.known.of(*identity) else {
                 continue;
             };
-            let mine = |passage: &&mut Passage| passage.server == open.server;
+            let mine = |passage: &&mut Passage| passage.leg.server == open.leg.server;
             if let Some(passage) = known.passages.iter_mut().find(mine) {
                 passage.answered = open.answered;
             }
@@ -165,7 +175,7 @@ impl Exchanges {
 impl Known {
     /// Adds a request; a second one at the same server spoils both.
     fn add(&mut self, passage: Passage) {
-        let same = |known: &&mut Passage| known.server == passage.server;
+        let same = |known: &&mut Passage| known.leg.server == passage.leg.server;
         if let Some(known) = self.passages.iter_mut().find(same) {
             known.spoiled = true;
         } else if self.passages.len() < SERVERS_MAX {
@@ -173,15 +183,16 @@ impl Known {
         }
     }
 
-    /// When the request began and was answered: at the outermost server, where several passed an id on.
-    fn interval(&self) -> Option<(Timestamp, Timestamp)> {
+    /// Where the request passed, when it began and when it was answered: at the outermost server, where several passed
+    /// an id on.
+    fn interval(&self) -> Option<(Leg, Timestamp, Timestamp)> {
         if self.passages.len() > 1 && !self.id {
             return None;
         }
         let whole = self.passages.iter().filter(|passage| !passage.spoiled);
         whole
-            .filter_map(|passage| Some((passage.asked, passage.answered?)))
-            .max_by_key(|(asked, answered)| (answered.nanos_since(*asked), *asked))
+            .filter_map(|passage| Some((passage.leg, passage.asked, passage.answered?)))
+            .max_by_key(|(_, asked, answered)| (answered.nanos_since(*asked), *asked))
     }
 }
 
@@ -207,9 +218,12 @@ impl MachineExchanges {
         let pairs = |ids: bool| -> Vec<Nested> {
             let mine = self.0.iter().filter(|(_, known)| known.id == ids);
             mine.filter_map(|(identity, known)| {
-                let (asked, answered) = known.interval()?;
-                let (at, then) = other.0.get(identity)?.interval()?;
-                Some(Nested {
+                let (leg, asked, answered) = known.interval()?;
+                let (other_leg, at, then) = other.0.get(identity)?.interval()?;
+                // One leg at two times is no exchange inside another.
+                let apart = leg.server != other_leg.server;
+                apart.then(|| Nested {
+                    linked: leg.to == other_leg.from || leg.from == other_leg.to,
                     at,
                     request_later: at.nanos_since(asked),
                     response_later: then.nanos_since(answered),
@@ -252,7 +266,13 @@ fn identities(head: &RequestHead) -> Vec<(u64, bool)> {
     found
 }
 
-fn server(endpoint: Endpoint) -> u64 {
-    let text = endpoint.to_string();
-    hash_of_bytes(text.as_bytes())
+impl Leg {
+    fn of(facts: &Connection) -> Self {
+        let hash = |text: String| hash_of_bytes(text.as_bytes());
+        Self {
+            from: hash(facts.client.addr.to_string()),
+            to: hash(facts.server.addr.to_string()),
+            server: hash(facts.server.to_string()),
+        }
+    }
 }

@@ -70,7 +70,10 @@ impl Prints {
 /// What tells a packet from all others wherever it is captured; `None` where nothing does.
 fn print_of(segment: &Segment<'_>) -> Option<u64> {
     let flags = segment.flags;
-    if flags.rst() || !(flags.syn() || (1..=PAYLOAD_MAX).contains(&segment.payload_len)) {
+    // A bare RST says too little, and an acknowledgement without payload says the same again.
+    let bare = flags.rst() && !flags.ack();
+    let marked = flags.syn() || flags.fin() || flags.rst() || segment.payload_len > 0;
+    if bare || !marked || segment.payload_len > PAYLOAD_MAX {
         return None;
     }
     let acknowledges = if flags.ack() {
@@ -130,6 +133,7 @@ mod tests {
             window: 100,
             window_scale: None,
             timestamps: Some((1, 2)),
+            multipath: false,
             ip_id: Some(77),
             ttl: 64,
             payload: &[],
@@ -189,7 +193,7 @@ mod tests {
         for change in [
             |segment: &mut Segment<'_>| segment.payload_len = 0,
             |segment: &mut Segment<'_>| segment.payload_len = 20_000,
-            |segment: &mut Segment<'_>| segment.flags = TcpFlags(0x14),
+            |segment: &mut Segment<'_>| segment.flags = TcpFlags(0x04),
         ] {
             let mut other = segment(0);
             change(&mut other);

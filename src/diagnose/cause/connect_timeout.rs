@@ -75,10 +75,23 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             format!("the SYN is sent again ({times} more), still no SYN-ACK, RST or ICMP"),
         );
     }
+    if last != first && attempt.until.nanos_since(last.time) < UNANSWERED_MIN_NANOS {
+        verdict = verdict.at_most(
+            Confidence::Likely,
+            "the last SYN was sent right before the end; its answer may be missing from the capture",
+        );
+    }
     if last == first && attempt.server_unreachable {
         verdict = verdict.at_most(
             Confidence::Likely,
             "another SYN to this upstream was answered by an ICMP error; the one for this SYN may be missing from the capture",
+        );
+    }
+    // Only a sender that got no answer repeats its SYN.
+    if last == first && !attempt.gateway_hears {
+        verdict = verdict.at_most(
+            Confidence::Likely,
+            "nothing that is sent to this gateway from behind is in the capture: it may show one direction only",
         );
     }
     Some(

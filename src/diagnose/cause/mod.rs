@@ -30,6 +30,7 @@ mod icmp_host_unreachable;
 mod icmp_net_unreachable;
 mod icmp_port_unreachable;
 mod malformed_status_line;
+mod neighbor_unresolved;
 mod no_upstream_attempt;
 mod reset_before_response;
 mod reset_mid_head;
@@ -83,6 +84,7 @@ pub const CAUSES: &[&Cause] = &[
     &dns_servfail::CAUSE,
     &dns_refused::CAUSE,
     &dns_timeout::CAUSE,
+    &neighbor_unresolved::CAUSE,
     &no_upstream_attempt::CAUSE,
     &attempt_succeeded_but_error::CAUSE,
     &upstream_leg_not_captured::CAUSE,
@@ -113,7 +115,9 @@ pub fn index() -> String {
 #[must_use]
 pub fn examine(attempt: &Attempt<'_>) -> Option<(&'static Cause, Verdict)> {
     CAUSES.iter().find_map(|cause| match cause.examine {
-        Examine::Attempt(examine) => examine(attempt).map(|verdict| (*cause, verdict)),
+        Examine::Attempt(examine) => {
+            examine(attempt).map(|verdict| (*cause, attempt.provenance(verdict)))
+        }
         Examine::Whole => None,
     })
 }

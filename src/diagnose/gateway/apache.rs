@@ -99,6 +99,11 @@ const ROWS: &[Row] = &[
         "AH00957 and AH01114 with (113)No route to host",
     ),
     row(
+        "neighbor-unresolved",
+        &[503],
+        "AH00957 and AH01114 with (113)No route to host",
+    ),
+    row(
         "connect-timeout",
         &[503],
         "AH00957 and AH01114 with (70007)The timeout specified has expired",

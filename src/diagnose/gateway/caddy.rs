@@ -73,6 +73,11 @@ const ROWS: &[Row] = &[
         &[502],
         "dial tcp ...: connect: no route to host",
     ),
+    row(
+        "neighbor-unresolved",
+        &[502],
+        "dial tcp ...: connect: no route to host",
+    ),
     row("connect-timeout", &[502], "dial tcp ...: i/o timeout"),
     row(
         "connect-reset-after-accept",

@@ -116,6 +116,11 @@ const ROWS: &[Row] = &[
         "flag UF; delayed_connect_error:_No_route_to_host",
     ),
     row(
+        "neighbor-unresolved",
+        &[503],
+        "flag UF; delayed_connect_error:_No_route_to_host",
+    ),
+    row(
         "connect-timeout",
         &[503],
         "flag UF; upstream_reset_before_response_started{connection_timeout}",

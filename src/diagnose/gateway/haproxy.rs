@@ -71,6 +71,11 @@ const ROWS: &[Row] = &[
         "termination state SC; ENETUNREACH returned by OS",
     ),
     row("icmp-admin-prohibited", &[503], "termination state SC"),
+    row(
+        "neighbor-unresolved",
+        &[503],
+        "termination state SC; sC when timeout connect ends before the kernel gives up",
+    ),
     row("connect-timeout", &[503], "termination state sC"),
     row(
         "connect-reset-after-accept",

@@ -56,6 +56,7 @@ const ROWS: &[Row] = &[
     row("icmp-host-unreachable", &[500], ""),
     row("icmp-net-unreachable", &[500], ""),
     row("icmp-admin-prohibited", &[500], ""),
+    row("neighbor-unresolved", &[503], ""),
     row("connect-timeout", &[503], ""),
     row("malformed-status-line", &[502], ""),
     row(

@@ -97,6 +97,12 @@ const ROWS: &[Row] = &[
         "connect() failed (113: No route to host) while connecting to upstream",
     ),
     row(
+        "neighbor-unresolved",
+        &[502, 504],
+        "connect() failed (113: No route to host), or upstream timed out (110: Connection timed out), \
+         while connecting to upstream",
+    ),
+    row(
         "connect-timeout",
         &[504, 502],
         "upstream timed out (110: Connection timed out) while connecting to upstream",

@@ -90,6 +90,11 @@ const ROWS: &[Row] = &[
         "FetchError backend X: fail errno 113 (No route to host)",
     ),
     row(
+        "neighbor-unresolved",
+        &[503],
+        "FetchError backend X: fail errno 113 (No route to host)",
+    ),
+    row(
         "connect-timeout",
         &[503],
         "FetchError backend X: fail errno 110 (Connection timed out)",

@@ -2,7 +2,7 @@
 //!
 //! The rule: frames first, conclusions after them; the other findings are one line each.
 
-use crate::report::model::{Attempt, Evidence, Finding, Incident, Report};
+use crate::report::model::{Attempt, Evidence, Finding, Incident, Report, Sighting};
 use crate::report::text::clock::{count, moment, time_of_day};
 use crate::report::text::page::{FAILURE, FAINT, HEADING, PLAIN, Page, shortened};
 use crate::report::view::View;
@@ -18,6 +18,9 @@ const SUMMARY_SHOWN_MAX: usize = 300;
 
 /// Most further findings of an incident.
 const OTHERS_SHOWN_MAX: usize = 8;
+
+/// Most other places of one connection.
+const VIEWS_SHOWN_MAX: usize = 6;
 
 /// Most attempts.
 const ATTEMPTS_SHOWN_MAX: usize = 8;
@@ -93,7 +96,8 @@ fn error(page: &mut Page, finding: &Finding, view: &View) {
     }
 }
 
-fn what(finding: &Finding) -> String {
+/// What the client got, in a word or a few.
+pub fn what(finding: &Finding) -> String {
     let status = finding
         .status
         .map_or_else(|| "An answer".to_owned(), |status| status.to_string());
@@ -107,7 +111,8 @@ fn what(finding: &Finding) -> String {
     }
 }
 
-fn request(finding: &Finding) -> String {
+/// What the client asked for.
+pub fn request(finding: &Finding) -> String {
     let exchange = &finding.exchange;
     let target = exchange.target.as_deref().unwrap_or("a request");
     let host = match &exchange.host {
@@ -146,6 +151,7 @@ fn client_leg(page: &mut Page, report: &Report, finding: &Finding) {
             exchange.client, exchange.gateway
         ),
     );
+    views(page, report, &exchange.views);
     let mut rows: Vec<Row<'_>> = finding
         .evidence
         .iter()
@@ -218,6 +224,13 @@ fn upstream_leg(page: &mut Page, report: &Report, finding: &Finding) {
         None => "Upstream leg  nothing that belongs to this exchange was seen".to_owned(),
     };
     heading(page, &title);
+    let connection = finding
+        .upstream
+        .as_ref()
+        .and_then(|up| up.connection.as_ref());
+    if let Some(connection) = connection {
+        views(page, report, &connection.views);
+    }
     let rows: Vec<Row<'_>> = finding
         .evidence
         .iter()
@@ -225,6 +238,25 @@ fn upstream_leg(page: &mut Page, report: &Report, finding: &Finding) {
         .map(Row::of)
         .collect();
     timeline(page, report, &rows);
+}
+
+/// The other places at which a connection was seen.
+fn views(page: &mut Page, report: &Report, views: &[Sighting]) {
+    for view in views.iter().take(VIEWS_SHOWN_MAX) {
+        let input = if report.capture.inputs.len() > 1 {
+            format!(" of input {}", view.input)
+        } else {
+            String::new()
+        };
+        let line = format!(
+            "     seen also as {} -> {} from frame {}{input}{}",
+            view.client,
+            view.server,
+            view.frame,
+            stream(view.tcp_stream)
+        );
+        page.line(PLAIN, &line);
+    }
 }
 
 /// One frame of a timeline.
@@ -258,6 +290,7 @@ fn timeline(page: &mut Page, report: &Report, rows: &[Row<'_>]) {
         let leg = match row.leg {
             "dns" => "DNS: ",
             "icmp" => "ICMP: ",
+            "link" => "link: ",
             _ => "",
         };
         let label = format!(
