@@ -85,6 +85,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
         loss: &analysis.loss,
         gwcap_version: env!("CARGO_PKG_VERSION"),
         show_secrets: settings.show_secrets,
+        show_names: settings.names,
     });
     for sink in sinks {
         sink.write(&report, settings.quiet)?;

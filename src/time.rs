@@ -47,6 +47,15 @@ impl Timestamp {
         self.0.div_euclid(NANOS_PER_SECOND)
     }
 
+    /// The date of an HTTP header (RFC 9110, section 5.6.7, IMF-fixdate); `None` where it is none. The obsolete forms
+    /// are not read.
+    #[must_use]
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text);
+        let nanos = date.ok()?.as_nanosecond();
+        i64::try_from(nanos).ok().map(Self)
+    }
+
     /// RFC 3339 in UTC with nanoseconds. An instant outside the years 0 to 9999, which only a damaged
     /// file holds, is written as the nearest one inside.
     #[must_use]
@@ -147,6 +156,22 @@ mod tests {
             let stepwise = far.corrected(near.corrected(shown));
             let apart = both.corrected(shown).nanos_since(stepwise);
             assert!(apart.abs() <= 10, "{apart}");
+        }
+    }
+
+    #[test]
+    fn dates_of_http() {
+        // The example of RFC 9110, and one day of silence.
+        let date = Timestamp::from_http_date("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date, Some(Timestamp(784_111_777 * NANOS_PER_SECOND)));
+        for text in [
+            "",
+            "0",
+            "yesterday",
+            "Sun, 06 Nov 1994 25:49:37 GMT",
+            "784111777",
+        ] {
+            assert_eq!(Timestamp::from_http_date(text), None, "{text}");
         }
     }
 }

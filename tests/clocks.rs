@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::support::frames::{self, Owned};
 use crate::support::pcap::{self, Clock};
+use crate::support::random::Random;
 use crate::support::wire::{Listener, Opener, Wire};
 use crate::support::{
     Run, analyse, assert_schema, capture_of, case_folders, cases_root, fresh, inputs_of, written,
@@ -572,4 +573,28 @@ fn recorded_machines_are_told_apart_and_their_clocks_found() {
     }
     println!("{}", told.join("\n"));
     assert!(compared >= 10 || fresh(), "{compared}");
+}
+
+#[test]
+fn damage_in_any_place_neither_panics_nor_hangs() {
+    let folder = tempfile::tempdir().unwrap();
+    let frames = two_minutes(folder.path());
+    let sound = |ahead: i64| seen_by(Machine { ahead, ..HERE }, &frames, |_| true);
+    let mut random = Random::new(77);
+    for _ in 0..60 {
+        let paths = [("a", 0), ("b", 3_200 * MILLI), ("c", -90 * SECOND)];
+        let paths = paths.map(|(name, ahead)| {
+            let path = write(folder.path(), name, &sound(ahead));
+            let mut bytes = std::fs::read(&path).unwrap();
+            for _ in 0..=random.below(40) {
+                let at = 24 + random.below(bytes.len() - 24);
+                bytes[at] = random.next().to_le_bytes()[0];
+            }
+            std::fs::write(&path, bytes).unwrap();
+            path
+        });
+        let one = written(&ran(&paths, 1, 4_096).report, "json");
+        let other = written(&ran(&paths, 2, 1 << 20).report, "json");
+        assert!(one == other);
+    }
 }

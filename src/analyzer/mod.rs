@@ -8,6 +8,7 @@ pub mod clock;
 mod order;
 mod own;
 mod shard;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ use crate::time::Timestamp;
 use order::Order;
 use own::{Own, Senders};
 use shard::{Shard, Step};
+use steps::Steps;
 
 /// Frames that one task decodes: large enough to hide the cost of a task, small enough for all cores.
 const DECODE_CHUNK: usize = 2_048;
@@ -69,6 +71,7 @@ pub struct Analyzer {
     loss: Loss,
     /// Running maximum of capture time.
     clock: Option<Timestamp>,
+    steps: Steps,
     last: Mark,
     own: Own,
     clocks: Clocks,
@@ -93,6 +96,7 @@ impl Analyzer {
             diagnose: Diagnose::new(told).with_clocks(options.clocks.clone()),
             loss: Loss::default(),
             clock: None,
+            steps: Steps::default(),
             last: Mark::default(),
             own: Own::default(),
             clocks: options.clocks,
@@ -109,6 +113,7 @@ impl Analyzer {
             None => self.walk(batch, &ticks, &order),
         };
         self.pool = pool;
+        self.diagnose.note_skipped(&self.loss);
         self.diagnose_all(&observations, &ticks, &order);
     }
 
@@ -128,6 +133,8 @@ impl Analyzer {
             self.loss.merge(shard.take_loss());
         }
         self.reassembler.finish(&mut self.loss);
+        self.diagnose.note_lost(&self.reassembler.take_lost());
+        self.diagnose.note_skipped(&self.loss);
         self.diagnose_all(&observations, &[], &Order::of(&[]));
         let (diagnosis, forgotten) = self.diagnose.finish();
         self.loss.merge(forgotten);
@@ -182,6 +189,7 @@ impl Analyzer {
             self.loss.merge(part.loss.clone());
         }
         let mut observations = Vec::new();
+        self.steps.judge(&batch.records, &mut observations);
         for part in &decoded {
             self.own
                 .judge(&part.senders, &mut observations, &mut self.loss);
@@ -217,9 +225,11 @@ impl Analyzer {
         let fragments = decoded.iter().flat_map(|part| &part.fragments);
         let mut wholes = Vec::new();
         for (place, fragment) in fragments {
+            self.diagnose.saw_fragment(fragment.time());
             let whole = decode::reassemble(&mut self.reassembler, fragment, &mut self.loss);
             wholes.extend(whole.map(|whole| (*place, whole)));
         }
+        self.diagnose.note_lost(&self.reassembler.take_lost());
         wholes
     }
 

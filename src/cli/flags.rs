@@ -80,7 +80,7 @@ pub struct Flags {
     #[arg(short = 's', value_name = "SNAPLEN", default_value_t = 0)]
     pub snap_length: u32,
 
-    /// Show addresses and no names
+    /// Show addresses and no names (else those of the file, and of DNS answers in the capture; nobody is asked)
     #[arg(short = 'n', action = clap::ArgAction::Count)]
     pub no_names: u8,
 

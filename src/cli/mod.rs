@@ -66,6 +66,7 @@ fn settings(mut flags: Flags, matches: &ArgMatches) -> Result<Settings, clap::Er
         statuses: flags.status,
         one_machine: flags.one_machine,
         exit_code: flags.exit_code,
+        names: flags.no_names == 0,
         show_secrets: flags.show_secrets,
         hash: flags.hash,
         threads: flags.threads.map(usize::from),

@@ -47,6 +47,8 @@ pub struct Settings {
     pub one_machine: bool,
     /// Exit with 1 when there are findings.
     pub exit_code: bool,
+    /// Names are shown beside addresses.
+    pub names: bool,
     /// Secrets stay.
     pub show_secrets: bool,
     /// SHA-256 of the files is wanted.

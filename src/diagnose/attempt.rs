@@ -263,7 +263,6 @@ impl Attempt<'_> {
             .into_iter()
             .flatten()
             .map(|closing| closing.mark.time)
-            // After its FIN a RST is only the answer to what comes too late.
             .min();
         let syn = facts.from_client.syns.last().map(|syn| syn.time);
         [own, syn]

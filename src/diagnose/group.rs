@@ -80,9 +80,22 @@ fn compose(
     chain: &Chain,
 ) -> Option<Finding> {
     let client_leg = timeline.connection(member.suspect.exchange.connection)?;
-    let conclusion = match chain.attempts.last() {
-        Some(last) => from_chain(timeline, member, exchange, chain, last),
-        None => {
+    let step = timeline
+        .clock
+        .step_between(exchange.request_at, member.suspect.at);
+    let conclusion = match (chain.attempts.last(), step) {
+        (Some(last), _) => {
+            let mut conclusion = from_chain(timeline, member, exchange, chain, last);
+            if let Some(step) = step {
+                conclusion.at_most(
+                    Confidence::Likely,
+                    format!("{} between the request and the error", step.words()),
+                );
+            }
+            conclusion
+        }
+        (None, Some(step)) => nothing::untimed(step),
+        (None, None) => {
             let mut conclusion = nothing::conclude(timeline, member, exchange, chain)?;
             if client_leg.is_lossy() {
                 conclusion.at_most(
@@ -399,6 +412,14 @@ impl<'a> Scene<'a> {
         let dangling = attempts
             .last()
             .and_then(|last| self.dangling(timeline, member, last, &unread));
+        let torn = unread
+            .iter()
+            .rev()
+            .find(|other| {
+                let record = timeline.connection(other.id.connection);
+                !other.whole && record.is_some_and(ConnectionRecord::is_lossy)
+            })
+            .cloned();
         let runner_up = assignment
             .as_ref()
             .and_then(|assignment| at(assignment.runner_up?))
@@ -409,6 +430,7 @@ impl<'a> Scene<'a> {
             runner_up,
             unsettled: self.unsettled,
             dangling,
+            torn,
             unread,
         }
     }

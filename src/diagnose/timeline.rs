@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use crate::decode::segment::{IcmpError, Resolution, Step};
+use crate::diagnose::clock::Clock;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Recognised};
@@ -97,6 +98,8 @@ pub struct Timeline {
     /// Connections in order of the second in which they are to be looked at again.
     due: BTreeSet<(i64, ConnectionId)>,
     streams_by_input: HashMap<u16, u32>,
+    /// The capture's clock.
+    pub clock: Clock,
     /// How far the times of the inputs may be apart.
     pub clocks: Clocks,
     pub(super) views: Views,
@@ -271,6 +274,7 @@ impl Timeline {
                     host.local = (*own || addr.is_loopback()).then_some(*vantage);
                 }
             }
+            Seen::ClockStep { at, nanos } => self.clock.stepped(*at, *nanos),
             Seen::Icmp { connection, error } => self.on_icmp(*connection, error),
             Seen::Resolution(resolution) => self.on_resolution(resolution),
             Seen::Protocol {
@@ -628,6 +632,9 @@ impl Timeline {
             record.idle_since = Some(end.at);
         }
         let (vantage, server) = (record.facts.vantage, record.facts.server);
+        if let Seen::ResponseHead { head, .. } = what {
+            self.clock.dated(server.addr, head);
+        }
         let Some(exchange) = record.exchange_mut(id.index) else {
             return;
         };

@@ -12,9 +12,10 @@ use crate::diagnose::finding::{
 };
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
+use crate::diagnose::habits::Traits;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::suspect::Suspect;
-use crate::diagnose::timeline::Timeline;
+use crate::diagnose::timeline::{Timeline, whose};
 use crate::diagnose::unresolved;
 use crate::flow::Direction;
 use crate::frame::Mark;
@@ -70,6 +71,16 @@ pub fn from_attempt(
             format!(
                 "a later attempt, at {}, has no end in the capture: it may be the one that counted",
                 after.upstream
+            ),
+        );
+    }
+    let identified = chain.assignment.as_ref().is_some_and(|it| it.fit.decisive);
+    if let Some(other) = chain.torn.as_ref().filter(|_| !identified) {
+        conclusion.at_most(
+            Confidence::Likely,
+            format!(
+                "frames of another attempt, at {}, are missing from the capture: it may be the one that counted",
+                other.upstream
             ),
         );
     }
@@ -132,6 +143,9 @@ fn late_reaction(member: &Member, verdict: &Verdict) -> Option<i64> {
     (gap > AT_ONCE_NANOS).then_some(gap)
 }
 
+/// How each reason begins for which a conclusion about an attempt is certain.
+pub const WHY_CERTAIN: &str = "the cause was seen, on";
+
 /// What makes a conclusion certain (causes.md B.7).
 fn why_certain(chain: &Chain) -> &'static str {
     match &chain.assignment {
@@ -141,7 +155,9 @@ fn why_certain(chain: &Chain) -> &'static str {
         Some(assignment) if assignment.runner_up.is_none() => {
             "the cause was seen, on the only attempt that fits the exchange"
         }
-        _ => "the cause was seen, and every other attempt fits the exchange clearly less well",
+        _ => {
+            "the cause was seen, on the attempt that fits the exchange clearly better than every other"
+        }
     }
 }
 
@@ -398,6 +414,7 @@ pub fn finding(
         ruled_out: conclusion.ruled_out,
         not_observable: conclusion.not_observable,
         incident: String::new(),
+        traits: traits_of(timeline, last),
     }
 }
 
@@ -435,6 +452,24 @@ fn named(
 #[must_use]
 pub fn finding_id(at: Mark, exchange: ExchangeId) -> String {
     format!("f{}-{}-{}", at.frame.input, at.frame.number, exchange.index)
+}
+
+/// What may tell a failed attempt from those that went well.
+fn traits_of(timeline: &Timeline, last: Option<&Candidate>) -> Traits {
+    let known = last.and_then(|candidate| {
+        let record = timeline.connection(candidate.id.connection)?;
+        let exchange = candidate.id.index.and_then(|index| record.exchange(index));
+        Some((record, exchange))
+    });
+    match known {
+        Some((record, Some(exchange))) => Traits::of(record, exchange),
+        Some((record, None)) => Traits {
+            asker: Some(whose(record.facts.vantage, record.facts.client.addr)),
+            upstream: Some(record.facts.server),
+            ..Traits::default()
+        },
+        None => Traits::default(),
+    }
 }
 
 /// The id of a finding, the same whichever view of its exchange is told.

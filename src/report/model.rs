@@ -51,6 +51,9 @@ pub struct Capture {
     pub inputs: Vec<Input>,
     /// What was not seen or not decoded.
     pub loss: Loss,
+    /// Names of addresses that the report mentions, by address: from the file, else from DNS answers in the capture. Empty
+    /// with -n. They are words of others: not verified, and not unique.
+    pub names: BTreeMap<String, String>,
 }
 
 /// One input.
@@ -76,6 +79,8 @@ pub struct Input {
     pub snap_length: Option<u32>,
     /// The filter that the frames passed.
     pub filter: Option<String>,
+    /// Secrets of TLS that the file brings along (pcapng decryption secrets blocks), counted and never shown.
+    pub tls_secrets: u64,
     /// The machine that captured it, from 0: the files of a rotated set have one number.
     pub vantage: u16,
     /// How far its clock was ahead of the first input's, milliseconds; negative when behind. All times in this
@@ -378,6 +383,27 @@ pub struct Incident {
     pub last_time: String,
     /// Ids of the findings.
     pub findings: Vec<String>,
+    /// Distinct addresses of clients.
+    pub clients: u64,
+    /// Distinct targets, queries left out.
+    pub targets: u64,
+    /// Attempts of the same gateway at this upstream that went well; null where the upstream is not known.
+    pub went_well: Option<u64>,
+    /// What the failures have in common that the gateway's successes have not, the clearest first.
+    pub in_common: Vec<Common>,
+}
+
+/// A trait that separates the failures of an incident from what went well.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Common {
+    /// The trait, as it continues "all failures".
+    pub words: String,
+    /// Failures; all of them have it.
+    pub failures: u64,
+    /// Successes of the same gateway that have it too.
+    pub successes: u64,
+    /// All successes of the gateway.
+    pub successes_total: u64,
 }
 
 /// A failed attempt after which the client was served all the same.

@@ -11,10 +11,12 @@ use crate::report::view::View;
 
 mod clock;
 mod detail;
+mod named;
 mod news;
 mod page;
 
 use clock::{bytes, count, span};
+use named::{named, target};
 use page::{CAUTION, FAILURE, FAINT, HEADING, HEALTHY, PLAIN, Page};
 
 /// Most inputs that are listed one by one.
@@ -97,6 +99,10 @@ fn header(page: &mut Page, report: &Report, view: &View) {
                 bytes(input.bytes)
             ),
         );
+        if input.tls_secrets > 0 {
+            let secrets = count(input.tls_secrets, "TLS secret");
+            page.put(PLAIN, &format!(", {secrets} in the file"));
+        }
         if let Some(filter) = &input.filter {
             page.put(FAINT, &format!(", filter: {filter}"));
         }
@@ -206,7 +212,10 @@ fn health(page: &mut Page, report: &Report) {
 
 /// `  2 x  connect-refused  certain  10.1.0.2:80 -> 10.2.0.3:8080  The upstream refused the connection`.
 fn overview_row(page: &mut Page, report: &Report, incident: &Incident) {
-    let upstream = incident.upstream.as_deref().unwrap_or("no upstream");
+    let upstream = match &incident.upstream {
+        Some(upstream) => named(report, upstream),
+        None => "no upstream".to_owned(),
+    };
     let (title, confidence) = match first_finding(report, incident) {
         Some(finding) => (finding.cause.title.as_str(), confidences(report, incident)),
         None => ("", String::new()),
@@ -218,7 +227,10 @@ fn overview_row(page: &mut Page, report: &Report, incident: &Incident) {
     page.prose("          ", title);
     page.line(
         FAINT,
-        &format!("          {} -> {upstream}", incident.gateway),
+        &format!(
+            "          {} -> {upstream}",
+            named(report, &incident.gateway)
+        ),
     );
 }
 
@@ -353,7 +365,7 @@ fn upstream_events(page: &mut Page, report: &Report) {
     );
     for event in events.iter().take(EVENTS_SHOWN_MAX) {
         let attempt = &event.attempt;
-        let upstream = attempt.upstream.as_deref().unwrap_or("a lookup");
+        let upstream = target(report, attempt);
         let frames: Vec<String> = attempt
             .frames
             .iter()
@@ -366,7 +378,7 @@ fn upstream_events(page: &mut Page, report: &Report) {
             &format!(
                 "  {}  {cause}  {} -> {upstream}  frames {}",
                 clock::time_of_day(&attempt.start),
-                event.gateway,
+                named(report, &event.gateway),
                 frames.join(", "),
             ),
         );

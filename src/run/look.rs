@@ -39,6 +39,8 @@ pub fn look(files: &[PathBuf], threads: usize, stop: &StopHandle) -> Look {
                 progress.clear();
                 return look;
             }
+            // The thread is not waited for: a file on a dead network never answers.
+            Err(RecvTimeoutError::Timeout) if stop.is_stopped() => return Look::default(),
             Err(RecvTimeoutError::Timeout) => progress.show(watch.bytes.load(Ordering::Relaxed)),
             Err(RecvTimeoutError::Disconnected) => return Look::default(),
         }

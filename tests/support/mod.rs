@@ -1,6 +1,7 @@
 //! What several test modules need: the cases, and one analysis in this process.
 
 pub mod frames;
+pub mod packet;
 pub mod pcap;
 pub mod random;
 pub mod repeat;
@@ -152,6 +153,7 @@ impl Run {
             loss: &self.analysis.loss,
             gwcap_version: env!("CARGO_PKG_VERSION"),
             show_secrets,
+            show_names: true,
         })
     }
 }
