@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use gwcap::analyzer::{Analysis, Analyzer, Options};
 use gwcap::decode::decode;
 use gwcap::decode::segment::Packet;
-use gwcap::diagnose::finding::{Confidence, Finding};
+use gwcap::diagnose::finding::{Confidence, ConnectionName, Finding};
 use gwcap::flow::{Endpoint, Vantage};
 use gwcap::frame::{Batch, Frame, FrameId, Mark, Record, Way};
 use gwcap::loss::Loss;
@@ -142,32 +142,43 @@ impl fmt::Display for Mutation {
 /// A verdict as far as it must not change: who was failed, why, and through which connection.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Verdict {
-    client: Endpoint,
+    /// The client by all its names: a connection has one for each view of it.
+    clients: Vec<Endpoint>,
     code: &'static str,
     detail: Option<String>,
-    upstream: Option<(Endpoint, Endpoint)>,
+    /// The upstream connection by all its names; none where none was seen. Who opened it may be unknown without its
+    /// SYN, so that the ends are in order.
+    upstreams: Vec<(Endpoint, Endpoint)>,
 }
 
 impl Verdict {
     fn of(finding: &Finding) -> Self {
-        let connection = finding.upstream_connection.as_ref();
+        let names = |name: &ConnectionName| {
+            let views = name.views.iter().map(|view| (view.client, view.server));
+            let mut names = vec![(name.client, name.server)];
+            names.extend(views);
+            names
+        };
+        let client_leg = names(&finding.exchange.connection);
+        let upstream = finding.upstream_connection.as_ref().map(names);
+        let ends = |(one, two): (Endpoint, Endpoint)| (one.min(two), one.max(two));
         Self {
-            client: finding.exchange.connection.client,
+            clients: client_leg.into_iter().map(|(client, _)| client).collect(),
             code: finding.code,
             detail: finding.detail.clone(),
-            upstream: connection.map(|name| (name.client, name.server)),
+            upstreams: upstream.unwrap_or_default().into_iter().map(ends).collect(),
         }
     }
 
-    /// Whether both say the same, as far as both say it. Who opened a connection may be unknown without its SYN.
+    /// Whether both say the same, as far as both say it.
     fn agrees(&self, other: &Self) -> bool {
-        let ends =
-            |(one, two): (Endpoint, Endpoint)| if one < two { (one, two) } else { (two, one) };
-        let same_upstream = match (self.upstream, other.upstream) {
-            (Some(one), Some(two)) => ends(one) == ends(two),
-            _ => true,
-        };
-        self.client == other.client
+        let same_upstream = self.upstreams.is_empty()
+            || other.upstreams.is_empty()
+            || self
+                .upstreams
+                .iter()
+                .any(|name| other.upstreams.contains(name));
+        self.clients.iter().any(|name| other.clients.contains(name))
             && self.code == other.code
             && (self.detail == other.detail || self.detail.is_none())
             && same_upstream
@@ -176,12 +187,12 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.client, self.code)?;
+        write!(f, "{} {}", self.clients[0], self.code)?;
         if let Some(detail) = &self.detail {
             write!(f, "({detail})")?;
         }
-        if let Some((client, server)) = self.upstream {
-            write!(f, " via {client}>{server}")?;
+        if let Some((one, other)) = self.upstreams.first() {
+            write!(f, " via {one} and {other}")?;
         }
         Ok(())
     }

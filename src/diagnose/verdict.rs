@@ -163,7 +163,19 @@ fn why_certain(chain: &Chain) -> &'static str {
 
 /// Takes the doubt about the pairing off the confidence.
 fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &Chain) {
-    if assignment.fit.status_clash {
+    let readable = chain.attempts.last().is_some_and(|last| last.whole);
+    if assignment.fit.status_clash && readable {
+        conclusion.ruled_out.push(RuledOut {
+            code: conclusion.code,
+            reason: "this product does not answer it with this status".to_owned(),
+        });
+        conclusion.code = "attempt-succeeded-but-error";
+        conclusion.detail = None;
+        conclusion.at_most(
+            Confidence::Likely,
+            "the upstream's answer is whole, and what is odd about it does not explain this status",
+        );
+    } else if assignment.fit.status_clash {
         conclusion.at_most(
             Confidence::Possible,
             "this product does not usually answer this cause with this status",
