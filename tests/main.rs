@@ -11,6 +11,7 @@
 
 mod captures;
 mod cli;
+mod clocks;
 mod determinism;
 mod docs;
 mod fragments;

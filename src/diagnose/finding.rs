@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::diagnose::clocks::Clocks;
 use crate::diagnose::contrast::Common;
 use crate::diagnose::habits::Traits;
 use crate::flow::Endpoint;
@@ -357,4 +358,6 @@ pub struct Diagnosis {
     pub health: Health,
     /// Names that DNS answers in the capture gave to addresses. They are words of the wire.
     pub names: BTreeMap<IpAddr, String>,
+    /// The clocks by which the times of all this go.
+    pub clocks: Clocks,
 }

@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod candidate;
 pub mod cause;
 pub mod clock;
+pub mod clocks;
 pub mod conclusion;
 pub mod contrast;
 pub mod events;
@@ -39,6 +40,7 @@ pub mod workers;
 use std::collections::BTreeMap;
 
 use crate::decode::LostPieces;
+use crate::diagnose::clocks::Clocks;
 use crate::diagnose::conclusion::Member;
 use crate::diagnose::finding::{Diagnosis, Finding, News};
 use crate::diagnose::fragments::LostFragments;
@@ -96,6 +98,13 @@ impl Diagnose {
             told,
             ..Self::default()
         }
+    }
+
+    /// The same, and how far the times of the inputs may be apart.
+    #[must_use]
+    pub fn with_clocks(mut self, clocks: Clocks) -> Self {
+        self.timeline.clocks = clocks;
+        self
     }
 
     /// Takes the next observation.
@@ -182,6 +191,7 @@ impl Diagnose {
         warnings::add(&self.seen, out);
         warnings::ended_early(&self.unanswered, out);
         self.timeline.clock.warn(out);
+        out.clocks = std::mem::take(&mut self.timeline.clocks);
         (self.out, self.timeline.loss)
     }
 

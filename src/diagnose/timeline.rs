@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 
 use crate::decode::segment::{IcmpError, Resolution, Step};
 use crate::diagnose::clock::Clock;
+use crate::diagnose::clocks::Clocks;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Recognised};
 use crate::diagnose::lookup::LookupRecord;
@@ -17,7 +18,7 @@ use crate::diagnose::neighbour::Questions;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::views::Views;
 use crate::flow::{Endpoint, Vantage};
-use crate::frame::Mark;
+use crate::frame::{FrameId, Mark};
 use crate::loss::Loss;
 use crate::protocol::observation::{ConnectionEvent, ExchangeId, Observation, Seen, TlsStep};
 use crate::tcp::event::{Connection, ConnectionId};
@@ -99,6 +100,8 @@ pub struct Timeline {
     streams_by_input: HashMap<u16, u32>,
     /// The capture's clock.
     pub clock: Clock,
+    /// How far the times of the inputs may be apart.
+    pub clocks: Clocks,
     pub(super) views: Views,
     /// What had to be forgotten too early.
     pub loss: Loss,
@@ -120,6 +123,13 @@ impl Timeline {
     pub fn exchange(&self, id: ExchangeId) -> Option<(&ConnectionRecord, &ExchangeRecord)> {
         let record = self.connection(id.connection)?;
         Some((record, record.exchange(id.index)?))
+    }
+
+    /// How far apart two frames of one instant may stand here, nanoseconds: 0 where one machine captured both, `None`
+    /// where the clocks of their machines could not be compared.
+    #[must_use]
+    pub fn clock_tolerance(&self, one: FrameId, other: FrameId) -> Option<i64> {
+        self.clocks.tolerance(one.input, other.input)
     }
 
     /// What is known of an address.

@@ -94,6 +94,7 @@ pub fn from_attempt(
         );
     }
     weigh_loss(timeline, member, last, &mut conclusion);
+    weigh_clocks(timeline, member, last, &mut conclusion);
     unresolved::remark(timeline, member, last, &mut conclusion);
     unresolved::rival(timeline, member, last, &mut conclusion);
     if was_not_repeated(timeline, member, last) {
@@ -283,6 +284,32 @@ fn weigh_loss(timeline: &Timeline, member: &Member, last: &Candidate, conclusion
             confidence,
             "the capture lost frames of the client's connection",
         );
+    }
+}
+
+/// Takes the doubt about clocks off the confidence, where two machines captured the two legs.
+fn weigh_clocks(
+    timeline: &Timeline,
+    member: &Member,
+    last: &Candidate,
+    conclusion: &mut Conclusion,
+) {
+    let (error, cause) = (member.suspect.at, last.end.unwrap_or(last.start));
+    let gap = error.time.nanos_since(cause.time).saturating_abs();
+    match timeline.clock_tolerance(error.frame, cause.frame) {
+        None => conclusion.at_most(
+            Confidence::Possible,
+            "the legs are in captures of two machines, whose clocks could not be compared",
+        ),
+        Some(unsure) if unsure > gap => conclusion.at_most(
+            conclusion.confidence.weakened(),
+            format!(
+                "the clocks of the two captures are only known to agree within {}, and the cause is {} from the error",
+                millis(unsure),
+                millis(gap)
+            ),
+        ),
+        Some(_) => {}
     }
 }
 

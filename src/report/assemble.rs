@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::capture::InputFacts;
 use crate::diagnose::cause;
+use crate::diagnose::clocks::EstimatedFrom;
 use crate::diagnose::contrast;
 use crate::diagnose::finding as found;
 use crate::diagnose::gateway;
@@ -97,20 +98,43 @@ pub fn one_finding(finding: &found::Finding, show_secrets: bool) -> Finding {
 }
 
 fn inputs(analysis: &Analysis<'_>) -> Vec<Input> {
-    let input = |(index, facts): (usize, &InputFacts)| Input {
-        path: facts.path.clone(),
-        sha256: analysis.hashes.get(index).cloned().flatten(),
-        format: facts.format.to_owned(),
-        link_types: facts.link_types.iter().map(|link| link.0).collect(),
-        frames: facts.frames,
-        bytes: facts.bytes,
-        first_time: facts.first_time.map(Timestamp::rfc3339),
-        last_time: facts.last_time.map(Timestamp::rfc3339),
-        snap_length: facts.snap_length,
-        filter: facts.filter.clone(),
-        tls_secrets: facts.secrets.count(),
+    let input = |(index, facts): (usize, &InputFacts)| {
+        let clock = analysis
+            .diagnosis
+            .clocks
+            .of(u16::try_from(index).unwrap_or(u16::MAX));
+        Input {
+            path: facts.path.clone(),
+            sha256: analysis.hashes.get(index).cloned().flatten(),
+            format: facts.format.to_owned(),
+            link_types: facts.link_types.iter().map(|link| link.0).collect(),
+            frames: facts.frames,
+            bytes: facts.bytes,
+            first_time: facts.first_time.map(Timestamp::rfc3339),
+            last_time: facts.last_time.map(Timestamp::rfc3339),
+            snap_length: facts.snap_length,
+            filter: facts.filter.clone(),
+            tls_secrets: facts.secrets.count(),
+            vantage: clock.vantage.0,
+            clock_offset_ms: millis(clock.error.ahead_nanos),
+            clock_uncertainty_ms: clock.uncertainty_nanos.map(millis),
+            clock_drift_ppm: (clock.error.drift_ppb != 0)
+                .then(|| clock.error.drift_ppb as f64 / 1e3),
+            clock_estimated_from: clock.estimated_from.map(estimated_from),
+        }
     };
     analysis.inputs.iter().enumerate().map(input).collect()
+}
+
+fn millis(nanos: i64) -> f64 {
+    nanos as f64 / 1e6
+}
+
+fn estimated_from(source: EstimatedFrom) -> String {
+    match source {
+        EstimatedFrom::SharedPackets(count) => format!("shared packets ({count})"),
+        EstimatedFrom::NestedExchanges(count) => format!("nested exchanges ({count})"),
+    }
 }
 
 fn summary(diagnosis: &found::Diagnosis) -> Summary {
