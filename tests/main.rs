@@ -12,14 +12,17 @@
 mod captures;
 mod causes;
 mod cli;
+mod clocks;
 mod determinism;
 mod docs;
+mod fragments;
 mod hostile;
 mod layers;
 mod live;
 mod mutations;
 mod neighbours;
 mod pipes;
+mod pitfalls;
 mod roles;
 mod schema;
 mod secrets;

@@ -24,7 +24,7 @@ use crate::frame::Frame;
 use crate::loss::{Loss, LossName};
 
 use fragment::Origin;
-pub use fragment::{Fragment, Reassembler, Whole};
+pub use fragment::{Fragment, LostPieces, Reassembler, Whole};
 use layer::Skip;
 pub use local::way;
 use network::{Network, Read};

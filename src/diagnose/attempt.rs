@@ -267,7 +267,6 @@ impl Attempt<'_> {
             .into_iter()
             .flatten()
             .map(|closing| closing.mark.time)
-            // After its FIN a RST is only the answer to what comes too late.
             .min();
         let syn = facts.from_client.syns.last().map(|syn| syn.time);
         [own, syn]
@@ -291,23 +290,35 @@ impl Attempt<'_> {
             .map_or(at, |exchange| at.max(exchange.request_at))
     }
 
-    /// Whether the gateway was still sending its request at `at`: the body that its head announces was not
-    /// whole then. False where the capture does not tell.
+    /// Whether the gateway was still sending its request at `at`.
     #[must_use]
     pub fn was_sending_at(&self, at: Mark) -> bool {
-        let Some(exchange) = self.exchange else {
-            return false;
-        };
-        let announced = exchange
-            .request
-            .as_ref()
-            .is_some_and(|head| head.chunked || head.content_length.is_some_and(|len| len > 0));
-        let open = exchange.request_end.is_none_or(|end| match end.how {
-            Completion::Complete => end.at > at,
-            Completion::BodyClosed | Completion::BodyReset | Completion::CaptureEnded => true,
-            _ => false,
+        self.exchange
+            .is_some_and(|exchange| exchange.was_sent_at(at))
+    }
+
+    /// Takes a step off where the capture does not tell whether the whole request was sent: its head was cut, and
+    /// it may have had a body.
+    #[must_use]
+    pub fn with_whole_request(&self, verdict: Verdict) -> Verdict {
+        let bodiless = |method: &str| matches!(method, "GET" | "HEAD" | "DELETE" | "OPTIONS");
+        let cut = self.exchange.is_some_and(|exchange| {
+            let lost = exchange
+                .request_end
+                .is_some_and(|end| end.how == Completion::LostInGap);
+            lost && exchange
+                .request
+                .as_ref()
+                .is_none_or(|head| !bodiless(&head.method))
         });
-        announced && open
+        if cut {
+            verdict.at_most(
+                Confidence::Likely,
+                "the request's head was cut by the capture: whether all of its body was sent is not known",
+            )
+        } else {
+            verdict
+        }
     }
 
     /// Bytes of the request's body that its head announces, and those that were seen, in words.

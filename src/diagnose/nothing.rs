@@ -7,6 +7,7 @@
 use crate::decode::segment::{IcmpError, IcmpReason};
 use crate::diagnose::attempt::millis;
 use crate::diagnose::candidate::{Candidate, Standing, candidates};
+use crate::diagnose::clock::Step;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{AttemptReport, Confidence, Evidence, Failure, Leg};
 use crate::diagnose::lookup::failed_lookups;
@@ -196,6 +197,13 @@ fn from_unread(timeline: &Timeline, chain: &Chain, candidate: &Candidate) -> Opt
                     leg: Leg::Upstream,
                     summary,
                 });
+                let exchange = candidate.id.index.and_then(|index| record.exchange(index));
+                if exchange.is_some_and(|exchange| exchange.was_sent_at(end)) {
+                    conclusion.at_most(
+                        Confidence::Likely,
+                        "the upstream answered before it had the whole request; what came of the rest was not seen",
+                    );
+                }
             }
             conclusion
         }
@@ -261,6 +269,17 @@ fn not_captured(member: &Member) -> Conclusion {
         "everything between the gateway and its upstreams: a filter such as `port 80 or port 443` drops upstreams on other ports, DNS and ICMP; capture on the gateway's host without it"
             .to_owned(),
     );
+    conclusion
+}
+
+/// The clock was set inside the exchange: what lies between its ends cannot be told from what does not.
+#[must_use]
+pub fn untimed(step: &Step) -> Conclusion {
+    let mut conclusion = Conclusion::new("capture-gap", Confidence::Unknown);
+    conclusion.reasons.push(format!(
+        "{} between the request and the error: which attempts lie between cannot be told",
+        step.words()
+    ));
     conclusion
 }
 

@@ -145,6 +145,22 @@ impl ExchangeRecord {
             .map_or(self.request_at, |head| head.at)
     }
 
+    /// Whether its request was still being sent at `at`: the body that its head announces was not whole then.
+    /// False where the capture does not tell.
+    #[must_use]
+    pub fn was_sent_at(&self, at: Mark) -> bool {
+        let announced = self
+            .request
+            .as_ref()
+            .is_some_and(|head| head.chunked || head.content_length.is_some_and(|len| len > 0));
+        let open = self.request_end.is_none_or(|end| match end.how {
+            Completion::Complete => end.at > at,
+            Completion::BodyClosed | Completion::BodyReset | Completion::CaptureEnded => true,
+            _ => false,
+        });
+        announced && open
+    }
+
     /// The latest thing that was seen of it.
     #[must_use]
     pub fn last_at(&self) -> Mark {

@@ -10,6 +10,7 @@ use crate::frame::Mark;
 use crate::tcp::copies::Recent;
 use crate::tcp::event::{Connection, StreamEvent};
 use crate::tcp::outlet::{Outlet, half_mut};
+use crate::tcp::pace::Pace;
 use crate::tcp::reorder::{Piece, Reorder};
 use crate::tcp::repeats::Repeats;
 use crate::tcp::seq::{self, REACH_MAX};
@@ -42,6 +43,7 @@ pub(super) struct HalfStream {
     pub seen: Option<i64>,
     pub recent: Recent,
     repeats: Repeats,
+    pub pace: Pace,
 }
 
 impl HalfStream {
@@ -62,6 +64,7 @@ impl HalfStream {
             seen: None,
             recent: Recent::default(),
             repeats: Repeats::default(),
+            pace: Pace::default(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::{Family, header};
 use crate::diagnose::record::ExchangeRecord;
 use crate::frame::Mark;
-use crate::protocol::observation::HttpVersion;
+use crate::protocol::observation::{Completion, HttpVersion};
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -54,7 +54,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let flood = count > FLOOD;
-    let asked_for = status == 100 && count == 1 && expects_continue(exchange);
+    let asked_for = status == 100 && count == 1 && may_expect_continue(exchange);
     if asked_for {
         return None;
     }
@@ -95,11 +95,15 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     })
 }
 
-fn expects_continue(exchange: &ExchangeRecord) -> bool {
-    exchange
+/// Whether the request may have asked for a 100: it says so, or the capture does not hold its whole head.
+fn may_expect_continue(exchange: &ExchangeRecord) -> bool {
+    let cut = exchange
+        .request_end
+        .is_some_and(|end| end.how == Completion::LostInGap);
+    cut || exchange
         .request
         .as_ref()
-        .is_some_and(|head| header(&head.kept, "expect").is_some())
+        .is_none_or(|head| header(&head.kept, "expect").is_some())
 }
 
 /// Notes that a request in HTTP/1.0 cannot be answered so (RFC 9110, section 15.2).

@@ -9,6 +9,7 @@ use crate::diagnose::cause::limits;
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
+use crate::protocol::observation::ResponseHead;
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -45,6 +46,9 @@ const SMALLEST_LIMIT: u32 = 64;
 /// Server errors begin here (RFC 9110, section 15.6).
 const SERVER_ERROR: u16 = 500;
 
+/// The smallest limit on the bytes of a head, where that of the product is not known.
+const SMALLEST_BYTES: u32 = 4_096;
+
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange?;
@@ -54,7 +58,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let limit = attempt
         .product
         .and_then(|product| product.response_lines_max);
-    if head.header_lines <= limit.unwrap_or(SMALLEST_LIMIT) {
+    if head.header_lines <= limit.unwrap_or(SMALLEST_LIMIT) || is_large(attempt, head) {
         return None;
     }
     let server = attempt.connection.facts.server;
@@ -80,4 +84,18 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             "which product judged the head is not known",
         ),
     })
+}
+
+/// Whether the head is too large in bytes too: then that is the cause that is named.
+fn is_large(attempt: &Attempt<'_>, head: &ResponseHead) -> bool {
+    let (head_max, line_max) = attempt.product.map_or((None, None), |product| {
+        (product.response_head_max, product.response_line_max)
+    });
+    let lines_limited = attempt
+        .product
+        .is_some_and(|product| product.response_lines_max.is_some());
+    let unknown = !lines_limited && head_max.is_none() && head.head_len > SMALLEST_BYTES;
+    unknown
+        || head_max.is_some_and(|max| head.head_len > max)
+        || line_max.is_some_and(|max| head.longest_line > max)
 }
