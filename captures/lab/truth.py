@@ -122,6 +122,9 @@ class Truth:
             "attempts": sum(attempt.codes != {"no-upstream-attempt"} for attempt in attempts),
             "truth": "\n".join(dict.fromkeys([attempt.line for attempt in attempts] + [exchange.line])),
         }
+        if code == "local-connect-error":
+            # Nothing leaves the gateway's machine: only its log can name whom it wanted to reach.
+            finding |= {"upstream": None, "connection": None}
         if self.case.host:
             finding |= self._other_names(line, last.upstream, connection)
         if self.case.cause:

@@ -213,8 +213,17 @@ def _cases(gateways):
                    one_by_one("GET", keep=False), Route(upstreams=[BROKEN], connect_seconds=1.5), on="eth0" if number % 2 else "any")
 
 
+# Of the same kinds some with the other gateways.
+OTHERS = {
+    "envoy": ["half-open-ack-dropped", "mtu-blackhole-request", "idle-dropped", "local-unreachable", "routing-loop"],
+    "apache": ["half-open-syn-ack-dropped", "mtu-blackhole-response", "idle-dropped", "local-prohibit", "stale-tuple"],
+    "caddy": ["half-open-ack-dropped", "idle-dropped", "routing-loop"],
+    "varnish": ["half-open-syn-ack-dropped", "mtu-blackhole-request", "local-unreachable"],
+}
+
 CASES = [
     *_cases(["nginx", "haproxy"]),
+    *[case for case in _cases(OTHERS) if case.name.partition("-")[2] in OTHERS[case.name.partition("-")[0]]],
     Case("nginx-healthy-stale-tuple", "The upstream's host still holds an old connection from the same port: it answers the SYN with a bare ACK, "
          "the gateway's host resets that one and sends its SYN again: all is well.", _held_by_an_old_connection, one_by_one("GET"),
          Route(upstreams=[BROKEN], connect_seconds=1.5), healthy=True),
@@ -222,6 +231,8 @@ CASES = [
          "upstream's.", _injected, one_by_one("GET"), Route(upstreams=[BEHIND]), remote=True, accept=["reset-before-response"]),
     Case("haproxy-injected-reset", "A machine in the middle answers the request with a reset in the upstream's name; its TTL is not the "
          "upstream's.", _injected, one_by_one("GET"), Route(upstreams=[BEHIND]), remote=True, accept=["reset-before-response"], on="eth0"),
+    Case("envoy-injected-reset", "A machine in the middle answers the request with a reset in the upstream's name; its TTL is not the "
+         "upstream's.", _injected, one_by_one("GET"), Route(upstreams=[BEHIND]), remote=True, accept=["reset-before-response"]),
     Case("haproxy-router-resets", "The router refuses the request with a bare reset in the upstream's name; only its TTL is one more than the "
          "upstream's.", _rejected, one_by_one("GET"), Route(upstreams=[BEHIND]), remote=True, accept=["reset-before-response"]),
     Case("nginx-idle-reset-by-middlebox", "A middlebox forgot the idle pooled connection and resets the request on it.",

@@ -132,7 +132,7 @@ MORE = {
         explicit_http_config: {http2_protocol_options: {}}
 """,
     "one-at-a-time": """\
-    circuit_breakers: {thresholds: [{max_connections: 1, max_pending_requests: 0}]}
+    circuit_breakers: {thresholds: [{max_connections: 1, max_pending_requests: 1}]}
 """,
 }
 
