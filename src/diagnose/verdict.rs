@@ -13,6 +13,7 @@ use crate::diagnose::finding::{
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
 use crate::diagnose::habits::Traits;
+use crate::diagnose::page;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::{Timeline, whose};
@@ -65,6 +66,7 @@ pub fn from_attempt(
     if let Some(assignment) = &chain.assignment {
         weigh_pairing(&mut conclusion, assignment, chain);
     }
+    page::compare(member, &mut conclusion);
     if let Some(after) = &chain.dangling {
         conclusion.at_most(
             Confidence::Possible,
