@@ -226,3 +226,48 @@ fn every_cause_has_a_manual_page() {
             .contains("refused")
     );
 }
+
+/// A recorded case with further blocks of pcapng (little-endian): names, and secrets of TLS.
+fn with_blocks(folder: &Path) -> PathBuf {
+    let mut bytes = fs::read("captures/nginx-connect-refused/capture.pcapng").unwrap();
+    let names = [&[1, 0, 8, 0, 10, 77, 0, 3][..], b"db1\0", &[0; 4]].concat();
+    let log = b"CLIENT_RANDOM 00ff 5ec2e7\n";
+    let secrets = [
+        &b"KSLT"[..],
+        &(log.len() as u32).to_le_bytes(),
+        log,
+        &[0; 2],
+    ]
+    .concat();
+    for (kind, body) in [(4_u32, names), (10, secrets)] {
+        let length = (body.len() as u32 + 12).to_le_bytes();
+        bytes.extend([&kind.to_le_bytes()[..], &length, &body, &length].concat());
+    }
+    let path = folder.join("named.pcapng");
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn names_are_shown_beside_addresses_until_n_hides_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = with_blocks(folder.path());
+    let path = path.to_str().unwrap();
+    for format in ["text", "json", "ndjson"] {
+        let shown = gwcap(&["-f", format, "-r", path]);
+        assert_eq!(shown.code, 0, "{}", shown.err);
+        assert!(shown.out.contains("db1"), "{format}: {}", shown.out);
+        let hidden = gwcap(&["-n", "-f", format, "-r", path]);
+        assert!(!hidden.out.contains("db1"), "{format}: {}", hidden.out);
+        // Nothing shows a secret; the file's are counted.
+        for out in [&shown.out, &hidden.out] {
+            assert!(!out.contains("5ec2e7") && !out.contains("CLIENT_RANDOM"));
+        }
+    }
+    let text = gwcap(&["-r", path]).out;
+    assert!(text.contains("10.77.0.3:8081 (db1)"), "{text}");
+    assert!(text.contains("1 TLS secret in the file"), "{text}");
+    let json: Value = serde_json::from_str(&gwcap(&["-f", "json", "-r", path]).out).unwrap();
+    assert_eq!(json["capture"]["names"]["10.77.0.3"], "db1");
+    assert_eq!(json["capture"]["inputs"][0]["tls_secrets"], 1);
+}

@@ -11,14 +11,17 @@
 
 mod captures;
 mod cli;
+mod clocks;
 mod determinism;
 mod docs;
+mod fragments;
 mod hostile;
 mod layers;
 mod live;
 mod mutations;
-mod pipes;
 mod neighbours;
+mod pipes;
+mod pitfalls;
 mod roles;
 mod schema;
 mod secrets;

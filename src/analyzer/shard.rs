@@ -6,7 +6,7 @@ use crate::decode::segment::Packet;
 use crate::frame::Mark;
 use crate::loss::Loss;
 use crate::protocol::observation::{Observation, Seen};
-use crate::protocol::{Conversation, Lookups};
+use crate::protocol::{Conversation, IcmpErrors, Lookups};
 use crate::tcp::ConnectionTable;
 
 /// What a shard takes.
@@ -22,6 +22,7 @@ pub enum Step<'s, 'a> {
 pub struct Shard {
     table: ConnectionTable<Conversation>,
     lookups: Lookups,
+    icmp: IcmpErrors,
     loss: Loss,
     /// What was seen since it was last emptied, in order.
     pub observations: Vec<Observation>,
@@ -41,6 +42,7 @@ impl Shard {
         let Self {
             table,
             lookups,
+            icmp,
             loss,
             observations,
         } = self;
@@ -67,14 +69,7 @@ impl Shard {
                     None
                 };
                 let connection = found.map(|(_, connection)| connection.id);
-                let what = Seen::Icmp {
-                    connection,
-                    error: Box::new(*error),
-                };
-                observations.push(Observation {
-                    seen: error.mark,
-                    what,
-                });
+                icmp.on_error(error, connection, observations, loss);
             }
             Step::Packet(Packet::Resolution(resolution)) => observations.push(Observation {
                 seen: resolution.mark,

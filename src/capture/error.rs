@@ -128,7 +128,7 @@ fn link_name(link: LinkType) -> String {
 }
 
 /// Files that users take for captures, by their first bytes, and what to do with each.
-const KNOWN_OTHERS: [(&[u8], &str); 5] = [
+const KNOWN_OTHERS: [(&[u8], &str); 6] = [
     (
         &[0xfd, b'7', b'z', b'X', b'Z'],
         "it looks like xz, which is not unpacked: use `xz -dc FILE | gwcap -r -`",
@@ -136,6 +136,10 @@ const KNOWN_OTHERS: [(&[u8], &str); 5] = [
     (
         b"BZh",
         "it looks like bzip2, which is not unpacked: use `bzip2 -dc FILE | gwcap -r -`",
+    ),
+    (
+        &[0x02, 0x21, 0x4c, 0x18],
+        "it looks like lz4 in its legacy format (`lz4 -l`), which is not unpacked: use `lz4 -dc FILE | gwcap -r -`",
     ),
     (
         b"PK\x03\x04",
@@ -227,7 +231,9 @@ mod tests {
     fn first_bytes_are_named() {
         for (bytes, word) in [
             (&b""[..], "empty"),
-            (&b"BZh9"[..], "bzip2"),
+            (&b"BZh9"[..], "bzip2 -dc FILE"),
+            (&[0xfd, b'7', b'z', b'X', b'Z', 0][..], "xz -dc FILE"),
+            (&[0x02, 0x21, 0x4c, 0x18, 9][..], "lz4 -dc FILE"),
             (&[0; 24][..], "zeros"),
             (&b"12:00:01.2 IP 10.0.0.1"[..], "text"),
             (&[0x7f, b'E', b'L', b'F', 2][..], "7f 45 4c 46;"),

@@ -17,6 +17,7 @@ mod pcap;
 mod pcapng;
 #[cfg(test)]
 mod samples;
+mod secrets;
 mod source;
 mod window;
 
@@ -26,6 +27,7 @@ pub use error::CaptureError;
 pub use live::{Interface, LiveOptions, SNAP_LENGTH, StopHandle, interfaces};
 pub use merge::Merge;
 pub use names::{NAME_BYTES_MAX, NAMES_MAX, Names};
+pub use secrets::{SECRETS_BYTES_MAX, SECRETS_NOT_KEPT, Secrets};
 pub use source::{FILL_BYTES_MIN, Fill, InputFacts, LINK_TYPES_LISTED_MAX, Source};
 
 /// Opens a capture file, packed (gzip, zstd, lz4) or not, or standard input when `path` is `-`. `input` is the index of the input on the command line,

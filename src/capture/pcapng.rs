@@ -1,14 +1,14 @@
 //! The pcapng format (draft-ietf-opsawg-pcapng). In: a window of the file. Out: records in the ledger.
 //!
 //! The rule: blocks are believed when both of their lengths agree; otherwise reading goes on where two blocks in a row
-//! do. Blocks without packets are passed over by their length. Left out: secrets and comments.
+//! do. Blocks without packets are passed over by their length. Left out: comments.
 
 use std::sync::Arc;
 
 use crate::capture::block::{
-    self, BLOCK_MAX, BLOCK_MIN, BYTE_ORDER_MAGIC, CUSTOM, CUSTOM_NO_COPY, ENHANCED_PACKET,
-    INTERFACE, JOURNAL_EXPORT, Length, NAME_RESOLUTION, PACKET, SECTION_HEADER, SIMPLE_PACKET,
-    STATISTICS, SYSDIG, SYSDIG_2, SYSDIG_2_LARGE, section_order,
+    self, BLOCK_MAX, BLOCK_MIN, BYTE_ORDER_MAGIC, CUSTOM, CUSTOM_NO_COPY, DECRYPTION_SECRETS,
+    ENHANCED_PACKET, INTERFACE, JOURNAL_EXPORT, Length, NAME_RESOLUTION, PACKET, SECTION_HEADER,
+    SIMPLE_PACKET, STATISTICS, SYSDIG, SYSDIG_2, SYSDIG_2_LARGE, section_order,
 };
 use crate::capture::error::CaptureError;
 use crate::capture::interface_block::{Interface, PacketFlags, Statistics};
@@ -152,6 +152,12 @@ impl Pcapng {
             INTERFACE => self.interface(block, ledger)?,
             STATISTICS => self.statistics(block, ledger).is_some(),
             NAME_RESOLUTION => self.names(block, ledger).is_some(),
+            DECRYPTION_SECRETS => {
+                let known = Arc::make_mut(&mut ledger.facts.secrets);
+                known
+                    .read(self.order, block.body, &mut ledger.loss)
+                    .is_some()
+            }
             JOURNAL_EXPORT | SYSDIG | SYSDIG_2 | SYSDIG_2_LARGE | CUSTOM | CUSTOM_NO_COPY => {
                 // Wireshark shows these as frames, so they take a number.
                 ledger.pass_number();
@@ -435,12 +441,15 @@ mod tests {
     fn custom_blocks_take_a_number_and_others_do_not() {
         let mut file = samples::pcapng(Little, 1);
         file.extend(block(Little, 0xbad, &[1, 2, 3, 4, 5]));
-        file.extend(block(Little, 10, b"secrets....."));
+        file.extend(block(Little, 10, b"KSLT\x11\0\0\0CLIENT_RANDOM 0 1\0\0\0"));
         file.extend(block(Little, 0x1234, &[]));
         file.extend(samples::sample_packet(Little, 1));
         let read = read(&file);
         let numbers: Vec<_> = read.frames.iter().map(|frame| frame.number).collect();
         assert_eq!(numbers, [1, 3]);
+        assert_eq!(read.facts.secrets.key_log(), b"CLIENT_RANDOM 0 1\n");
+        assert!(!format!("{:?}", read.facts).contains("RANDOM"));
+        assert!(read.loss.damage().is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::capture::error::CaptureError;
 use crate::capture::names::Names;
+use crate::capture::secrets::Secrets;
 use crate::frame::{Batch, LinkType};
 use crate::loss::Loss;
 use crate::time::Timestamp;
@@ -77,6 +78,8 @@ pub struct InputFacts {
     pub recorded_filter: Option<String>,
     /// Names of addresses that the file brings along (pcapng name resolution blocks). They are the writer's words.
     pub names: Arc<Names>,
+    /// TLS secrets that the file brings along (pcapng decryption secrets blocks): for decryption, never to be shown.
+    pub secrets: Arc<Secrets>,
 }
 
 impl InputFacts {

@@ -80,7 +80,7 @@ pub struct Flags {
     #[arg(short = 's', value_name = "SNAPLEN", default_value_t = 0)]
     pub snap_length: u32,
 
-    /// Show addresses and no names
+    /// Show addresses and no names (else those of the file, and of DNS answers in the capture; nobody is asked)
     #[arg(short = 'n', action = clap::ArgAction::Count)]
     pub no_names: u8,
 
@@ -103,6 +103,10 @@ pub struct Flags {
     /// This address is an upstream; may repeat
     #[arg(long, value_name = "ADDR")]
     pub upstream: Vec<IpAddr>,
+
+    /// One machine captured all files: read them by one clock, without comparing them
+    #[arg(long)]
+    pub one_machine: bool,
 
     /// Treat these statuses as gateway errors too: `--status 500,520`
     #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(100..=999))]

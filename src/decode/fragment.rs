@@ -54,6 +54,14 @@ pub struct Fragment<'a> {
     pub(super) piece: Piece<'a>,
 }
 
+impl Fragment<'_> {
+    /// Capture time of its frame.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.origin.mark.time
+    }
+}
+
 /// An IP packet that was put together. Its frame is the one that completed it.
 #[derive(Clone, Debug)]
 pub struct Whole {
@@ -88,6 +96,23 @@ impl Whole {
     }
 }
 
+/// A packet of which only pieces were seen, or pieces that contradict each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostPieces {
+    /// The machine that saw them.
+    pub vantage: Vantage,
+    /// Their sender.
+    pub source: IpAddr,
+    /// Their receiver.
+    pub destination: IpAddr,
+    /// Protocol number of what they carry.
+    pub protocol: u8,
+    /// Capture time of the first piece.
+    pub first: Timestamp,
+    /// Capture time of the last piece.
+    pub last: Timestamp,
+}
+
 /// What the pieces of a packet share.
 type Key = (Vantage, Overlay, IpAddr, IpAddr, u8, u32);
 
@@ -102,6 +127,8 @@ pub struct Reassembler {
     pieces: usize,
     /// Running maximum of the capture time of fragments.
     clock: Timestamp,
+    /// Packets that were given up since they were taken last.
+    lost: Vec<LostPieces>,
 }
 
 /// A packet in the making, or one that is done and kept to know its pieces when they are seen again.
@@ -109,6 +136,7 @@ pub struct Reassembler {
 struct Packet {
     serial: u64,
     began: Timestamp,
+    latest: Timestamp,
     pieces: BTreeMap<usize, Part>,
     /// Length of the payload, once the last piece is here.
     total: Option<usize>,
@@ -160,7 +188,9 @@ impl Reassembler {
             Verdict::Another => self.forget(&key),
             Verdict::New => {}
         }
+        let now = self.clock;
         let packet = self.packet(key);
+        packet.latest = now;
         packet.add(piece);
         let whole = packet.whole(origin, &key);
         self.waiting_bytes = self.waiting_bytes.saturating_add(network.payload.len());
@@ -177,6 +207,11 @@ impl Reassembler {
         while self.drop_oldest(FRAGMENTS_INCOMPLETE, loss) {}
     }
 
+    /// The packets that were given up since the last call, in order.
+    pub fn take_lost(&mut self) -> Vec<LostPieces> {
+        std::mem::take(&mut self.lost)
+    }
+
     fn packet(&mut self, key: Key) -> &mut Packet {
         self.packets.entry(key).or_insert_with(|| {
             self.serial = self.serial.saturating_add(1);
@@ -184,6 +219,7 @@ impl Reassembler {
             Packet {
                 serial: self.serial,
                 began: self.clock,
+                latest: self.clock,
                 pieces: BTreeMap::new(),
                 total: None,
                 state: State::Open,
@@ -237,6 +273,15 @@ impl Reassembler {
         {
             packet.state = State::GivenUp;
             loss.add(name, packet.pieces.len() as u64);
+            let (vantage, _, source, destination, protocol, _) = *key;
+            self.lost.push(LostPieces {
+                vantage,
+                source,
+                destination,
+                protocol,
+                first: packet.began,
+                last: packet.latest,
+            });
         }
         self.release(key);
     }

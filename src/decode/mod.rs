@@ -24,7 +24,7 @@ use crate::frame::Frame;
 use crate::loss::{Loss, LossName};
 
 use fragment::Origin;
-pub use fragment::{Fragment, Reassembler, Whole};
+pub use fragment::{Fragment, LostPieces, Reassembler, Whole};
 use layer::Skip;
 pub use local::way;
 use network::{Network, Read};
@@ -165,7 +165,7 @@ fn packet<'a>(origin: &Origin, network: &Network<'a>, loss: &mut Loss) -> Option
     match network.protocol {
         1 => origin.icmp(icmp::Version::V4, network, loss),
         6 => counted(origin.segment(network), loss),
-        17 => counted(origin.datagram(network), loss),
+        17 => counted(origin.datagram(network), loss).inspect(|packet| name_quic(packet, loss)),
         58 => match neighbour::discovery(network) {
             Some(message) => origin.resolution(message, loss),
             None => origin.icmp(icmp::Version::V6, network, loss),
@@ -222,6 +222,7 @@ impl Origin {
             window: tcp.window,
             window_scale: tcp.options.window_scale,
             timestamps: tcp.options.timestamps,
+            multipath: tcp.options.multipath,
             ip_id: network.ip_id,
             ttl: network.ttl,
             payload: tcp.payload,
@@ -284,6 +285,15 @@ fn counted<'a>(
         Err(transport::Refusal::Malformed) => loss.add(FRAMES_MALFORMED, 1),
     }
     None
+}
+
+/// Counts a QUIC packet by its name: HTTP/3 is not read, and an exchange over it is not seen.
+fn name_quic(packet: &Packet<'_>, loss: &mut Loss) {
+    if let Packet::Datagram(datagram) = packet
+        && transport::is_quic(datagram.payload)
+    {
+        loss.skip("QUIC");
+    }
 }
 
 /// Counts a packet of another protocol by its name (IANA protocol-numbers).

@@ -125,6 +125,8 @@ pub struct Segment<'a> {
     pub window_scale: Option<u8>,
     /// Timestamp option: value and echo (RFC 7323), where present.
     pub timestamps: Option<(u32, u32)>,
+    /// Whether an option of Multipath TCP is present (RFC 8684).
+    pub multipath: bool,
     /// IPv4 identification; `None` on IPv6.
     pub ip_id: Option<u16>,
     /// Time to live or hop limit.

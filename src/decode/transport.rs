@@ -11,6 +11,9 @@ const TCP_HEADER_MIN: usize = 20;
 /// Bytes of a UDP header (RFC 768).
 const UDP_HEADER: usize = 8;
 
+/// The option of Multipath TCP (RFC 8684, section 9.1).
+const MULTIPATH: u8 = 30;
+
 /// A TCP header and what follows it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tcp<'a> {
@@ -25,11 +28,13 @@ pub(super) struct Tcp<'a> {
     pub(super) payload_len: u32,
 }
 
-/// The options that are looked at (RFC 7323).
+/// The options that are looked at (RFC 7323, RFC 8684).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
     pub(super) window_scale: Option<u8>,
     pub(super) timestamps: Option<(u32, u32)>,
+    /// Any option of Multipath TCP.
+    pub(super) multipath: bool,
 }
 
 /// A UDP header and what follows it.
@@ -117,11 +122,13 @@ fn options(mut bytes: &[u8]) -> Options {
                 found.window_scale = Some(shift);
                 rest
             }
-            [kind, length, ..] if kind > 1 && length >= 2 => match bytes.get(usize::from(length)..)
-            {
-                Some(rest) => rest,
-                None => return found,
-            },
+            [kind, length, ..] if kind > 1 && length >= 2 => {
+                found.multipath |= kind == MULTIPATH;
+                match bytes.get(usize::from(length)..) {
+                    Some(rest) => rest,
+                    None => return found,
+                }
+            }
             _ => return found,
         };
     }
@@ -146,6 +153,16 @@ pub(super) fn udp(data: &[u8], wire_len: usize) -> Result<Udp<'_>, Refusal> {
             .unwrap_or_default(),
         payload_len: to_u32(length.saturating_sub(UDP_HEADER)),
     })
+}
+
+/// Whether a datagram is a QUIC packet with a long header of a version that is in use (RFC 8999, section 5.1; RFC 9000,
+/// RFC 9369): with these a connection begins. Later packets have no mark of their own.
+pub(super) fn is_quic(payload: &[u8]) -> bool {
+    let [first, v0, v1, v2, v3, ..] = *payload else {
+        return false;
+    };
+    let version = u32::from_be_bytes([v0, v1, v2, v3]);
+    first & 0xc0 == 0xc0 && matches!(version, 1 | 0x6b33_43cf)
 }
 
 fn to_u32(length: usize) -> u32 {
@@ -204,8 +221,10 @@ mod tests {
         let expected = Options {
             window_scale: Some(7),
             timestamps: Some((5, 6)),
+            multipath: false,
         };
         assert_eq!(options(&syn), expected);
+        assert!(options(&[2, 4, 5, 0xb4, 30, 4, 1, 0x81]).multipath);
         assert_eq!(
             options(&[1, 1, 8, 10, 0, 0, 0, 5, 0, 0, 0, 6]).timestamps,
             Some((5, 6))
@@ -236,6 +255,17 @@ mod tests {
             udp(&[0, 1, 0, 2, 0, 7, 0, 0], 8).unwrap_err(),
             Refusal::Malformed
         );
+    }
+
+    #[test]
+    fn quic_is_told_by_its_long_header_and_version() {
+        assert!(is_quic(&[0xc3, 0, 0, 0, 1, 8]));
+        assert!(is_quic(&[0xd3, 0x6b, 0x33, 0x43, 0xcf]));
+        // A short header, a DNS query, a version of the future, too little.
+        assert!(!is_quic(&[0x43, 0, 0, 0, 1, 8]));
+        assert!(!is_quic(&[0, 7, 1, 0, 0, 1]));
+        assert!(!is_quic(&[0xc3, 0, 0, 0, 9, 8]));
+        assert!(!is_quic(&[0xc3, 0, 0, 0]));
     }
 
     #[test]

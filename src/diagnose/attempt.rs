@@ -143,6 +143,8 @@ pub struct Attempt<'a> {
     pub server_speaks_tls: bool,
     /// Whether ICMP errors answered SYNs to the same upstream endpoint.
     pub server_unreachable: bool,
+    /// Whether anything that servers send to the gateway is in the capture: else an absence proves nothing.
+    pub gateway_hears: bool,
     /// Whether the gateway answered with an error although this attempt's answer is whole: then causes that
     /// a strict gateway sees in a readable answer are asked too.
     pub rejected: bool,
@@ -196,8 +198,21 @@ impl Attempt<'_> {
         ]
         .into_iter()
         .flatten()
+        .filter(|close| !self.was_ignored(close))
         .map(|close| self.since_goodbye(close))
         .min_by_key(|close| close.closing.mark)
+    }
+
+    /// Whether a RST had a number that its receiver does not accept, and the receiver went on as if nothing had
+    /// happened (RFC 5961, section 3.2): then it closed nothing.
+    fn was_ignored(&self, close: &FirstClose) -> bool {
+        /// What was on its way when the RST came is over within this, nanoseconds.
+        const CROSSED_NANOS: i64 = 10_000_000;
+        let receiver = self.connection.facts.half(close.by.opposite());
+        let went_on = receiver
+            .last_seen
+            .is_some_and(|last| last.time.nanos_since(close.closing.mark.time) > CROSSED_NANOS);
+        close.reset && !close.closing.in_sequence && went_on
     }
 
     /// Under TLS a side that ends says goodbye first (close_notify); its FIN may come only after the other's.
@@ -243,15 +258,16 @@ impl Attempt<'_> {
         /// A busy gateway may close an upstream connection this much after it gave up on it, nanoseconds.
         const LATE_CLEAN_UP_NANOS: i64 = 250_000_000;
         let facts = &self.connection.facts;
+        // A socket that was closed with a FIN may answer what comes late with a RST.
         let own = [facts.from_client.fin, facts.from_client.reset]
             .into_iter()
             .flatten()
             .map(|closing| closing.mark.time)
-            // After its FIN a RST is only the answer to what comes too late.
             .min();
         let syn = facts.from_client.syns.last().map(|syn| syn.time);
-        own.into_iter()
-            .chain(syn)
+        [own, syn]
+            .into_iter()
+            .flatten()
             .any(|time| time.nanos_since(self.until) > LATE_CLEAN_UP_NANOS)
     }
 
@@ -332,6 +348,29 @@ impl Attempt<'_> {
         match self.exchange.map_or(0, |exchange| exchange.id.index) {
             0 => "the connection was new",
             _ => "the close acknowledges the request: the upstream's host had received it",
+        }
+    }
+
+    /// Adds where the upstream's RST came from, where its hop count is another one than that of the upstream's other
+    /// segments: a firewall or a balancer on the way may have sent it in the upstream's name.
+    #[must_use]
+    pub fn provenance(&self, verdict: Verdict) -> Verdict {
+        /// Ways of two packets may differ by this many hops.
+        const HOPS: u8 = 2;
+        let facts = &self.connection.facts;
+        let Some(close) = self.closed_by_upstream().filter(|close| close.reset) else {
+            return verdict;
+        };
+        let (usual, now) = (facts.from_server.ttl, close.closing.ttl);
+        match usual.filter(|usual| usual.abs_diff(now) > HOPS) {
+            Some(usual) => verdict.proof(
+                close.closing.mark,
+                format!(
+                    "this RST came with TTL {now}, the first segment of {} with TTL {usual}: a device on the way may have sent it",
+                    facts.server
+                ),
+            ),
+            None => verdict,
         }
     }
 

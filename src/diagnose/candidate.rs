@@ -8,7 +8,7 @@ use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause;
 use crate::diagnose::gateway::product::Product;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
-use crate::diagnose::timeline::Timeline;
+use crate::diagnose::timeline::{Host, Timeline};
 use crate::flow::{Endpoint, Vantage};
 use crate::frame::{FrameId, Mark};
 use crate::time::Timestamp;
@@ -94,7 +94,7 @@ pub fn candidates(
         };
         let first = (
             Mark {
-                time: from,
+                time: from.plus_nanos(-timeline.clocks.widest()),
                 ..Mark::default()
             },
             AttemptId {
@@ -104,7 +104,7 @@ pub fn candidates(
         );
         let last = (
             Mark {
-                time: until,
+                time: until.plus_nanos(timeline.clocks.widest()),
                 frame: FrameId {
                     input: u16::MAX,
                     number: u64::MAX,
@@ -150,6 +150,11 @@ fn judge(
     id: AttemptId,
     until: Timestamp,
 ) -> Option<Candidate> {
+    // What another machine saw by then may bear a later time.
+    let unsure = timeline
+        .clocks
+        .between(gateway.vantage, record.facts.vantage);
+    let until = until.plus_nanos(unsure.unwrap_or(0));
     let exchange = match id.index {
         Some(index) => Some(record.exchange(index)?),
         // A connection that carried a request is told by the request.
@@ -163,6 +168,9 @@ fn judge(
         until: until.plus_millis(CLEAN_UP_MILLIS),
         server_unreachable: service.is_some_and(|service| service.icmp_errors > 0),
         server_speaks_tls: service.is_some_and(|service| service.tls_handshakes > 0),
+        gateway_hears: timeline
+            .host(gateway.vantage, record.facts.client.addr)
+            .is_some_and(Host::hears),
         rejected: true,
         product: gateway.product,
     };

@@ -2,6 +2,12 @@
 //!
 //! The rule: every claim carries frames; a word of confidence carries its reasons.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::diagnose::clocks::Clocks;
+use crate::diagnose::contrast::Common;
+use crate::diagnose::habits::Traits;
 use crate::flow::Endpoint;
 use crate::frame::Mark;
 use crate::tcp::event::ConnectionId;
@@ -262,6 +268,8 @@ pub struct Finding {
     pub not_observable: Vec<String>,
     /// Id of its incident.
     pub incident: String,
+    /// What may tell it from what went well.
+    pub traits: Traits,
 }
 
 /// A finding while the capture goes on.
@@ -290,6 +298,14 @@ pub struct Incident {
     pub last: Timestamp,
     /// Ids of the findings.
     pub findings: Vec<String>,
+    /// Distinct addresses of clients.
+    pub clients: u64,
+    /// Distinct targets, without their queries.
+    pub targets: u64,
+    /// Attempts of this gateway at this upstream that went well, where the upstream is known.
+    pub went_well: Option<u64>,
+    /// What its failures have in common that successes of the same gateway have not, the clearest first.
+    pub in_common: Vec<Common>,
 }
 
 /// A failed attempt after which the client was served all the same.
@@ -340,4 +356,8 @@ pub struct Diagnosis {
     pub warnings: Vec<Warning>,
     /// Numbers.
     pub health: Health,
+    /// Names that DNS answers in the capture gave to addresses. They are words of the wire.
+    pub names: BTreeMap<IpAddr, String>,
+    /// The clocks by which the times of all this go.
+    pub clocks: Clocks,
 }

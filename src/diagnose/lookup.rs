@@ -16,6 +16,10 @@ use crate::time::Timestamp;
 /// 300 ms.
 const PATIENCE_MIN_NANOS: i64 = 500_000_000;
 
+/// The type that asks for the name of an address (RFC 1035, section 3.2.2): for logs and rules about clients, never on
+/// the way to an upstream.
+const PTR: u16 = 12;
+
 /// Most lookups that are remembered of one host.
 pub const LOOKUPS_PER_HOST_MAX: usize = 4_096;
 
@@ -47,6 +51,9 @@ pub struct LookupRecord {
 impl LookupRecord {
     /// Remembers a query.
     pub fn asked(lookups: &mut VecDeque<Self>, query: &Query) {
+        if query.kind == PTR {
+            return;
+        }
         let same = |record: &&mut Self| {
             record.id == query.id
                 && record.client == query.client
@@ -118,12 +125,14 @@ pub struct FailedLookup {
     pub verdict: Verdict,
 }
 
-/// The lookups between `from` and `until` whose every query failed, by name in order of time.
+/// The lookups between `from` and `until` whose every query failed, by name in order of time. `heard`: whether the
+/// capture shows what is sent to the host.
 #[must_use]
 pub fn failed_lookups(
     lookups: &VecDeque<LookupRecord>,
     from: Timestamp,
     until: Timestamp,
+    heard: bool,
 ) -> Vec<FailedLookup> {
     let inside: Vec<&LookupRecord> = lookups
         .iter()
@@ -141,12 +150,17 @@ pub fn failed_lookups(
             .copied()
             .filter(|record| record.name.as_ref() == name)
             .collect();
-        failed.extend(judge(name, &of_name, until));
+        failed.extend(judge(name, &of_name, until, heard));
     }
     failed
 }
 
-fn judge(name: &str, records: &[&LookupRecord], until: Timestamp) -> Option<FailedLookup> {
+fn judge(
+    name: &str,
+    records: &[&LookupRecord],
+    until: Timestamp,
+    heard: bool,
+) -> Option<FailedLookup> {
     let answer = |record: &LookupRecord| record.answer.filter(|(at, ..)| at.time <= until);
     if records.iter().any(|record| {
         answer(record).is_some_and(|(_, rcode, addresses)| rcode == 0 && addresses > 0)
@@ -203,6 +217,13 @@ fn judge(name: &str, records: &[&LookupRecord], until: Timestamp) -> Option<Fail
                 verdict = verdict.at_most(
                     Confidence::Possible,
                     "the error came sooner than a resolver gives up: the answer may be missing from the capture",
+                );
+            }
+            // Only who got no answer asks again.
+            if last == first.asked && !heard {
+                verdict = verdict.at_most(
+                    Confidence::Likely,
+                    "nothing that is sent to this gateway from behind is in the capture: it may show one direction only",
                 );
             }
             verdict = verdict.not("dns-nxdomain", "no answer of any kind came back");

@@ -7,18 +7,25 @@ pub mod assign;
 pub mod attempt;
 pub mod candidate;
 pub mod cause;
+pub mod clock;
+pub mod clocks;
 pub mod conclusion;
+pub mod contrast;
 pub mod events;
 pub mod finding;
 pub mod fit;
+pub mod fragments;
 pub mod gateway;
 pub mod group;
+pub mod habits;
 pub mod identity;
 pub mod incident;
 pub mod lookup;
+pub mod names;
 pub mod neighbour;
 pub mod nothing;
 pub mod order;
+mod page;
 pub mod record;
 pub mod role;
 mod sight;
@@ -32,14 +39,18 @@ pub mod workers;
 
 use std::collections::BTreeMap;
 
+use crate::decode::LostPieces;
+use crate::diagnose::clocks::Clocks;
 use crate::diagnose::conclusion::Member;
 use crate::diagnose::finding::{Diagnosis, Finding, News};
+use crate::diagnose::fragments::LostFragments;
 use crate::diagnose::role::{Identified, Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
 use crate::flow::{Endpoint, Vantage};
+use crate::frame::Mark;
 use crate::loss::Loss;
-use crate::protocol::observation::{ExchangeId, Observation, Seen};
+use crate::protocol::observation::{Completion, ExchangeId, Observation, Seen};
 use crate::time::Timestamp;
 
 /// How long after an error it is judged: a gateway closes its upstream connection within milliseconds, and
@@ -70,10 +81,13 @@ pub struct Diagnose {
     bare: Vec<(usize, Suspect)>,
     events: events::Events,
     incidents: incident::Register,
+    habits: habits::Register,
     out: Diagnosis,
     /// Findings of `out` that were handed over as news.
     told_of: usize,
     seen: warnings::SeenProtocols,
+    lost: LostFragments,
+    unanswered: warnings::Unanswered,
 }
 
 impl Diagnose {
@@ -86,12 +100,25 @@ impl Diagnose {
         }
     }
 
+    /// The same, and how far the times of the inputs may be apart.
+    #[must_use]
+    pub fn with_clocks(mut self, clocks: Clocks) -> Self {
+        self.timeline.clocks = clocks;
+        self
+    }
+
     /// Takes the next observation.
     pub fn observe(&mut self, observation: &Observation) {
         self.timeline.observe(observation);
         self.seen.note(&observation.what);
-        if let Seen::ResponseEnd { exchange, .. } = &observation.what {
+        let loss = &mut self.timeline.loss;
+        names::note(&mut self.out.names, &observation.what, loss);
+        if let Seen::ResponseEnd { exchange, end, .. } = &observation.what {
             self.count_exchange(*exchange);
+            self.habits.note(&self.timeline, *exchange);
+            if end.how == Completion::CaptureEnded {
+                self.note_unanswered(*exchange, end.at);
+            }
         }
         self.due.extend(suspect::suspect(
             &self.timeline,
@@ -99,6 +126,18 @@ impl Diagnose {
             &self.told.statuses,
         ));
         self.events.note(&self.timeline, &observation.what);
+    }
+
+    /// A fragment of a packet was seen.
+    pub fn saw_fragment(&mut self, time: Timestamp) {
+        self.lost.saw(time);
+    }
+
+    /// Packets came in fragments that could not be put together.
+    pub fn note_lost(&mut self, lost: &[LostPieces]) {
+        for pieces in lost {
+            self.lost.note(pieces, &mut self.timeline.loss);
+        }
     }
 
     /// Time passes: judges what has settled, forgets what is old.
@@ -118,9 +157,14 @@ impl Diagnose {
         let open = |place: usize| self.bare.iter().any(|(bare, _)| *bare == place);
         (first..)
             .zip(fresh)
-            .map(|(place, finding)| News {
-                finding: finding.clone(),
-                last: !open(place),
+            .map(|(place, finding)| {
+                let mut finding = finding.clone();
+                // What comes later may show that nothing is filtered, or that a fragment was lost.
+                let last = !open(place)
+                    && !self.lost.may_concern(&finding)
+                    && !warnings::depends_on_filter(&self.seen, &finding);
+                warnings::weigh_filter(&self.seen, std::slice::from_mut(&mut finding));
+                News { finding, last }
             })
             .collect()
     }
@@ -136,28 +180,53 @@ impl Diagnose {
         self.events.settle(&mut self.timeline, end, &mut self.out);
         self.events.count(&mut self.out);
         let out = &mut self.out;
+        self.lost.weigh(&mut out.findings);
         out.findings
             .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        warnings::weigh_filter(&self.seen, &mut out.findings);
         out.incidents = self.incidents.fold(&mut out.findings);
+        incident::compare(&mut out.incidents, &out.findings, &self.habits);
         out.health.connections = self.timeline.opened;
         out.health.retransmissions = self.timeline.retransmissions;
         warnings::add(&self.seen, out);
+        warnings::ended_early(&self.unanswered, out);
+        self.timeline.clock.warn(out);
+        out.clocks = std::mem::take(&mut self.timeline.clocks);
         (self.out, self.timeline.loss)
     }
 
+    /// Notes what no decoder knew: of the kinds that were seen depends what a filter may have dropped.
+    pub fn note_skipped(&mut self, loss: &Loss) {
+        self.seen.others |= loss.skipped_kinds().next().is_some();
+    }
+
+    /// Notes a client's request of HTTP/1 without a byte of an answer.
+    fn note_unanswered(&mut self, id: ExchangeId, end: Mark) {
+        if let Some((_, exchange)) = self.timeline.exchange(id)
+            && exchange.request.is_some()
+            && exchange.response_at.is_none()
+            && !self.is_of_gateway(id)
+        {
+            self.unanswered.note(exchange.request_at, end);
+        }
+    }
+
     fn count_exchange(&mut self, id: ExchangeId) {
-        let served_by_upstream = self
-            .timeline
+        if !self.is_of_gateway(id) && self.timeline.counts(id.connection) {
+            self.out.health.exchanges += 1;
+        }
+    }
+
+    /// Whether the client of an exchange is itself asked: then it is an attempt of a gateway.
+    fn is_of_gateway(&self, id: ExchangeId) -> bool {
+        self.timeline
             .connection(id.connection)
             .is_some_and(|record| {
                 record.facts.client.addr != record.facts.server.addr
                     && self
                         .timeline
                         .is_asked(record.facts.vantage, record.facts.client.addr)
-            });
-        if !served_by_upstream && self.timeline.counts(id.connection) {
-            self.out.health.exchanges += 1;
-        }
+            })
     }
 
     /// Judges the errors up to `settled`. Those of the second that follows are assigned with them, so that no

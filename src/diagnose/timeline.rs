@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use crate::decode::segment::{IcmpError, Resolution, Step};
+use crate::diagnose::clock::Clock;
+use crate::diagnose::clocks::Clocks;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Recognised};
 use crate::diagnose::lookup::LookupRecord;
@@ -16,7 +18,7 @@ use crate::diagnose::neighbour::Questions;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::views::Views;
 use crate::flow::{Endpoint, Vantage};
-use crate::frame::Mark;
+use crate::frame::{FrameId, Mark};
 use crate::loss::Loss;
 use crate::protocol::observation::{ConnectionEvent, ExchangeId, Observation, Seen, TlsStep};
 use crate::tcp::event::{Connection, ConnectionId};
@@ -54,6 +56,8 @@ pub struct Host {
     pub ports: BTreeSet<u16>,
     /// The capturing machine that itself sends from this address.
     pub local: Option<Vantage>,
+    /// Whether the capture shows anything that was sent back to it on connections that it opened.
+    pub answered: bool,
     /// Recent ICMP errors that quote TCP segments of it which the capture does not hold.
     pub stray_icmp: VecDeque<IcmpError>,
     /// Its recent DNS lookups.
@@ -62,6 +66,16 @@ pub struct Host {
     pub questions: Questions,
     /// When it was heard last on its link, in ARP or neighbour discovery.
     pub heard: Option<Mark>,
+}
+
+impl Host {
+    /// Whether the capture shows what is sent to this host by those that it asks: else an absence proves nothing.
+    #[must_use]
+    pub fn hears(&self) -> bool {
+        self.answered
+            || self.local.is_some()
+            || self.lookups.iter().any(|record| record.answer.is_some())
+    }
 }
 
 /// What is remembered of one server endpoint.
@@ -84,6 +98,10 @@ pub struct Timeline {
     /// Connections in order of the second in which they are to be looked at again.
     due: BTreeSet<(i64, ConnectionId)>,
     streams_by_input: HashMap<u16, u32>,
+    /// The capture's clock.
+    pub clock: Clock,
+    /// How far the times of the inputs may be apart.
+    pub clocks: Clocks,
     pub(super) views: Views,
     /// What had to be forgotten too early.
     pub loss: Loss,
@@ -107,6 +125,13 @@ impl Timeline {
         Some((record, record.exchange(id.index)?))
     }
 
+    /// How far apart two frames of one instant may stand here, nanoseconds: 0 where one machine captured both, `None`
+    /// where the clocks of their machines could not be compared.
+    #[must_use]
+    pub fn clock_tolerance(&self, one: FrameId, other: FrameId) -> Option<i64> {
+        self.clocks.tolerance(one.input, other.input)
+    }
+
     /// What is known of an address.
     #[must_use]
     pub fn host(&self, vantage: Vantage, addr: IpAddr) -> Option<&Host> {
@@ -120,12 +145,10 @@ impl Timeline {
 
     /// Addresses of the capturing machine that opened connections, or asked for neighbours to do so, in no order.
     pub fn local_askers(&self, machine: Vantage) -> impl Iterator<Item = (IpAddr, &Host)> {
-        self.hosts
-            .iter()
-            .filter_map(move |((_, addr), host)| {
-                let asks = host.opened > 0 || host.questions.any();
-                (host.local == Some(machine) && asks).then_some((*addr, host))
-            })
+        self.hosts.iter().filter_map(move |((_, addr), host)| {
+            let asks = host.opened > 0 || host.questions.any();
+            (host.local == Some(machine) && asks).then_some((*addr, host))
+        })
     }
 
     /// Whether anyone asked the host at this address anything; for an address of the capturing machine,
@@ -251,6 +274,7 @@ impl Timeline {
                     host.local = (*own || addr.is_loopback()).then_some(*vantage);
                 }
             }
+            Seen::ClockStep { at, nanos } => self.clock.stepped(*at, *nanos),
             Seen::Icmp { connection, error } => self.on_icmp(*connection, error),
             Seen::Resolution(resolution) => self.on_resolution(resolution),
             Seen::Protocol {
@@ -404,6 +428,11 @@ impl Timeline {
         };
         let was_open = record.ended.is_none();
         record.facts.clone_from(facts);
+        if facts.from_server.last_seen.is_some()
+            && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
+        {
+            host.answered = true;
+        }
         if let ConnectionEvent::Ended(ending) = event {
             record.ended = Some(ending);
             if was_open && self.views.counts(facts.id) {
@@ -414,10 +443,33 @@ impl Timeline {
         let connections = &self.connections;
         let look = |id: ConnectionId| connections.get(&id).map(|record| &record.facts);
         let joined = self.views.note(facts, look).is_some();
-        self.opened = self.opened.saturating_sub(u64::from(joined));
+        if joined {
+            self.opened = self.opened.saturating_sub(1);
+            self.share_stream_number(facts);
+        }
         // The mark of a SYN is among the facts only when the SYN is told.
         if joined || event == ConnectionEvent::Syn {
             self.mark_passed_on(facts.id);
+        }
+    }
+
+    /// Wireshark does not tell tunnels apart: views between the same ends are one stream to it.
+    fn share_stream_number(&mut self, facts: &Connection) {
+        let input = facts.id.0.input;
+        let shared = self.views.of(facts.id).iter().find_map(|id| {
+            let other = self.connections.get(id)?;
+            let same_ends =
+                (other.facts.client, other.facts.server) == (facts.client, facts.server);
+            (*id != facts.id && id.0.input == input && same_ends).then_some(other.stream_number)
+        });
+        let (Some(shared), Some(record)) = (shared, self.connections.get_mut(&facts.id)) else {
+            return;
+        };
+        let given = std::mem::replace(&mut record.stream_number, shared);
+        if let Some(next) = self.streams_by_input.get_mut(&input)
+            && given.saturating_add(1) == *next
+        {
+            *next = given;
         }
     }
 
@@ -580,6 +632,9 @@ impl Timeline {
             record.idle_since = Some(end.at);
         }
         let (vantage, server) = (record.facts.vantage, record.facts.server);
+        if let Seen::ResponseHead { head, .. } = what {
+            self.clock.dated(server.addr, head);
+        }
         let Some(exchange) = record.exchange_mut(id.index) else {
             return;
         };

@@ -3,7 +3,7 @@
 //! The rule: never more than the packets show. Each reservation takes a step off the confidence and is told.
 
 use crate::diagnose::assign::Assignment;
-use crate::diagnose::attempt::millis;
+use crate::diagnose::attempt::{Verdict, millis};
 use crate::diagnose::candidate::Candidate;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{
@@ -12,9 +12,11 @@ use crate::diagnose::finding::{
 };
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
+use crate::diagnose::habits::Traits;
+use crate::diagnose::page;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::suspect::Suspect;
-use crate::diagnose::timeline::Timeline;
+use crate::diagnose::timeline::{Timeline, whose};
 use crate::diagnose::unresolved;
 use crate::flow::Direction;
 use crate::frame::Mark;
@@ -64,12 +66,23 @@ pub fn from_attempt(
     if let Some(assignment) = &chain.assignment {
         weigh_pairing(&mut conclusion, assignment, chain);
     }
+    page::compare(member, &mut conclusion);
     if let Some(after) = &chain.dangling {
         conclusion.at_most(
             Confidence::Possible,
             format!(
                 "a later attempt, at {}, has no end in the capture: it may be the one that counted",
                 after.upstream
+            ),
+        );
+    }
+    let identified = chain.assignment.as_ref().is_some_and(|it| it.fit.decisive);
+    if let Some(other) = chain.torn.as_ref().filter(|_| !identified) {
+        conclusion.at_most(
+            Confidence::Likely,
+            format!(
+                "frames of another attempt, at {}, are missing from the capture: it may be the one that counted",
+                other.upstream
             ),
         );
     }
@@ -81,8 +94,24 @@ pub fn from_attempt(
         );
     }
     weigh_loss(timeline, member, last, &mut conclusion);
+    weigh_clocks(timeline, member, last, &mut conclusion);
     unresolved::remark(timeline, member, last, &mut conclusion);
     unresolved::rival(timeline, member, last, &mut conclusion);
+    if was_not_repeated(timeline, member, last) {
+        conclusion.at_most(
+            Confidence::Likely,
+            "a SYN that nobody answers is sent again after a second, and this one was not: its answer may be missing from the capture",
+        );
+    }
+    if let Some(gap) = late_reaction(member, verdict) {
+        conclusion.at_most(
+            Confidence::Possible,
+            format!(
+                "the gateway answered only {} after its close: it may have closed one direction and gone on waiting",
+                millis(gap)
+            ),
+        );
+    }
     if member.identified.by_alias {
         conclusion.at_most(
             Confidence::Likely,
@@ -95,6 +124,30 @@ pub fn from_attempt(
     conclusion
 }
 
+/// Whether a SYN that is said to have had no answer was sent only once though there was time for more.
+fn was_not_repeated(timeline: &Timeline, member: &Member, last: &Candidate) -> bool {
+    /// Any stack of today has sent a SYN again after this, nanoseconds (RFC 6298: 1 s).
+    const SENT_AGAIN_NANOS: i64 = 1_500_000_000;
+    let waited = member.suspect.at.time.nanos_since(last.start.time);
+    let once = timeline
+        .connection(last.id.connection)
+        .is_some_and(|record| record.facts.from_client.syns.len() == 1);
+    last.code == Some("connect-timeout") && once && waited > SENT_AGAIN_NANOS
+}
+
+/// How long after a close by which it is said to have given up the gateway answered, nanoseconds, where that is no
+/// reaction to it any more.
+fn late_reaction(member: &Member, verdict: &Verdict) -> Option<i64> {
+    /// A gateway that gives up says so at once; a busy one within this, nanoseconds.
+    const AT_ONCE_NANOS: i64 = 250_000_000;
+    let closed = verdict.at.filter(|_| verdict.by_gateway)?;
+    let gap = member.suspect.at.time.nanos_since(closed.time);
+    (gap > AT_ONCE_NANOS).then_some(gap)
+}
+
+/// How each reason begins for which a conclusion about an attempt is certain.
+pub const WHY_CERTAIN: &str = "the cause was seen, on";
+
 /// What makes a conclusion certain (causes.md B.7).
 fn why_certain(chain: &Chain) -> &'static str {
     match &chain.assignment {
@@ -104,13 +157,27 @@ fn why_certain(chain: &Chain) -> &'static str {
         Some(assignment) if assignment.runner_up.is_none() => {
             "the cause was seen, on the only attempt that fits the exchange"
         }
-        _ => "the cause was seen, and every other attempt fits the exchange clearly less well",
+        _ => {
+            "the cause was seen, on the attempt that fits the exchange clearly better than every other"
+        }
     }
 }
 
 /// Takes the doubt about the pairing off the confidence.
 fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &Chain) {
-    if assignment.fit.status_clash {
+    let readable = chain.attempts.last().is_some_and(|last| last.whole);
+    if assignment.fit.status_clash && readable {
+        conclusion.ruled_out.push(RuledOut {
+            code: conclusion.code,
+            reason: "this product does not answer it with this status".to_owned(),
+        });
+        conclusion.code = "attempt-succeeded-but-error";
+        conclusion.detail = None;
+        conclusion.at_most(
+            Confidence::Likely,
+            "the upstream's answer is whole, and what is odd about it does not explain this status",
+        );
+    } else if assignment.fit.status_clash {
         conclusion.at_most(
             Confidence::Possible,
             "this product does not usually answer this cause with this status",
@@ -201,12 +268,48 @@ fn weigh_loss(timeline: &Timeline, member: &Member, last: &Candidate, conclusion
         );
     }
     let client = timeline.connection(member.suspect.exchange.connection);
+    if [upstream, client]
+        .into_iter()
+        .flatten()
+        .any(|record| record.facts.multipath)
+    {
+        conclusion.at_most(
+            Confidence::Likely,
+            "the connection is Multipath TCP, which gwcap does not follow: a part of its bytes may have taken another path",
+        );
+    }
     if client.is_some_and(|record| record.lossy(Direction::ToClient)) {
         let confidence = conclusion.confidence.weakened();
         conclusion.at_most(
             confidence,
             "the capture lost frames of the client's connection",
         );
+    }
+}
+
+/// Takes the doubt about clocks off the confidence, where two machines captured the two legs.
+fn weigh_clocks(
+    timeline: &Timeline,
+    member: &Member,
+    last: &Candidate,
+    conclusion: &mut Conclusion,
+) {
+    let (error, cause) = (member.suspect.at, last.end.unwrap_or(last.start));
+    let gap = error.time.nanos_since(cause.time).saturating_abs();
+    match timeline.clock_tolerance(error.frame, cause.frame) {
+        None => conclusion.at_most(
+            Confidence::Possible,
+            "the legs are in captures of two machines, whose clocks could not be compared",
+        ),
+        Some(unsure) if unsure > gap => conclusion.at_most(
+            conclusion.confidence.weakened(),
+            format!(
+                "the clocks of the two captures are only known to agree within {}, and the cause is {} from the error",
+                millis(unsure),
+                millis(gap)
+            ),
+        ),
+        Some(_) => {}
     }
 }
 
@@ -325,6 +428,7 @@ pub fn finding(
         ruled_out: conclusion.ruled_out,
         not_observable: conclusion.not_observable,
         incident: String::new(),
+        traits: traits_of(timeline, last),
     }
 }
 
@@ -362,6 +466,24 @@ fn named(
 #[must_use]
 pub fn finding_id(at: Mark, exchange: ExchangeId) -> String {
     format!("f{}-{}-{}", at.frame.input, at.frame.number, exchange.index)
+}
+
+/// What may tell a failed attempt from those that went well.
+fn traits_of(timeline: &Timeline, last: Option<&Candidate>) -> Traits {
+    let known = last.and_then(|candidate| {
+        let record = timeline.connection(candidate.id.connection)?;
+        let exchange = candidate.id.index.and_then(|index| record.exchange(index));
+        Some((record, exchange))
+    });
+    match known {
+        Some((record, Some(exchange))) => Traits::of(record, exchange),
+        Some((record, None)) => Traits {
+            asker: Some(whose(record.facts.vantage, record.facts.client.addr)),
+            upstream: Some(record.facts.server),
+            ..Traits::default()
+        },
+        None => Traits::default(),
+    }
 }
 
 /// The id of a finding, the same whichever view of its exchange is told.

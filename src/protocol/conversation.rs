@@ -115,6 +115,10 @@ impl Conversation {
                     self.stop(Stop::Reset, out);
                 }
             }
+            StreamEvent::ClockLeap { nanos } => {
+                let at = out.seen;
+                out.tell(Seen::ClockStep { at, nanos });
+            }
             StreamEvent::Ended(ending) => {
                 self.stop(stop_of(ending, out.connection), out);
                 tell(ConnectionEvent::Ended(ending), out);
@@ -145,6 +149,11 @@ impl Conversation {
             return;
         };
         if let After::Next { taken, early } = parser.on_data(data, out) {
+            let (connection, protocol) = (out.id(), Protocol::Unknown);
+            out.tell(Seen::Protocol {
+                connection,
+                protocol,
+            });
             let mut turns = Turns::after_switch(early, out);
             if self.client_closed {
                 turns.finished(Direction::ToServer, out);

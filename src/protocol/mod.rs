@@ -6,6 +6,7 @@
 pub mod conversation;
 pub mod dns;
 pub mod http1;
+pub mod icmp;
 pub mod lookup;
 pub mod observation;
 pub mod parser;
@@ -22,6 +23,7 @@ use crate::tcp::event::{Connection, StreamEvent};
 
 pub use conversation::Conversation;
 pub use http1::method::looks_like_request;
+pub use icmp::IcmpErrors;
 pub use lookup::Lookups;
 use observation::{Observation, Protocol};
 use parser::Row;

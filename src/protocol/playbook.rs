@@ -45,6 +45,7 @@ impl Play {
                 established: None,
                 from_client: HalfFacts::default(),
                 from_server: HalfFacts::default(),
+                multipath: false,
                 initial_sequences: (Some(1), Some(2)),
                 birthmarks: Default::default(),
             },

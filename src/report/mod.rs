@@ -8,6 +8,7 @@ pub mod assemble;
 pub mod escape;
 pub mod json;
 pub mod model;
+pub mod names;
 pub mod ndjson;
 pub mod redact;
 #[cfg(test)]

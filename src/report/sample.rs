@@ -1,6 +1,7 @@
 //! A hand-made diagnosis for the tests of the formats: two refused connections behind nginx.
 
 use crate::capture::InputFacts;
+use crate::diagnose::contrast::Common;
 use crate::diagnose::finding::{
     AttemptReport, Confidence, ConnectionName, Diagnosis, Evidence, FailedExchange, Failure,
     Finding, GatewayName, Health, Incident, Leg, Origin, RuledOut, UpstreamEvent, Warning,
@@ -112,6 +113,7 @@ pub(super) fn finding() -> Finding {
         }],
         not_observable: vec!["Why nobody listens: look at the upstream's host.".to_owned()],
         incident: "i-0-7".to_owned(),
+        traits: Default::default(),
     }
 }
 
@@ -133,6 +135,15 @@ pub(super) fn diagnosis() -> Diagnosis {
             first: first.at.time,
             last: second.at.time,
             findings: vec![first.id.clone(), second.id.clone()],
+            clients: 1,
+            targets: 1,
+            went_well: Some(40),
+            in_common: vec![Common {
+                words: "were POST requests".to_owned(),
+                failures: 2,
+                successes: 1,
+                successes_total: 40,
+            }],
         }],
         findings: vec![first, second],
         upstream_events: vec![UpstreamEvent {
@@ -151,6 +162,7 @@ pub(super) fn diagnosis() -> Diagnosis {
             application_errors: 0,
             client_aborts: 2,
         },
+        ..Diagnosis::default()
     }
 }
 
@@ -182,6 +194,7 @@ pub(super) fn report_of(diagnosis: &Diagnosis, show_secrets: bool) -> Report {
         loss: &loss,
         gwcap_version: "0.1.0",
         show_secrets,
+        show_names: true,
     });
     for finding in &mut report.findings {
         finding.cause.title = "The upstream refused the connection".to_owned();

@@ -3,22 +3,27 @@
 //! The rule: what was read, how many errors and why, what the capture cannot show; only then the details.
 //! It leaves out what repeats: JSON has every finding in full.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use crate::report::model::{Finding, Incident, Loss, Report, Warning};
+use crate::report::model::{Finding, Incident, Input, Loss, Report, Warning};
 use crate::report::view::View;
 
 mod clock;
 mod detail;
+mod named;
 mod news;
 mod page;
 
 use clock::{bytes, count, span};
+use named::{named, target};
 use page::{CAUTION, FAILURE, FAINT, HEADING, HEALTHY, PLAIN, Page};
 
 /// Most inputs that are listed one by one.
 const INPUTS_SHOWN_MAX: usize = 4;
+
+/// Most machines whose clocks are told one by one.
+const MACHINES_SHOWN_MAX: usize = 8;
 
 /// Most incidents of the overview: one screen.
 const INCIDENTS_LISTED_MAX: usize = 24;
@@ -94,6 +99,10 @@ fn header(page: &mut Page, report: &Report, view: &View) {
                 bytes(input.bytes)
             ),
         );
+        if input.tls_secrets > 0 {
+            let secrets = count(input.tls_secrets, "TLS secret");
+            page.put(PLAIN, &format!(", {secrets} in the file"));
+        }
         if let Some(filter) = &input.filter {
             page.put(FAINT, &format!(", filter: {filter}"));
         }
@@ -108,6 +117,7 @@ fn header(page: &mut Page, report: &Report, view: &View) {
             &format!("and {}", count(more as u64 + 1, "more input")),
         );
     }
+    clocks(page, inputs);
     let first = inputs
         .iter()
         .filter_map(|input| input.first_time.as_ref())
@@ -126,6 +136,25 @@ fn header(page: &mut Page, report: &Report, view: &View) {
         );
     }
     page.blank();
+}
+
+/// One line a machine whose clock was corrected.
+fn clocks(page: &mut Page, inputs: &[Input]) {
+    let mut told = BTreeSet::from([0]);
+    for input in inputs {
+        if told.len() > MACHINES_SHOWN_MAX || !told.insert(input.vantage) {
+            continue;
+        }
+        let files = inputs.iter().filter(|other| other.vantage == input.vantage);
+        let more = match files.count() {
+            0 | 1 => String::new(),
+            files => format!(" and {} more", files - 1),
+        };
+        let reference = inputs.first().map_or("", |first| &first.path);
+        if let Some(words) = clock::compared(input, reference) {
+            page.line(PLAIN, &format!("{}{more}: {words}", input.path));
+        }
+    }
 }
 
 /// The answer in one line, and in quiet mode one more a cause.
@@ -183,7 +212,10 @@ fn health(page: &mut Page, report: &Report) {
 
 /// `  2 x  connect-refused  certain  10.1.0.2:80 -> 10.2.0.3:8080  The upstream refused the connection`.
 fn overview_row(page: &mut Page, report: &Report, incident: &Incident) {
-    let upstream = incident.upstream.as_deref().unwrap_or("no upstream");
+    let upstream = match &incident.upstream {
+        Some(upstream) => named(report, upstream),
+        None => "no upstream".to_owned(),
+    };
     let (title, confidence) = match first_finding(report, incident) {
         Some(finding) => (finding.cause.title.as_str(), confidences(report, incident)),
         None => ("", String::new()),
@@ -195,7 +227,10 @@ fn overview_row(page: &mut Page, report: &Report, incident: &Incident) {
     page.prose("          ", title);
     page.line(
         FAINT,
-        &format!("          {} -> {upstream}", incident.gateway),
+        &format!(
+            "          {} -> {upstream}",
+            named(report, &incident.gateway)
+        ),
     );
 }
 
@@ -330,7 +365,7 @@ fn upstream_events(page: &mut Page, report: &Report) {
     );
     for event in events.iter().take(EVENTS_SHOWN_MAX) {
         let attempt = &event.attempt;
-        let upstream = attempt.upstream.as_deref().unwrap_or("a lookup");
+        let upstream = target(report, attempt);
         let frames: Vec<String> = attempt
             .frames
             .iter()
@@ -343,7 +378,7 @@ fn upstream_events(page: &mut Page, report: &Report) {
             &format!(
                 "  {}  {cause}  {} -> {upstream}  frames {}",
                 clock::time_of_day(&attempt.start),
-                event.gateway,
+                named(report, &event.gateway),
                 frames.join(", "),
             ),
         );

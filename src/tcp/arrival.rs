@@ -69,6 +69,9 @@ where
             self.life.opened = true;
             self.out.emit(StreamEvent::Opened);
         }
+        if let Some(nanos) = self.own.pace.note(segment) {
+            self.out.emit(StreamEvent::ClockLeap { nanos });
+        }
     }
 
     fn has_syn(&self) -> bool {
@@ -107,6 +110,11 @@ where
         let from_client = direction == Direction::ToServer;
         if from_client != segment.flags.ack() {
             self.out.facts.roles_known = true;
+        }
+        // The answer says whether what was asked for is agreed to (RFC 8684, section 3.1).
+        if segment.flags.ack() && segment.multipath && !self.out.facts.multipath {
+            self.out.facts.multipath = true;
+            self.out.shared.multipath_connections += 1;
         }
         if segment.flags.ack() && self.life.closed == Some(Ending::Refused) {
             // Windows repeats a refused SYN; this time it is accepted.

@@ -70,6 +70,7 @@ impl<S: Default> Entry<S> {
                 established: None,
                 from_client: HalfFacts::default(),
                 from_server: HalfFacts::default(),
+                multipath: false,
                 initial_sequences: (None, None),
                 birthmarks: Birthmarks::default(),
             },

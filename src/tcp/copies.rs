@@ -109,6 +109,7 @@ mod tests {
             window: 0,
             window_scale: None,
             timestamps: None,
+            multipath: false,
             ip_id,
             ttl: 64,
             payload: b"",

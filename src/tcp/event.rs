@@ -31,7 +31,8 @@ pub struct HalfFacts {
     pub acknowledged: Option<u64>,
     /// Segments with payload, repeated ones included.
     pub data_segments: u64,
-    /// Segments whose payload had all been seen before (retransmissions; keep-alive probes are not counted).
+    /// Segments whose payload had all been seen before, and long enough before to have been sent again
+    /// ([`RETRANSMISSION_NANOS_MIN`](crate::tcp::RETRANSMISSION_NANOS_MIN)); keep-alive probes are not counted.
     pub retransmissions: u64,
     /// The latest retransmission.
     pub last_retransmission: Option<Mark>,
@@ -104,6 +105,8 @@ pub struct Connection {
     pub from_client: HalfFacts,
     /// What the server sent.
     pub from_server: HalfFacts,
+    /// Whether both sides agreed on Multipath TCP (RFC 8684): then other connections carry a part of its bytes.
+    pub multipath: bool,
     /// Both initial sequence numbers, where seen.
     pub initial_sequences: (Option<u32>, Option<u32>),
     /// By what views of one connection are told.
@@ -196,6 +199,11 @@ pub enum StreamEvent<'a> {
     Reset {
         /// Who sent it: its direction.
         direction: Direction,
+    },
+    /// A sender's timestamps (RFC 7323) show that the capture's clock has leapt ahead before this frame.
+    ClockLeap {
+        /// By how much, nanoseconds.
+        nanos: i64,
     },
     /// The connection left the table. The last event of a connection.
     Ended(Ending),

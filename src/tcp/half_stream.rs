@@ -10,7 +10,9 @@ use crate::frame::Mark;
 use crate::tcp::copies::Recent;
 use crate::tcp::event::{Connection, StreamEvent};
 use crate::tcp::outlet::{Outlet, half_mut};
+use crate::tcp::pace::Pace;
 use crate::tcp::reorder::{Piece, Reorder};
+use crate::tcp::repeats::Repeats;
 use crate::tcp::seq::{self, REACH_MAX};
 
 /// One direction of a connection.
@@ -40,6 +42,8 @@ pub(super) struct HalfStream {
     /// The table's second of the latest segment of this direction.
     pub seen: Option<i64>,
     pub recent: Recent,
+    repeats: Repeats,
+    pub pace: Pace,
 }
 
 impl HalfStream {
@@ -59,6 +63,8 @@ impl HalfStream {
             reorder: None,
             seen: None,
             recent: Recent::default(),
+            repeats: Repeats::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -184,11 +190,14 @@ impl HalfStream {
         let Some(piece) = self.clip(start, len, segment.payload, out) else {
             return;
         };
+        if piece.start < self.next {
+            out.shared.overlapping_bytes_differ += self.repeats.differing(&piece);
+        }
         if piece.start <= self.next {
             if piece.end() <= self.next {
                 self.seen_before(&piece, out);
             } else {
-                self.note_new(piece.end(), out);
+                self.note_new(&piece, out);
                 self.in_order(piece, out);
             }
         } else {
@@ -265,11 +274,12 @@ impl HalfStream {
         (piece.len > 0).then_some(piece)
     }
 
-    fn note_new<S, F>(&mut self, end: u64, out: &mut Outlet<'_, S, F>)
+    fn note_new<S, F>(&mut self, piece: &Piece<'_>, out: &mut Outlet<'_, S, F>)
     where
         F: FnMut(&mut S, &Connection, Mark, StreamEvent<'_>),
     {
-        self.sent = self.sent.max(end);
+        self.repeats.note(piece, self.sent, out.now.time.0);
+        self.sent = self.sent.max(piece.end());
         let (sent, now) = (self.sent, out.now);
         let facts = out.half(self.direction);
         facts.sent = sent;
@@ -285,6 +295,14 @@ impl HalfStream {
             return;
         }
         let now = out.now;
+        let latest = out.half(self.direction).last_data.unwrap_or(now);
+        if self
+            .repeats
+            .is_too_soon(piece.end(), latest.time.0, now.time.0)
+        {
+            out.shared.duplicate_frames += 1;
+            return;
+        }
         let facts = out.half(self.direction);
         facts.retransmissions += 1;
         facts.last_retransmission = Some(now);
@@ -313,7 +331,7 @@ impl HalfStream {
     {
         loop {
             if piece.start <= self.next {
-                self.note_new(piece.end(), out);
+                self.note_new(&piece, out);
                 return self.in_order(piece, out);
             }
             let reorder = self.reorder.get_or_insert_default();
@@ -334,7 +352,7 @@ impl HalfStream {
         if added.new == 0 {
             self.seen_before(&piece, out);
         } else {
-            self.note_new(piece.end(), out);
+            self.note_new(&piece, out);
         }
     }
 }

@@ -13,9 +13,11 @@ mod gap;
 mod half_stream;
 mod life;
 mod outlet;
+mod pace;
 #[cfg(test)]
 mod playbook;
 mod reorder;
+mod repeats;
 mod seq;
 mod table;
 
@@ -24,4 +26,5 @@ pub use gap::{
     ACKNOWLEDGED_BYTES_MAX, ACKNOWLEDGED_PIECES_MAX, GAP_PATIENCE_MAX, UNACKNOWLEDGED_PATIENCE_MAX,
 };
 pub use reorder::{REORDER_BYTES_MAX, REORDER_PIECES_MAX, REORDER_TABLE_BYTES_MAX};
+pub use repeats::RETRANSMISSION_NANOS_MIN;
 pub use table::{CONNECTIONS_MAX, ConnectionTable, HANDSHAKES_MAX};

@@ -21,6 +21,7 @@ pub(super) struct Shared {
     pub bytes_before_pick_up: u64,
     pub bytes_after_fin: u64,
     pub connections_evicted: u64,
+    pub multipath_connections: u64,
 }
 
 impl Shared {
@@ -44,6 +45,7 @@ impl Shared {
             ("tcp_bytes_before_pick_up", counts.bytes_before_pick_up),
             ("tcp_bytes_after_fin", counts.bytes_after_fin),
             ("connections_evicted", counts.connections_evicted),
+            ("multipath_tcp_connections", counts.multipath_connections),
         ] {
             loss.add(name, count);
         }

@@ -87,6 +87,13 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             "another SYN to this upstream was answered by an ICMP error; the one for this SYN may be missing from the capture",
         );
     }
+    // Only a sender that got no answer repeats its SYN.
+    if last == first && !attempt.gateway_hears {
+        verdict = verdict.at_most(
+            Confidence::Likely,
+            "nothing that is sent to this gateway from behind is in the capture: it may show one direction only",
+        );
+    }
     Some(
         verdict
             .not("connect-refused", "no RST came back")

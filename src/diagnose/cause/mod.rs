@@ -115,7 +115,9 @@ pub fn index() -> String {
 #[must_use]
 pub fn examine(attempt: &Attempt<'_>) -> Option<(&'static Cause, Verdict)> {
     CAUSES.iter().find_map(|cause| match cause.examine {
-        Examine::Attempt(examine) => examine(attempt).map(|verdict| (*cause, verdict)),
+        Examine::Attempt(examine) => {
+            examine(attempt).map(|verdict| (*cause, attempt.provenance(verdict)))
+        }
         Examine::Whole => None,
     })
 }

@@ -308,6 +308,7 @@ fn tunnels_and_upgrades_go_on_as_turns() {
         0 response
         0 status 200
         0 response Switched 0 to 21
+        Unknown
         1 request at 26
         1 request Complete 5 to 31
         1 response
@@ -329,6 +330,7 @@ fn tunnels_and_upgrades_go_on_as_turns() {
         0 response
         0 status 101
         0 response Switched 0 to 46
+        Unknown
         1 request at 59",
     );
     both(

@@ -4,6 +4,7 @@
 
 use crate::report::model::{Attempt, Evidence, Finding, Incident, Report, Sighting};
 use crate::report::text::clock::{count, moment, time_of_day};
+use crate::report::text::named::{named, target};
 use crate::report::text::page::{FAILURE, FAINT, HEADING, PLAIN, Page, shortened};
 use crate::report::view::View;
 
@@ -39,8 +40,9 @@ pub fn incident(
     error(page, first, view);
     client_leg(page, report, first);
     upstream_leg(page, report, first);
-    attempts(page, &first.attempts);
+    attempts(page, report, &first.attempts);
     why(page, first);
+    in_common(page, incident);
     if !first.ruled_out.is_empty() {
         heading(page, "Ruled out");
         for out in &first.ruled_out {
@@ -53,6 +55,41 @@ pub fn incident(
     heading(page, "Wireshark filter");
     page.line(PLAIN, &format!("     {}", first.wireshark_filter));
     others(page, report, incident);
+}
+
+/// Whom it touched, and what separates its failures from what went well.
+fn in_common(page: &mut Page, incident: &Incident) {
+    if incident.count < 2 {
+        return;
+    }
+    let touched = format!(
+        "{}, {}, {}",
+        count(incident.count, "failure"),
+        count(incident.clients, "client"),
+        count(incident.targets, "target")
+    );
+    let beside = match incident.went_well {
+        Some(well) => format!(
+            "; at the same upstream {} went well",
+            count(well, "attempt")
+        ),
+        None => String::new(),
+    };
+    heading(page, "All of them");
+    page.prose("     ", &format!("{touched}{beside}"));
+    for common in &incident.in_common {
+        let others = match common.successes {
+            0 => "none".to_owned(),
+            some => some.to_string(),
+        };
+        page.prose(
+            "     ",
+            &format!(
+                "all {}; of the {} that went well {others}",
+                common.words, common.successes_total
+            ),
+        );
+    }
 }
 
 fn title(page: &mut Page, number: usize, incident: &Incident, first: &Finding) {
@@ -148,7 +185,8 @@ fn client_leg(page: &mut Page, report: &Report, finding: &Finding) {
         page,
         &format!(
             "Client leg    {} -> {}{stream}",
-            exchange.client, exchange.gateway
+            named(report, &exchange.client),
+            named(report, &exchange.gateway)
         ),
     );
     views(page, report, &exchange.views);
@@ -215,11 +253,14 @@ fn upstream_leg(page: &mut Page, report: &Report, finding: &Finding) {
         Some(upstream) => match &upstream.connection {
             Some(connection) => format!(
                 "Upstream leg  {} -> {}{}",
-                connection.client,
-                connection.server,
+                named(report, &connection.client),
+                named(report, &connection.server),
                 stream(connection.tcp_stream)
             ),
-            None => format!("Upstream leg  {}, no connection seen", upstream.address),
+            None => format!(
+                "Upstream leg  {}, no connection seen",
+                named(report, &upstream.address)
+            ),
         },
         None => "Upstream leg  nothing that belongs to this exchange was seen".to_owned(),
     };
@@ -250,8 +291,8 @@ fn views(page: &mut Page, report: &Report, views: &[Sighting]) {
         };
         let line = format!(
             "     seen also as {} -> {} from frame {}{input}{}",
-            view.client,
-            view.server,
+            named(report, &view.client),
+            named(report, &view.server),
             view.frame,
             stream(view.tcp_stream)
         );
@@ -308,7 +349,7 @@ fn timeline(page: &mut Page, report: &Report, rows: &[Row<'_>]) {
 }
 
 /// Only where there was more than one: a single one is told by the upstream leg.
-fn attempts(page: &mut Page, attempts: &[Attempt]) {
+fn attempts(page: &mut Page, report: &Report, attempts: &[Attempt]) {
     if attempts.len() < 2 {
         return;
     }
@@ -319,7 +360,7 @@ fn attempts(page: &mut Page, attempts: &[Attempt]) {
             .as_deref()
             .map_or_else(|| "open".to_owned(), time_of_day);
         let cause = attempt.cause.unwrap_or("succeeded");
-        let upstream = attempt.upstream.as_deref().unwrap_or("a lookup");
+        let upstream = target(report, attempt);
         let start = time_of_day(&attempt.start);
         page.line(
             PLAIN,

@@ -25,6 +25,19 @@ fn a_report_reads_as_its_golden() {
 }
 
 #[test]
+fn names_stand_beside_addresses_and_cannot_act() {
+    let mut diagnosis = sample::diagnosis();
+    let addr = "10.2.0.3".parse().unwrap();
+    diagnosis.names.insert(addr, "db1\u{1b}[2J".to_owned());
+    let text = render(&sample::report_of(&diagnosis, false), &View::default());
+    assert!(text.contains("-> 10.2.0.3:8080 (db1\\x1b[2J)"), "{text}");
+    assert!(!text.contains('\u{1b}'));
+    diagnosis.names.insert(addr, "x".repeat(253));
+    let text = render(&sample::report_of(&diagnosis, false), &View::default());
+    assert!(!text.contains(&"x".repeat(60)));
+}
+
+#[test]
 fn quiet_is_the_summary_alone() {
     let report = sample::report_of(&sample::diagnosis(), false);
     let view = View {

@@ -7,6 +7,9 @@ use crate::tcp::gap::ACKNOWLEDGED_PIECES_MAX;
 use crate::tcp::playbook::{ACK, FIN, Play, RST, SYN, endpoint};
 use crate::tcp::reorder::REORDER_BYTES_MAX;
 
+/// The shortest timer of Linux (TCP_RTO_MIN), nanoseconds, and a little.
+const RTO_NANOS: i64 = 201_000_000;
+
 /// A generator of numbers that is the same everywhere (SplitMix64).
 struct Dice(u64);
 
@@ -293,6 +296,7 @@ mod order {
             window: 1,
             window_scale: None,
             timestamps: None,
+            multipath: false,
             ip_id: None,
             ttl: 64,
             payload,
@@ -318,6 +322,7 @@ mod order {
     fn a_retransmission_is_counted_and_not_told() {
         let mut play = Play::established();
         play.client_says(0, b"abc", 0);
+        play.now += RTO_NANOS;
         play.client_says(0, b"abc", 0);
         play.client_says(0, b"abcdef", 0);
         assert_eq!(play.told(), ["> 0: abc", "> 3: def"]);
@@ -325,6 +330,7 @@ mod order {
         assert_eq!((half.retransmissions, half.data_segments), (1, 3));
         assert_eq!((half.sent, half.lost), (6, 0));
         play.client_says(9, b"jkl", 0);
+        play.now += RTO_NANOS;
         play.client_says(9, b"jkl", 0);
         assert_eq!(play.current().from_client.retransmissions, 2);
     }
@@ -741,12 +747,14 @@ mod copies_and_probes {
         play.push_at_once(&seg);
         assert_eq!(play.current().from_client.retransmissions, 0);
         assert_eq!(play.table.loss().get("duplicate_frames"), 1);
+        // No timer is so short: a card that cuts large packets gives each piece another IP id.
         seg.ip_id = Some(78);
         play.push_at_once(&seg);
-        assert_eq!(play.current().from_client.retransmissions, 1);
-        play.now += 250_000_000;
+        assert_eq!(play.current().from_client.retransmissions, 0);
+        assert_eq!(play.table.loss().get("duplicate_frames"), 1);
+        play.now += RTO_NANOS;
         play.push_at_once(&seg);
-        assert_eq!(play.current().from_client.retransmissions, 2);
+        assert_eq!(play.current().from_client.retransmissions, 1);
         assert_eq!(play.table.loss().get("duplicate_frames"), 0);
     }
 
@@ -760,9 +768,9 @@ mod copies_and_probes {
         play.now -= 10_000;
         play.push_at_once(&seg);
         assert_eq!(play.table.loss().get("duplicate_frames"), 1);
-        seg.timestamps = Some((2, 1));
-        play.push_at_once(&seg);
         play.now += 6_000_000;
+        play.push_at_once(&seg);
+        seg.timestamps = Some((2, 1));
         play.push_at_once(&seg);
         assert_eq!(play.table.loss().get("duplicate_frames"), 0);
         assert_eq!(play.current().from_client.retransmissions, 2);
@@ -810,6 +818,7 @@ mod copies_and_probes {
     fn one_byte_again_without_an_acknowledgement_is_a_retransmission() {
         let mut play = Play::established();
         play.client_says(0, b"a", 0);
+        play.now += RTO_NANOS;
         play.client_says(0, b"a", 0);
         assert_eq!(play.current().from_client.retransmissions, 1);
     }
@@ -910,7 +919,7 @@ mod limits {
 
     #[test]
     fn an_entry_is_as_small_as_the_limits_assume() {
-        assert!(size_of::<Entry<()>>() < 1_600, "{}", size_of::<Entry<()>>());
+        assert!(size_of::<Entry<()>>() < 2_000, "{}", size_of::<Entry<()>>());
     }
 
     #[test]
