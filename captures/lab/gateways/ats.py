@@ -69,6 +69,7 @@ def configuration(route):
         "CONFIG proxy.config.hostdb.lookup_timeout INT 2",
         "CONFIG proxy.config.hostdb.timeout INT 1", "CONFIG proxy.config.hostdb.ttl_mode INT 1",
         "CONFIG proxy.config.dns.search_default_domains INT 0",
+        *(["CONFIG proxy.config.http.per_server.connection.max INT 1"] if route.variant == "one-at-a-time" else []),
         "## remap.config", f"map / {'https' if route.tls else 'http'}://{upstream}/",
         "## logging.yaml", "logging:", "  formats:", "  - name: lab",
         "    format: 'access %<chi>:%<chp> at=%<cqtq> \"%<cqtx>\" status=%<pssc> received=%<sssc> outcome=%<crc> upstream=%<nhi>:%<nhp> "
