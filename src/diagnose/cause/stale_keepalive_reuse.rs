@@ -88,6 +88,12 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         );
         verdict = verdict.proof(idle, words);
     }
+    if attempt.connection.unsolicited.is_some() {
+        verdict = verdict.at_most(
+            Confidence::Likely,
+            "the upstream had sent bytes that no request of the capture asked for",
+        );
+    }
     if exchange.prior_responses == 0 {
         verdict = verdict.at_most(
             Confidence::Likely,
