@@ -10,6 +10,7 @@
 )]
 
 mod captures;
+mod causes;
 mod cli;
 mod clocks;
 mod determinism;

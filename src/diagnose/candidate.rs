@@ -167,6 +167,10 @@ fn judge(
         exchange,
         until: until.plus_millis(CLEAN_UP_MILLIS),
         server_unreachable: service.is_some_and(|service| service.icmp_errors > 0),
+        server_answers_after_header: service
+            .is_some_and(|service| service.answers_after_header > 0),
+        server_answers_without_header: service
+            .is_some_and(|service| service.answers_without_header > 0),
         server_speaks_tls: service.is_some_and(|service| service.tls_handshakes > 0),
         gateway_hears: timeline
             .host(gateway.vantage, record.facts.client.addr)

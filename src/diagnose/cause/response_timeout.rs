@@ -7,6 +7,7 @@ use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
+use crate::frame::Mark;
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -67,6 +68,10 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let server = facts.server;
+    let end = Mark {
+        time: until,
+        ..exchange.request_at
+    };
     let mut verdict = match gave_up {
         Some(close) => {
             let waited = attempt.waited(asked, close.mark);
@@ -83,6 +88,12 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             "the gateway's own close of the upstream connection was not seen",
         ),
     };
+    if attempt.was_sending_at(end) {
+        verdict = verdict.at_most(
+            Confidence::Possible,
+            "the request had not been sent to its end: the gateway may have waited for its client",
+        );
+    }
     if let Some(late) = exchange.response_at {
         verdict = verdict.proof(
             late,
@@ -123,7 +134,8 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         verdict.contributing.push("loss-stall");
     }
     Some(
-        verdict
+        attempt
+            .with_whole_request(verdict)
             .not(
                 "closed-before-response",
                 "the upstream did not close the connection before the gateway did",
