@@ -7,6 +7,7 @@ use crate::decode::segment::{IcmpError, IcmpReason};
 use crate::diagnose::finding::{Confidence, Evidence, Leg, RuledOut};
 use crate::diagnose::gateway::product::{Product, Wait};
 use crate::diagnose::gateway::timer_that_equals;
+use crate::diagnose::habit::Habit;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::flow::Direction;
 use crate::frame::Mark;
@@ -107,6 +108,15 @@ impl Verdict {
         self
     }
 
+    /// Adds a code that contributed to `code`, once.
+    #[must_use]
+    pub fn contributes(mut self, code: &'static str, contributing: &'static str) -> Self {
+        if code != contributing && !self.contributing.contains(&contributing) {
+            self.contributing.push(contributing);
+        }
+        self
+    }
+
     /// Says at most `confidence`, and why.
     #[must_use]
     pub fn at_most(mut self, confidence: Confidence, reservation: impl Into<String>) -> Self {
@@ -150,6 +160,12 @@ pub struct Attempt<'a> {
     pub rejected: bool,
     /// The gateway's product, where known.
     pub product: Option<&'static Product>,
+    /// How the upstream treats idle connections, as far as seen.
+    pub habit: Option<&'a Habit>,
+    /// When the upstream last answered anything, and last took a connection with payload, on any connection.
+    pub server_active: Option<Mark>,
+    /// Lowest and highest time to live of what the upstream sends on other connections.
+    pub server_ttls: Option<(u8, u8)>,
 }
 
 impl Attempt<'_> {
@@ -349,29 +365,6 @@ impl Attempt<'_> {
         match self.exchange.map_or(0, |exchange| exchange.id.index) {
             0 => "the connection was new",
             _ => "the close acknowledges the request: the upstream's host had received it",
-        }
-    }
-
-    /// Adds where the upstream's RST came from, where its hop count is another one than that of the upstream's other
-    /// segments: a firewall or a balancer on the way may have sent it in the upstream's name.
-    #[must_use]
-    pub fn provenance(&self, verdict: Verdict) -> Verdict {
-        /// Ways of two packets may differ by this many hops.
-        const HOPS: u8 = 2;
-        let facts = &self.connection.facts;
-        let Some(close) = self.closed_by_upstream().filter(|close| close.reset) else {
-            return verdict;
-        };
-        let (usual, now) = (facts.from_server.ttl, close.closing.ttl);
-        match usual.filter(|usual| usual.abs_diff(now) > HOPS) {
-            Some(usual) => verdict.proof(
-                close.closing.mark,
-                format!(
-                    "this RST came with TTL {now}, the first segment of {} with TTL {usual}: a device on the way may have sent it",
-                    facts.server
-                ),
-            ),
-            None => verdict,
         }
     }
 

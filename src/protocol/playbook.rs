@@ -162,6 +162,8 @@ impl Play {
             with_ack: false,
             in_sequence,
             ttl: 64,
+            ip_id: None,
+            ip_id_before: None,
         };
         match direction {
             ToServer => self.connection.from_client.reset = Some(closing),

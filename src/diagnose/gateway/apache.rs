@@ -258,18 +258,21 @@ const TIMERS: &[Timer] = &[
         "connectiontimeout (ProxyTimeout, Timeout)",
         Wait::Connect,
         60_000,
-    ),
-    timer("ProxyTimeout (Timeout)", Wait::Response, 60_000),
+    )
+    .every(1_000),
+    timer("ProxyTimeout (Timeout)", Wait::Response, 60_000).every(1_000),
     timer(
         "Timeout of older and of packaged configurations",
         Wait::Connect,
         300_000,
-    ),
+    )
+    .every(1_000),
     timer(
         "Timeout of older and of packaged configurations",
         Wait::Response,
         300_000,
-    ),
+    )
+    .every(1_000),
     timer("resolv.conf timeout", Wait::Resolve, 5_000),
     timer("resolv.conf timeout, two tries", Wait::Resolve, 10_000),
 ];

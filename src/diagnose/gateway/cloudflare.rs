@@ -118,8 +118,8 @@ const ADVICE: &[(Family, &str)] = &[
 
 const TIMERS: &[Timer] = &[
     timer("connect (522)", Wait::Connect, 19_000),
-    timer("proxy read timeout (524)", Wait::Response, 100_000),
-    timer("proxy read timeout (524), newer", Wait::Response, 120_000),
+    timer("proxy read timeout (524)", Wait::Response, 100_000).every(1_000),
+    timer("proxy read timeout (524), newer", Wait::Response, 120_000).every(1_000),
 ];
 
 #[cfg(test)]

@@ -26,13 +26,19 @@ pub const PRODUCT: Product = Product {
 /// How the page of a reset upstream stream begins.
 const RESET: &str = "upstream connect error or disconnect/reset before headers";
 
-/// The other pages, and the cause that each tells where it is specific.
+/// The other pages, and the cause that each tells where it is specific (`code:detail`).
 const PAGES: &[(&str, Option<&str>)] = &[
     ("upstream request timeout", Some("response-timeout")),
-    ("no healthy upstream", Some("no-upstream-attempt")),
+    (
+        "no healthy upstream",
+        Some("no-upstream-attempt:no-live-upstream"),
+    ),
     ("upstream max stream duration reached", None),
-    ("maintenance mode", Some("no-upstream-attempt")),
-    ("DNS resolution failure", None),
+    ("maintenance mode", Some("no-upstream-attempt:policy")),
+    (
+        "DNS resolution failure",
+        Some("no-upstream-attempt:dns-cached-failure"),
+    ),
 ];
 
 /// Reset reasons that tell one cause. Others ("connection failure", "protocol error", "remote reset") stand
@@ -40,7 +46,7 @@ const PAGES: &[(&str, Option<&str>)] = &[
 const REASONS: &[(&str, &str)] = &[
     ("connection timeout", "connect-timeout"),
     ("connection termination", "closed-before-response"),
-    ("overflow", "no-upstream-attempt"),
+    ("overflow", "no-upstream-attempt:pool-overflow"),
 ];
 
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
@@ -62,8 +68,11 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
             found.note("body: the page of another Envoy");
         } else {
             found.page(&format!("\"{text}\""));
-            found.page_cause = cause;
+            found.tells(cause);
         }
+    }
+    if found.own_page && header(&head.kept, "x-envoy-overloaded").is_some() {
+        found.tells(Some("no-upstream-attempt:circuit-open"));
     }
     found.if_any()
 }
@@ -71,6 +80,10 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
 /// The page that `text` is, and the cause that it tells.
 fn page(text: &str) -> Option<(&'static str, Option<&'static str>)> {
     if let Some(rest) = text.strip_prefix(RESET) {
+        // The kernel refused the socket before a packet left; releases up to 1.2x say so on the page.
+        if rest.contains("immediate connect error") || rest.contains("immediate_connect_error") {
+            return Some((RESET, Some("local-connect-error")));
+        }
         let reason = rest
             .split_once("reset reason: ")
             .map(|(_, reason)| reason.split(',').next().unwrap_or_default().trim());

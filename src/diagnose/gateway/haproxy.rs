@@ -28,6 +28,8 @@ const SENTENCES: &[&str] = &[
     "No server is available to handle this request.",
     "The server didn't respond in time.",
     "An internal server error occurred.",
+    "Your browser sent an invalid request.",
+    "Your browser didn't send a complete request in time.",
 ];
 
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
@@ -204,6 +206,11 @@ const ADVICE: &[(Family, &str)] = &[
 ];
 
 const TIMERS: &[Timer] = &[
+    timer(
+        "timeout queue (that of connect where unset; 5s in packaged configurations)",
+        Wait::Queue,
+        5_000,
+    ),
     timer(
         "timeout connect (no default; 5s in packaged configurations)",
         Wait::Connect,

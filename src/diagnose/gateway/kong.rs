@@ -30,10 +30,13 @@ const MESSAGES: &[(&str, Option<&str>)] = &[
         None,
     ),
     ("The upstream server is timing out", None),
-    ("name resolution failed", None),
+    (
+        "name resolution failed",
+        Some("no-upstream-attempt:dns-cached-failure"),
+    ),
     (
         "failure to get a peer from the ring-balancer",
-        Some("no-upstream-attempt"),
+        Some("no-upstream-attempt:no-live-upstream"),
     ),
 ];
 
@@ -53,7 +56,7 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
         .find(|(message, _)| clue::holds(body, message));
     if let Some((_, cause)) = message {
         found.page("Kong error message");
-        found.page_cause = *cause;
+        found.tells(*cause);
     }
     found.if_any()
 }

@@ -30,7 +30,12 @@ const ERRORS: &[(&str, &str)] = &[
     ("ERR_READ_ERROR 104", "reset-before-response"),
     ("ERR_READ_TIMEOUT 0", "response-timeout"),
     ("ERR_TOO_BIG 0", "header-too-large"),
-    ("ERR_CANNOT_FORWARD 0", "no-upstream-attempt"),
+    (
+        "ERR_CANNOT_FORWARD 0",
+        "no-upstream-attempt:no-live-upstream",
+    ),
+    ("ERR_DNS_FAIL 0", "no-upstream-attempt:dns-cached-failure"),
+    ("ERR_ACCESS_DENIED 0", "no-upstream-attempt:policy"),
 ];
 
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
@@ -48,10 +53,8 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
     if let Some(error) = header(&head.kept, "x-squid-error") {
         found.own_page = true;
         found.note("header X-Squid-Error");
-        found.page_cause = ERRORS
-            .iter()
-            .find(|(value, _)| error.trim() == *value)
-            .map(|(_, code)| *code);
+        let told = ERRORS.iter().find(|(value, _)| error.trim() == *value);
+        found.tells(told.map(|(_, cause)| *cause));
     } else if clue::holds(
         body,
         "<title>ERROR: The requested URL could not be retrieved",
@@ -133,10 +136,11 @@ const ADVICE: &[(Family, &str)] = &[
 ];
 
 const TIMERS: &[Timer] = &[
-    timer("connect_timeout", Wait::Connect, 60_000),
-    timer("peer_connect_timeout", Wait::Connect, 30_000),
-    timer("forward_timeout", Wait::Connect, 240_000),
-    timer("read_timeout", Wait::Response, 900_000),
+    timer("forward_timeout", Wait::Queue, 240_000),
+    timer("connect_timeout", Wait::Connect, 60_000).every(1_000),
+    timer("peer_connect_timeout", Wait::Connect, 30_000).every(1_000),
+    timer("forward_timeout", Wait::Connect, 240_000).every(1_000),
+    timer("read_timeout", Wait::Response, 900_000).every(1_000),
 ];
 
 #[cfg(test)]

@@ -26,7 +26,11 @@ pub const PRODUCT: Product = Product {
 const PAGES: &[(u16, &str, Option<&str>)] = &[
     (500, "Internal Server Error", None),
     (502, "Bad Gateway", None),
-    (503, "no available server", Some("no-upstream-attempt")),
+    (
+        503,
+        "no available server",
+        Some("no-upstream-attempt:no-live-upstream"),
+    ),
     (504, "Gateway Timeout", None),
 ];
 
@@ -40,10 +44,8 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
     let (_, _, cause) = PAGES
         .iter()
         .find(|(status, page, _)| *status == head.status && *page == text)?;
-    let mut found = Recognised {
-        page_cause: *cause,
-        ..Recognised::default()
-    };
+    let mut found = Recognised::default();
+    found.tells(*cause);
     found.page("bare status text without Server header, as Traefik writes it");
     Some(found)
 }

@@ -39,10 +39,23 @@ const REASONS: &[(&str, Option<&str>)] = &[
     ("Server Hangup", Some("closed-before-response")),
     ("No route to host", None),
     ("Invalid HTTP Response", None),
-    ("Origin Server Marked Down", Some("no-upstream-attempt")),
-    ("Origin server congested", Some("no-upstream-attempt")),
-    ("Cannot find server.", None),
-    ("No valid server.", Some("no-upstream-attempt")),
+    (
+        "Origin Server Marked Down",
+        Some("no-upstream-attempt:no-live-upstream"),
+    ),
+    (
+        "Origin server congested",
+        Some("no-upstream-attempt:pool-overflow"),
+    ),
+    (
+        "Cannot find server.",
+        Some("no-upstream-attempt:dns-cached-failure"),
+    ),
+    (
+        "No valid server.",
+        Some("no-upstream-attempt:no-live-upstream"),
+    ),
+    ("Cycle Detected", Some("no-upstream-attempt:loop-detected")),
 ];
 
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
@@ -71,7 +84,7 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
     if let Some((reason, cause)) = reason {
         found.own_page = true;
         found.note(format!("reason phrase: {reason}"));
-        found.page_cause = *cause;
+        found.tells(*cause);
     }
     found.if_any()
 }

@@ -26,8 +26,14 @@ pub const PRODUCT: Product = Product {
 const FASTLY_REASONS: &[(&str, &str)] = &[
     ("first byte timeout", "response-timeout"),
     ("Connection timed out", "connect-timeout"),
-    ("All backends failed or unhealthy", "no-upstream-attempt"),
-    ("Backend is unhealthy", "no-upstream-attempt"),
+    (
+        "All backends failed or unhealthy",
+        "no-upstream-attempt:no-live-upstream",
+    ),
+    (
+        "Backend is unhealthy",
+        "no-upstream-attempt:no-live-upstream",
+    ),
 ];
 
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
@@ -50,10 +56,10 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
     if clue::holds(body, "Guru Meditation:") {
         found.page("Varnish error page (Guru Meditation)");
         if fastly {
-            found.page_cause = FASTLY_REASONS
+            let told = FASTLY_REASONS
                 .iter()
-                .find(|(reason, _)| reason.eq_ignore_ascii_case(&head.reason))
-                .map(|(_, code)| *code);
+                .find(|(reason, _)| reason.eq_ignore_ascii_case(&head.reason));
+            found.tells(told.map(|(_, cause)| *cause));
         }
     }
     found.if_any()
