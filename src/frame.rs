@@ -58,6 +58,21 @@ impl Mark {
             },
         }
     }
+
+    /// The least mark at a time `nanos` earlier; this one itself for 0.
+    #[must_use]
+    pub const fn back_nanos(self, nanos: i64) -> Self {
+        if nanos == 0 {
+            return self;
+        }
+        Self {
+            time: self.time.plus_nanos(nanos.saturating_neg()),
+            frame: FrameId {
+                input: 0,
+                number: 0,
+            },
+        }
+    }
 }
 
 /// Which way a frame went through the interface that captured it.

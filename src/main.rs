@@ -3,9 +3,11 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use gwcap::analyzer::clock::Look;
 use gwcap::analyzer::{Analyzer, Options};
 use gwcap::capture::{self, CaptureError, LiveOptions, StopHandle};
 use gwcap::diagnose::cause;
+use gwcap::diagnose::clocks::Clocks;
 use gwcap::diagnose::finding::Warning;
 use gwcap::report::{self, Report};
 
@@ -55,7 +57,9 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let sources = run::open::open(settings.inputs.clone(), settings.filter.clone(), live)?;
     let mut sinks = output::open(&settings.outputs, &settings.inputs)?;
 
-    let mut analyzer = Analyzer::new(options(settings));
+    let look = first_look(settings, &stop);
+    let sources = sources.corrected(&look.clocks.errors());
+    let mut analyzer = Analyzer::new(options(settings, look.clocks));
     let mut progress = Progress::new(files(settings));
     let plan = plan(settings, stop);
     let mut follower = Follower::new(&mut sinks, settings.quiet, settings.show_secrets);
@@ -70,6 +74,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
 
     let mut analysis = analyzer.finish();
     analysis.loss.merge(fed.loss);
+    analysis.diagnosis.warnings.splice(0..0, look.warnings);
     if fed.interrupted {
         analysis.diagnosis.warnings.insert(0, interrupted());
     }
@@ -136,12 +141,21 @@ fn live_options(settings: &Settings, stop: &StopHandle) -> LiveOptions {
     }
 }
 
-fn options(settings: &Settings) -> Options {
+/// Which machine captured each file, and by which clock.
+fn first_look(settings: &Settings, stop: &StopHandle) -> Look {
+    if settings.one_machine {
+        return Look::default();
+    }
+    run::look::look(files(settings), settings.threads.unwrap_or(0), stop)
+}
+
+fn options(settings: &Settings, clocks: Clocks) -> Options {
     Options {
         threads: settings.threads.unwrap_or(0),
         gateways: settings.gateways.clone(),
         upstreams: settings.upstreams.clone(),
         statuses: settings.statuses.clone(),
+        clocks,
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod captures;
 mod cli;
+mod clocks;
 mod determinism;
 mod docs;
 mod fragments;
@@ -20,6 +21,7 @@ mod live;
 mod mutations;
 mod neighbours;
 mod pipes;
+mod pitfalls;
 mod roles;
 mod schema;
 mod secrets;

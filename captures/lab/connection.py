@@ -24,6 +24,7 @@ class Request:
     target: str
     expects_continue: bool
     body_length: int
+    chunked: bool = False
 
 
 class Connection:
@@ -34,8 +35,8 @@ class Connection:
     def note(self, event, **facts):
         self.book.note(event=event, local=self.local, peer=self.peer, connection=self.number, **facts)
 
-    def read_request(self):
-        """The next request with its whole body, or None when the peer closed first."""
+    def read_head(self):
+        """The next request without its body, or None when the peer closed first."""
         while b"\r\n\r\n" not in self.buffer:
             if not self._more():
                 return None
@@ -43,14 +44,16 @@ class Connection:
         lines = head.decode("latin-1").split("\r\n")
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
         method, target = lines[0].split(" ")[:2]
-        request = Request(method, target, "expect" in fields, int(fields.get("content-length", 0)))
+        return Request(method, target, "expect" in fields, int(fields.get("content-length", 0)),
+                       "chunked" in fields.get("transfer-encoding", ""))
+
+    def read_body(self, request):
         if request.expects_continue:
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if "chunked" in fields.get("transfer-encoding", ""):
+        if request.chunked:
             self._read_chunks()
         else:
             self._take(request.body_length)
-        return request
 
     def send(self, data):
         self.socket.sendall(data)
@@ -66,6 +69,17 @@ class Connection:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
         self.socket = None
+
+    def stop_reading(self):
+        """Nothing is read any more: the window closes, and stays closed until the peer has had enough."""
+        deadline = time.time() + LONGEST_SILENCE_SECONDS
+        while time.time() < deadline and not self._peer_has_ended():
+            time.sleep(0.05)
+        self.note("peer-closed")
+
+    def _peer_has_ended(self):
+        """Whether a FIN or RST came, which the state of the socket tells though nothing is read: 1 is ESTABLISHED."""
+        return self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != b"\x01"
 
     def vanish(self):
         """The host forgets the connection without a word, as after a restart or behind a full state table: a later segment

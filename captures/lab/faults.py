@@ -7,10 +7,11 @@ A plan is a function (connection number, request number on it, request number ov
 import itertools
 import socket
 import threading
+import time
 
 from connection import Connection
 from recordbook import endpoint
-from steps import AFTERWARDS, ANSWERS, FAULTS
+from steps import AFTERWARDS, ANSWERS, BEFORE_THE_BODY, FAULTS, GREETINGS, PAUSE_SECONDS
 
 
 def in_order(*steps):
@@ -33,14 +34,17 @@ def mixed(*steps):
 
 
 class Upstream:
-    """One listening endpoint. `wrap` turns an accepted socket into what HTTP is spoken over, e.g. TLS."""
+    """One listening endpoint. `wrap` turns an accepted socket into what HTTP is spoken over, e.g. TLS. `room` is how many bytes it has
+    room for that it did not read yet."""
 
-    def __init__(self, network, book, address, port, plan, place="upstream", wrap=None):
+    def __init__(self, network, book, address, port, plan, place="upstream", wrap=None, room=0):
         self.network, self.book, self.plan, self.wrap = network, book, plan, wrap
         self.overall, self._lock, self._accepted = itertools.count(), threading.Lock(), itertools.count()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.listener = network.socket(place, family)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if room:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
         self.listener.bind((address, port))
         self.listener.listen(128)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -72,13 +76,18 @@ class Upstream:
 
     def _exchange(self, connection):
         """One request and what the plan says about it. False when the connection is over."""
-        request = connection.read_request()
+        request = connection.read_head()
         if not request:
             connection.note("peer-closed")
             return False
         with self._lock:
             step = self.plan(connection.number, connection.request, next(self.overall))
+        if step not in BEFORE_THE_BODY:
+            connection.read_body(request)
         connection.note("request", request=connection.request, method=request.method, target=request.target, step=step)
+        if step in BEFORE_THE_BODY:
+            BEFORE_THE_BODY[step](connection, request)
+            return False
         what, _, afterwards = step.partition("+")
         name, _, argument = what.partition(":")
         if name in FAULTS:
@@ -89,6 +98,22 @@ class Upstream:
         connection.request += 1
         name, _, argument = afterwards.partition(":")
         return AFTERWARDS[name](connection, argument)
+
+
+class Greeter(Upstream):
+    """Speaks first, as servers of other protocols do, answers what comes in its own language, and closes."""
+
+    def _exchange(self, connection):
+        greeting, answer = GREETINGS[self.plan]
+        if greeting:
+            connection.send(greeting)
+        if not connection.socket.recv(65536):
+            return False
+        connection.note("request", request=0, step=self.plan)
+        connection.send(answer)
+        time.sleep(PAUSE_SECONDS)
+        connection.close()
+        return False
 
 
 class Mute(Upstream):

@@ -20,9 +20,13 @@ import story
 import truth
 from capture import Capture, Point
 from client import Visitor
-from faults import Mute, Upstream
+from faults import Greeter, Mute, Upstream
 from recordbook import Book
 from topology import CLEAN_ENVIRONMENT, FAR, GATEWAY, RESOLVER, STREET, UPSTREAM, Network
+
+
+# A program that reads the gateway's log says nothing when it has begun.
+LOGGER_STARTS_SECONDS = 1.0
 
 
 class Lab:
@@ -35,11 +39,14 @@ class Lab:
         self.regular = None             # the visitor who was there before the capture began
         self.captures = []              # the recordings that are kept
 
-    def upstream(self, plan, address=UPSTREAM, port=8080, place="upstream", wrap=None):
-        self.upstreams.append(Upstream(self.network, self.upstream_book, address, port, plan, place, wrap))
+    def upstream(self, plan, address=UPSTREAM, port=8080, place="upstream", wrap=None, room=0):
+        self.upstreams.append(Upstream(self.network, self.upstream_book, address, port, plan, place, wrap, room))
 
     def mute(self, fault, address=UPSTREAM, port=8080):
         self.upstreams.append(Mute(self.network, self.upstream_book, address, port, fault))
+
+    def greeter(self, service, address=UPSTREAM, port=8080):
+        self.upstreams.append(Greeter(self.network, self.upstream_book, address, port, service))
 
     def arrange(self, upstream, cause, how, place="upstream"):
         """A fault that no server makes but the network does. `how` is the rule in iptables' words."""
@@ -89,10 +96,10 @@ class Lab:
             self._wait_for_port(process, port, name)
 
     def stop(self):
-        for process in self.processes:
+        # What reads a gateway's log goes before the gateway.
+        for process in reversed(self.processes):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-        for process in self.processes:
             try:
                 process.wait(8)
             except subprocess.TimeoutExpired:
@@ -135,6 +142,9 @@ def _run(case, lab):
     gateway = case.gateway
     (lab.work / "gateway.conf").write_text(gateway.configuration(case.route))
     lab.start("console.log", gateway.command(lab.work), port=80)
+    if hasattr(gateway, "logger"):
+        lab.start("logger.log", gateway.logger(lab.work))
+        time.sleep(LOGGER_STARTS_SECONDS)
     if case.settle:
         time.sleep(case.settle)
     lab.captures = [Capture(lab.network, lab.work, point) for point in case.recorded_at]
@@ -150,6 +160,8 @@ def _run(case, lab):
         case.traffic(lab)
         lab.end_recording()
         whole.stop()
+        # Some write their log a while after the request.
+        time.sleep(getattr(gateway, "LOG_IS_LATE_SECONDS", 0))
     finally:
         for each in {whole, *lab.captures}:
             each.kill()

@@ -15,6 +15,8 @@ def missing(chosen):
     if os.geteuid():
         lines.append("Recording needs root: it makes network namespaces. Run it with sudo.")
     programs = [*TOOLS, *sorted({case.gateway.PROGRAM for case in chosen if case.gateway.PROGRAM != "envoy"})]
+    # Varnish compiles its configuration, and its log is read by a program of its own.
+    programs += ["varnishlog", "gcc"] if "varnishd" in programs else []
     absent = [program for program in programs if not shutil.which(program, path=CLEAN_ENVIRONMENT["PATH"])]
     if absent:
         lines.append(f"Not found: {', '.join(absent)}. captures/lab/install brings them.")

@@ -114,6 +114,25 @@ BAD_CODE = b"HTTP/1.1 abc OK\r\nContent-Length: 3\r\n\r\nabc"
 SPACE_IN_NAME = b"HTTP/1.1 200 OK\r\nX Trace: 1\r\nContent-Length: 3\r\n\r\nabc"
 NUL_IN_VALUE = b"HTTP/1.1 200 OK\r\nX-Trace: a\0b\r\nContent-Length: 3\r\n\r\nabc"
 
+NO_COLON = b"HTTP/1.1 200 OK\r\nX-Trace 1\r\nContent-Length: 3\r\n\r\nabc"
+LENGTH_AND_CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+TWO_LENGTHS = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabc"
+LENGTH_NOT_A_NUMBER = b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\nabc"
+UNKNOWN_CODING = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: wat\r\n\r\nabc"
+SWITCH_UNASKED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+MANY_HINTS = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 300
+HTML = b"<html><body><h1>It works!</h1></body></html>\n"
+MANY_FIELDS = b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: a\r\n" % number for number in range(300)) + b"Content-Length: 3\r\n\r\nabc"
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nServer: shop\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+FIRST_CHUNK = b"3e8\r\n" + _text(1000) + b"\r\n"
+LONGER_BODY = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n" + _text(160)
+NOT_GZIP = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\nContent-Length: 400\r\n\r\n" + _text(400)
+# A server of HTTP/2 speaks first: SETTINGS; and to a request of HTTP/1 it says GOAWAY with PROTOCOL_ERROR.
+HTTP2_SETTINGS = b"\0\0\x06\x04\0\0\0\0\0" + b"\0\x03\0\0\0\x64"
+HTTP2_GOAWAY = b"\0\0\x08\x07\0\0\0\0\0" + b"\0\0\0\0" + b"\0\0\0\x01"
+EARLY_413 = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 10\r\n\r\ntoo large\n"
+
 CLEAR_TEXT_400 = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 12\r\nConnection: close\r\n\r\nBad Request\n"
 
 
@@ -126,6 +145,14 @@ def _part_then(data, end):
         connection.send(data)
         time.sleep(PAUSE_SECONDS)
         end(connection)
+    return fault
+
+
+def _in_two_parts(first, second, end):
+    def fault(connection):
+        connection.send(first)
+        time.sleep(PAUSE_SECONDS)
+        _part_then(second, end)(connection)
     return fault
 
 
@@ -165,7 +192,61 @@ def _upgrade(connection):
 # Two connections that fail in the same instant.
 TWO = threading.Barrier(2)
 
+def _read_some_then_reset(connection, request):
+    """The body is still on its way."""
+    connection.reset()
+
+
+def _answer_early_then_reset(connection, request):
+    # A close with unread bytes in the queue makes the RST; the linger only makes it certain.
+    connection.send(EARLY_413)
+    connection.reset()
+
+
+def _stop_reading(connection, request):
+    connection.stop_reading()
+
+
+def _stop_reading_then_reset(connection, request):
+    time.sleep(0.6)
+    connection.reset()
+
+
+# What is done with a request when its head was read and its body not.
+BEFORE_THE_BODY = {
+    "reset-in-request-body": _read_some_then_reset,
+    "answer-early": _answer_early_then_reset,
+    "stop-reading": _stop_reading,
+    "stop-reading-then-reset": _stop_reading_then_reset,
+}
+
+# Services of other protocols: what they say when a connection comes, and what they answer to a line of HTTP.
+GREETINGS = {
+    "ssh": (b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", b"Invalid SSH identification string.\r\n"),
+    "smtp": (b"220 mail.shop.example ESMTP Postfix\r\n", b"221 2.7.0 Error: I can break rules, too. Goodbye.\r\n"),
+    "mysql": (b"\x4a\0\0\0\x0a8.0.36\0\x08\0\0\0abcdefgh\0\xff\xf7\xff\x02\0\xff\xdf\x15\0\0\0\0\0\0\0\0\0\0abcdefghijkl\0mysql_native_pw\0",
+              b"\x21\0\0\x01\xff\x84\x04#08S01Got packets out of order"),
+    "redis": (b"", b"-ERR unknown command 'GET', with args beginning with: '/' 'HTTP/1.1' \r\n"),
+    "http2": (HTTP2_SETTINGS, HTTP2_GOAWAY),
+}
+
 FAULTS = {
+    "no-colon": _part_then(NO_COLON, Connection.close),
+    "length-and-chunked": _part_then(LENGTH_AND_CHUNKED, Connection.close),
+    "two-lengths": _part_then(TWO_LENGTHS, Connection.close),
+    "length-not-a-number": _part_then(LENGTH_NOT_A_NUMBER, Connection.close),
+    "unknown-coding": _part_then(UNKNOWN_CODING, Connection.close),
+    "switch-unasked": _part_then(SWITCH_UNASKED, Connection.close),
+    "interim-then-close": _part_then(CONTINUE, Connection.close),
+    "interim-flood": _part_then(MANY_HINTS, Connection.close),
+    "html": _part_then(HTML, Connection.close),
+    "many-fields": _part_then(MANY_FIELDS, Connection.close),
+    "bad-first-chunk": _part_then(CHUNKED_HEAD + b"zzz\r\nabc\r\n0\r\n\r\n", Connection.close),
+    "bad-later-chunk": _in_two_parts(CHUNKED_HEAD + FIRST_CHUNK, b"zzz\r\nabc\r\n0\r\n\r\n", Connection.close),
+    "cut-chunks": _part_then(CHUNKED_HEAD + FIRST_CHUNK, Connection.close),
+    "longer-body": _part_then(LONGER_BODY, Connection.close),
+    "not-gzip": _part_then(NOT_GZIP, Connection.close),
+    "stall-mid-body": _part_then(HALF_A_BODY, Connection.stay_silent),
     "close": Connection.close,
     "close-late": _closed_after(0.3),
     "close-very-late": _closed_after(1.2),
@@ -200,6 +281,31 @@ FAULTS = {
 
 # What each fault is called in causes.md: the fault server's half of the truth.
 CAUSE_OF_FAULT = {
+    "no-colon": "bad-header",
+    "length-and-chunked": "conflicting-framing",
+    "two-lengths": "conflicting-framing",
+    "length-not-a-number": "invalid-content-length",
+    "unknown-coding": "unknown-transfer-coding",
+    "switch-unasked": "unexpected-upgrade",
+    "interim-then-close": "bad-interim-response",
+    "interim-flood": "bad-interim-response",
+    "html": "http09-response",
+    "many-fields": "too-many-headers",
+    "bad-first-chunk": "bad-chunking",
+    "bad-later-chunk": "bad-chunking",
+    "cut-chunks": "truncated-chunked",
+    "longer-body": "content-length-mismatch",
+    "not-gzip": "bad-content-coding",
+    "stall-mid-body": "stall-mid-response",
+    "reset-in-request-body": "request-reset-mid-body",
+    "answer-early": "early-response-abort",
+    "stop-reading": "request-write-timeout",
+    "stop-reading-then-reset": "request-reset-mid-body",
+    "ssh": "wrong-service",
+    "smtp": "wrong-service",
+    "mysql": "wrong-service",
+    "redis": "wrong-service",
+    "http2": "h1-on-h2-port",
     "close": "closed-before-response",
     "close-late": "closed-before-response",
     "close-very-late": "closed-before-response",

@@ -89,7 +89,7 @@ class Truth:
         connections = [self._connection(attempt, line) for attempt in failed]
         if not failure:
             self.events += [{"cause": code, "upstream": attempt.upstream, "connection": connection}
-                            for attempt, code, connection in zip(failed, codes, connections)]
+                            for attempt, code, connection in zip(failed, codes, connections) if code != "no-upstream-attempt"]
             return []
         if not failed:
             raise Disagreement(f"the client failed without an attempt or a reason in the log: {exchange.line}")
@@ -175,10 +175,28 @@ class Truth:
             return None                 # without the neighbour's hardware address no SYN leaves
         if attempt.connection:
             return {"client": attempt.connection, "server": attempt.upstream}
+        by_book = self._connection_in_book(attempt, line)
+        if by_book:
+            return by_book
         sources = [source for time, source, to in self.syns
                    if to == attempt.upstream and line["time"] <= time <= line["end_time"]]
         unclear = not sources or self.case.crowd and (len(sources) > 1 or not self._one_syn_each(attempt.upstream))
         return None if unclear else {"client": sources[-1], "server": attempt.upstream}
+
+    def _connection_in_book(self, attempt, line):
+        """Where the gateway's log does not name the connection: the one on which the fault server read a request while the client waited,
+        or accepted one; or, for a request that never came to be read, the pooled one that it had left before. In a crowd nobody knows."""
+        if self.case.crowd:
+            return None
+        mine = [(entry["time"], peer, entry) for (peer, local), entries in self.served.items() for entry in entries
+                if local == attempt.upstream and entry["time"] <= line["end_time"]]
+        for fits in (lambda time, entry: entry["event"] == "request" and time >= line["time"],
+                     lambda time, entry: entry["event"] == "accept" and time >= line["time"],
+                     lambda time, entry: entry["event"] in IDLE_ENDS and "stale-keepalive-reuse" in attempt.codes):
+            peers = [(time, peer) for time, peer, entry in mine if fits(time, entry)]
+            if peers:
+                return {"client": max(peers)[1], "server": attempt.upstream}
+        return None
 
     def _one_syn_each(self, upstream):
         """Whether each failed attempt had a SYN of its own: a gateway may fail several requests for one refused connection."""
@@ -191,6 +209,8 @@ class Truth:
             return self.neighbours[last.upstream]
         if code == "upstream-returned-5xx":
             return str(line["status"])
+        if last.detail:
+            return last.detail
         return {"no-upstream-attempt": "no-live-upstream", "tls-alert-from-upstream": self.case.alert}.get(code)
 
 

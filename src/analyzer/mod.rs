@@ -4,9 +4,11 @@
 //! flows are followed in [`SHARDS`] shards that share nothing, and diagnosis runs in series over
 //! observations in the order of their frames. The only use of rayon.
 
+pub mod clock;
 mod order;
 mod own;
 mod shard;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +20,10 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::decode::segment::Packet;
 use crate::decode::{self, Fragment, Reassembler, Whole};
 use crate::diagnose::Diagnose;
+use crate::diagnose::clocks::Clocks;
 use crate::diagnose::finding::{Diagnosis, News};
 use crate::diagnose::role::Told;
-use crate::flow::{SHARDS, Vantage};
+use crate::flow::SHARDS;
 use crate::frame::{Batch, Mark, Record};
 use crate::loss::Loss;
 use crate::protocol::observation::Observation;
@@ -29,6 +32,7 @@ use crate::time::Timestamp;
 use order::Order;
 use own::{Own, Senders};
 use shard::{Shard, Step};
+use steps::Steps;
 
 /// Frames that one task decodes: large enough to hide the cost of a task, small enough for all cores.
 const DECODE_CHUNK: usize = 2_048;
@@ -44,6 +48,8 @@ pub struct Options {
     pub upstreams: Vec<IpAddr>,
     /// Further statuses that count as gateway errors.
     pub statuses: Vec<u16>,
+    /// The machines of the inputs and their clocks, as [`clock::first_look`] tells them; the default is one machine.
+    pub clocks: Clocks,
 }
 
 /// What analysis found.
@@ -65,8 +71,10 @@ pub struct Analyzer {
     loss: Loss,
     /// Running maximum of capture time.
     clock: Option<Timestamp>,
+    steps: Steps,
     last: Mark,
     own: Own,
+    clocks: Clocks,
 }
 
 impl Analyzer {
@@ -85,11 +93,13 @@ impl Analyzer {
                 .ok(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             reassembler: Reassembler::default(),
-            diagnose: Diagnose::new(told),
+            diagnose: Diagnose::new(told).with_clocks(options.clocks.clone()),
             loss: Loss::default(),
             clock: None,
+            steps: Steps::default(),
             last: Mark::default(),
             own: Own::default(),
+            clocks: options.clocks,
         }
     }
 
@@ -103,6 +113,7 @@ impl Analyzer {
             None => self.walk(batch, &ticks, &order),
         };
         self.pool = pool;
+        self.diagnose.note_skipped(&self.loss);
         self.diagnose_all(&observations, &ticks, &order);
     }
 
@@ -123,6 +134,7 @@ impl Analyzer {
         }
         self.reassembler.finish(&mut self.loss);
         self.diagnose.note_lost(&self.reassembler.take_lost());
+        self.diagnose.note_skipped(&self.loss);
         self.diagnose_all(&observations, &[], &Order::of(&[]));
         let (diagnosis, forgotten) = self.diagnose.finish();
         self.loss.merge(forgotten);
@@ -162,7 +174,10 @@ impl Analyzer {
             .records
             .par_chunks(DECODE_CHUNK)
             .enumerate()
-            .map(|(index, records)| Decoded::of(batch, records, index.saturating_mul(DECODE_CHUNK)))
+            .map(|(index, records)| {
+                let place = index.saturating_mul(DECODE_CHUNK);
+                Decoded::of(batch, records, place, &self.clocks)
+            })
             .collect();
         let wholes = self.reassemble(&decoded);
         for (place, whole) in &wholes {
@@ -174,6 +189,7 @@ impl Analyzer {
             self.loss.merge(part.loss.clone());
         }
         let mut observations = Vec::new();
+        self.steps.judge(&batch.records, &mut observations);
         for part in &decoded {
             self.own
                 .judge(&part.senders, &mut observations, &mut self.loss);
@@ -247,7 +263,7 @@ struct Decoded<'a> {
 
 impl<'a> Decoded<'a> {
     /// Decodes frames of which the first stands at `place` in the batch.
-    fn of(batch: &'a Batch, records: &[Record], place: usize) -> Self {
+    fn of(batch: &'a Batch, records: &[Record], place: usize, clocks: &Clocks) -> Self {
         let mut part = Self {
             lists: (0..SHARDS).map(|_| Vec::new()).collect(),
             fragments: Vec::new(),
@@ -256,10 +272,12 @@ impl<'a> Decoded<'a> {
         };
         for (place, record) in (place..).zip(records) {
             let frame = batch.frame(record);
-            match decode::decode(frame, Vantage::default(), &mut part.loss) {
+            let vantage = clocks.of(record.mark.frame.input).vantage;
+            match decode::decode(frame, vantage, &mut part.loss) {
                 Some(decode::Decoded::Packet { packet, tunnels }) => {
                     if tunnels == 0 {
-                        part.senders.note(record.mark, &packet, decode::way(&frame));
+                        let way = decode::way(&frame);
+                        part.senders.note(record.mark, vantage, &packet, way);
                     }
                     if let Some(list) = part.lists.get_mut(packet.flow().shard()) {
                         list.push((place, packet));

@@ -1,4 +1,4 @@
-//! Addresses of the capturing machine. In: who sent frames that went out and frames that came in. Out: which addresses
+//! Addresses of the capturing machines. In: who sent frames that went out and frames that came in. Out: which addresses
 //! are its own, and which it only passes on.
 //!
 //! The rule: a machine that forwards, as the host of containers does, sends out frames of others; so an address is its
@@ -24,28 +24,32 @@ const REMEMBERED_MAX: usize = 262_144;
 /// is seen to come in again.
 const NOT_REMEMBERED: LossName = "incoming_addresses_not_remembered";
 
+/// An address as one machine sees it.
+type Addr = (Vantage, IpAddr);
+
 /// Senders of the frames of one task: where each was first seen on either way.
 #[derive(Debug, Default)]
 pub struct Senders {
-    first: Vec<(Mark, IpAddr, Way)>,
-    known: HashSet<(IpAddr, Way)>,
-    latest: Option<(IpAddr, Way)>,
+    first: Vec<(Mark, Addr, Way)>,
+    known: HashSet<(Addr, Way)>,
+    latest: Option<(Addr, Way)>,
 }
 
 impl Senders {
-    /// Notes the sender of a packet that went `way`.
-    pub fn note(&mut self, mark: Mark, packet: &Packet<'_>, way: Way) {
+    /// Notes the sender of a packet that went `way` at a machine.
+    pub fn note(&mut self, mark: Mark, vantage: Vantage, packet: &Packet<'_>, way: Way) {
         let Some(sender) = packet.sender() else {
             return;
         };
-        let one = (sender, way);
+        let addr = (vantage, sender);
+        let one = (addr, way);
         // Frames of one sender come in rows.
         if way == Way::Unknown || sender.is_unspecified() || self.latest == Some(one) {
             return;
         }
         self.latest = Some(one);
         if self.known.insert(one) {
-            self.first.push((mark, sender, way));
+            self.first.push((mark, addr, way));
         }
     }
 }
@@ -60,7 +64,7 @@ enum Whose {
 /// What is known of addresses.
 #[derive(Debug, Default)]
 pub struct Own {
-    whose: HashMap<IpAddr, Whose>,
+    whose: HashMap<Addr, Whose>,
     own: usize,
 }
 
@@ -89,8 +93,8 @@ impl Own {
                     self.own.saturating_sub(1)
                 };
                 let what = Seen::Local {
-                    vantage: Vantage::default(),
-                    addr: *addr,
+                    vantage: addr.0,
+                    addr: addr.1,
                     own,
                 };
                 told.push(Observation { seen: *seen, what });
@@ -133,7 +137,7 @@ mod tests {
             let mut senders = Senders::default();
             for (last, way) in task {
                 number += 1;
-                senders.note(mark(number), &from(*last, number), *way);
+                senders.note(mark(number), Vantage(0), &from(*last, number), *way);
             }
             own.judge(&senders, &mut told, &mut Loss::default());
         }
@@ -177,7 +181,7 @@ mod tests {
             .map(|n| {
                 (
                     Mark::default(),
-                    IpAddr::from(n.to_be_bytes()),
+                    (Vantage(0), IpAddr::from(n.to_be_bytes())),
                     Way::Incoming,
                 )
             })

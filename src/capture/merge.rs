@@ -3,14 +3,15 @@
 //!
 //! The rule: an input keeps its own order, its clock is the running maximum of its capture times, and ties go to the
 //! input that began first, then to the one that was named first; so a rotated set is one timeline in whichever order
-//! it is named, and the order of frames does not depend on how much is read at once. One input passes through
-//! without a copy.
+//! it is named, and the order of frames does not depend on how much is read at once. Where the clock of an input is known
+//! to be wrong, its times are corrected here, once, so that everything above sees one timeline. One input passes
+//! through without a copy.
 
 use crate::capture::error::CaptureError;
 use crate::capture::source::{Fill, InputFacts, Source};
 use crate::frame::{Batch, Record};
 use crate::loss::Loss;
-use crate::time::Timestamp;
+use crate::time::{ClockError, Timestamp};
 
 /// Least bytes that are read ahead of one input: less would read files of a large set page by page.
 const LANE_BYTES_MIN: usize = 64 * 1024;
@@ -23,6 +24,8 @@ pub struct Merge {
 /// One input and the frames of it that are not handed over yet.
 struct Lane {
     source: Box<dyn Source + Send>,
+    /// By how much its times are wrong.
+    error: ClockError,
     batch: Batch,
     next: usize,
     clock: Timestamp,
@@ -40,6 +43,7 @@ impl Merge {
     pub fn new(sources: Vec<Box<dyn Source + Send>>) -> Self {
         let lane = |source| Lane {
             source,
+            error: ClockError::default(),
             batch: Batch::default(),
             next: 0,
             clock: Timestamp::MIN,
@@ -51,13 +55,24 @@ impl Merge {
         }
     }
 
+    /// The same with the times of each input corrected by the error of its clock; an input without one keeps its own.
+    #[must_use]
+    pub fn corrected(mut self, errors: &[ClockError]) -> Self {
+        for (lane, error) in self.lanes.iter_mut().zip(errors) {
+            lane.error = *error;
+        }
+        self
+    }
+
     /// Clears `batch` and fills it with the next frames of all inputs, as [`Source::fill`] does for one.
     ///
     /// # Errors
     /// The first error of an input.
     pub fn fill(&mut self, batch: &mut Batch, bytes_max: usize) -> Result<Fill, CaptureError> {
         if let [only] = self.lanes.as_mut_slice() {
-            return only.source.fill(batch, bytes_max);
+            let state = only.source.fill(batch, bytes_max);
+            correct(batch, only.error);
+            return state;
         }
         batch.clear();
         let lane_bytes = (bytes_max / self.lanes.len().max(1)).max(LANE_BYTES_MIN);
@@ -76,13 +91,18 @@ impl Merge {
         Ok(self.state(batch))
     }
 
-    /// The facts of the inputs as far as they have been read, in the order in which they were named.
+    /// The facts of the inputs as far as they have been read, in the order in which they were named; their times are
+    /// corrected too.
     #[must_use]
     pub fn describe(&self) -> Vec<InputFacts> {
-        self.lanes
-            .iter()
-            .map(|lane| lane.source.describe())
-            .collect()
+        let facts = |lane: &Lane| {
+            let mut facts = lane.source.describe();
+            let corrected = |time: Option<Timestamp>| time.map(|time| lane.error.corrected(time));
+            facts.first_time = corrected(facts.first_time);
+            facts.last_time = corrected(facts.last_time);
+            facts
+        };
+        self.lanes.iter().map(facts).collect()
     }
 
     /// What was lost since the last call of this method.
@@ -126,6 +146,7 @@ impl Lane {
         while self.peek().is_none() && self.state != Fill::End {
             self.next = 0;
             self.state = self.source.fill(&mut self.batch, bytes_max)?;
+            correct(&mut self.batch, self.error);
             if self.began.is_none() {
                 self.began = self.peek().map(|record| record.mark.time);
             }
@@ -160,6 +181,16 @@ impl Lane {
             to.records.push(Record { start, ..record });
             self.next += 1;
         }
+    }
+}
+
+/// Puts the times of a batch right.
+fn correct(batch: &mut Batch, error: ClockError) {
+    if error == ClockError::default() {
+        return;
+    }
+    for record in &mut batch.records {
+        record.mark.time = error.corrected(record.mark.time);
     }
 }
 
@@ -221,6 +252,23 @@ mod tests {
     }
 
     fn order(inputs: &[&[i64]], at_once: usize, bytes_max: usize) -> Vec<(u16, u64)> {
+        corrected_order(inputs, &[], at_once, bytes_max)
+    }
+
+    /// The same where each input's clock is ahead by so many seconds.
+    fn corrected_order(
+        inputs: &[&[i64]],
+        ahead: &[i64],
+        at_once: usize,
+        bytes_max: usize,
+    ) -> Vec<(u16, u64)> {
+        let errors: Vec<ClockError> = ahead
+            .iter()
+            .map(|seconds| ClockError {
+                ahead_nanos: seconds * 1_000_000_000,
+                ..ClockError::default()
+            })
+            .collect();
         let sources = inputs.iter().zip(0..).map(|(seconds, input)| {
             Box::new(Script {
                 input,
@@ -229,12 +277,13 @@ mod tests {
                 at_once,
             }) as Box<dyn Source + Send>
         });
-        let mut merge = Merge::new(sources.collect());
+        let mut merge = Merge::new(sources.collect()).corrected(&errors);
         let (mut batch, mut order) = (Batch::default(), Vec::new());
         loop {
             let state = merge.fill(&mut batch, bytes_max).unwrap();
             for record in &batch.records {
-                let second = record.mark.time.second();
+                let ahead = ahead.get(usize::from(record.mark.frame.input));
+                let second = record.mark.time.second() + ahead.unwrap_or(&0);
                 assert_eq!(batch.frame(record).data, [second as u8]);
                 order.push((record.mark.frame.input, record.mark.frame.number));
             }
@@ -268,6 +317,19 @@ mod tests {
         let backward = order(&[&[3, 3, 4], &[1, 2, 3, 3]], 2, 3);
         let renamed: Vec<_> = backward.iter().map(|(input, n)| (1 - input, *n)).collect();
         assert_eq!(forward, renamed);
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_is_put_back_before_time_interleaves() {
+        let expected = vec![(0, 1), (1, 1), (0, 2), (1, 2), (1, 3), (0, 3)];
+        for (at_once, bytes_max) in [(1, 1), (2, 3), (9, 1000)] {
+            let inputs: [&[i64]; 2] = [&[1, 3, 9], &[102, 103, 104]];
+            assert_eq!(
+                corrected_order(&inputs, &[0, 100], at_once, bytes_max),
+                expected
+            );
+        }
+        assert_eq!(corrected_order(&[&[7]], &[5], 1, 1), [(0, 1)]);
     }
 
     #[test]

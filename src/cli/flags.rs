@@ -104,6 +104,10 @@ pub struct Flags {
     #[arg(long, value_name = "ADDR")]
     pub upstream: Vec<IpAddr>,
 
+    /// One machine captured all files: read them by one clock, without comparing them
+    #[arg(long)]
+    pub one_machine: bool,
+
     /// Treat these statuses as gateway errors too: `--status 500,520`
     #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(100..=999))]
     pub status: Vec<u16>,

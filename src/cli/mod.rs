@@ -64,6 +64,7 @@ fn settings(mut flags: Flags, matches: &ArgMatches) -> Result<Settings, clap::Er
         gateways: flags.gateway,
         upstreams: flags.upstream,
         statuses: flags.status,
+        one_machine: flags.one_machine,
         exit_code: flags.exit_code,
         names: flags.no_names == 0,
         show_secrets: flags.show_secrets,

@@ -43,6 +43,8 @@ pub struct Settings {
     pub upstreams: Vec<IpAddr>,
     /// Statuses that are gateway errors too.
     pub statuses: Vec<u16>,
+    /// One machine captured all files.
+    pub one_machine: bool,
     /// Exit with 1 when there are findings.
     pub exit_code: bool,
     /// Names are shown beside addresses.

@@ -7,7 +7,7 @@ use crate::decode::segment::{IcmpError, IcmpReason};
 use crate::diagnose::finding::{Confidence, Evidence, Leg, RuledOut};
 use crate::diagnose::gateway::product::{Product, Wait};
 use crate::diagnose::gateway::timer_that_equals;
-use crate::diagnose::habit::Habit;
+use crate::diagnose::idle_habit::Habit;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::flow::Direction;
 use crate::frame::Mark;
@@ -279,7 +279,6 @@ impl Attempt<'_> {
             .into_iter()
             .flatten()
             .map(|closing| closing.mark.time)
-            // After its FIN a RST is only the answer to what comes too late.
             .min();
         let syn = facts.from_client.syns.last().map(|syn| syn.time);
         [own, syn]

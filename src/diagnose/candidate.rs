@@ -97,7 +97,7 @@ pub fn candidates(
         };
         let first = (
             Mark {
-                time: from,
+                time: from.plus_nanos(-timeline.clocks.widest()),
                 ..Mark::default()
             },
             AttemptId {
@@ -107,7 +107,7 @@ pub fn candidates(
         );
         let last = (
             Mark {
-                time: until,
+                time: until.plus_nanos(timeline.clocks.widest()),
                 frame: FrameId {
                     input: u16::MAX,
                     number: u64::MAX,
@@ -153,6 +153,11 @@ fn judge(
     id: AttemptId,
     until: Timestamp,
 ) -> Option<Candidate> {
+    // What another machine saw by then may bear a later time.
+    let unsure = timeline
+        .clocks
+        .between(gateway.vantage, record.facts.vantage);
+    let until = until.plus_nanos(unsure.unwrap_or(0));
     let exchange = match id.index {
         Some(index) => Some(record.exchange(index)?),
         // A connection that carried a request is told by the request.

@@ -36,6 +36,8 @@ pub struct Chain {
     pub unsettled: bool,
     /// An attempt that began at once when the last one had failed, and whose end is not in the capture.
     pub dangling: Option<Candidate>,
+    /// An attempt inside the exchange whose end was not read because frames of it are missing.
+    pub torn: Option<Candidate>,
     /// What else lies in the window: attempts that did not fail, as far as seen.
     pub unread: Vec<Candidate>,
 }

@@ -291,6 +291,7 @@ fn recovered(
                 runner_up: None,
                 unsettled: false,
                 dangling: None,
+                torn: None,
                 unread: Vec::new(),
             };
             let client = timeline.connection(candidate.id.connection)?.facts.client;

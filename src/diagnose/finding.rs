@@ -5,6 +5,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::diagnose::clocks::Clocks;
+use crate::diagnose::contrast::Common;
+use crate::diagnose::habits::Traits;
 use crate::flow::Endpoint;
 use crate::frame::Mark;
 use crate::tcp::event::ConnectionId;
@@ -268,6 +271,8 @@ pub struct Finding {
     pub not_observable: Vec<String>,
     /// Id of its incident.
     pub incident: String,
+    /// What may tell it from what went well.
+    pub traits: Traits,
 }
 
 /// A finding while the capture goes on.
@@ -296,6 +301,14 @@ pub struct Incident {
     pub last: Timestamp,
     /// Ids of the findings.
     pub findings: Vec<String>,
+    /// Distinct addresses of clients.
+    pub clients: u64,
+    /// Distinct targets, without their queries.
+    pub targets: u64,
+    /// Attempts of this gateway at this upstream that went well, where the upstream is known.
+    pub went_well: Option<u64>,
+    /// What its failures have in common that successes of the same gateway have not, the clearest first.
+    pub in_common: Vec<Common>,
 }
 
 /// A failed attempt after which the client was served all the same.
@@ -377,4 +390,6 @@ pub struct Diagnosis {
     pub health: Health,
     /// Names that DNS answers in the capture gave to addresses. They are words of the wire.
     pub names: BTreeMap<IpAddr, String>,
+    /// The clocks by which the times of all this go.
+    pub clocks: Clocks,
 }

@@ -59,7 +59,11 @@ pub fn fit(
 ) -> Option<Fit> {
     let start_gap = candidate.start.time.nanos_since(trigger.time);
     let overdue = candidate.start.time.nanos_since(suspect.at.time);
-    if start_gap < -NOISE_NANOS || overdue > NOISE_NANOS {
+    // Where nothing is known of a clock the verdict says so; here its times are taken as they are.
+    let unsure = timeline.clock_tolerance(suspect.at.frame, candidate.start.frame);
+    let unsure = unsure.unwrap_or(0);
+    let noise = NOISE_NANOS.saturating_add(unsure);
+    if start_gap < -noise || overdue > noise {
         return None;
     }
     let mut fit = Fit {
@@ -81,9 +85,9 @@ pub fn fit(
                 .is_some_and(|verdict| verdict.by_gateway);
             if gap
                 < if by_gateway {
-                    -CLEAN_UP_NANOS
+                    -CLEAN_UP_NANOS.saturating_add(unsure)
                 } else {
-                    -NOISE_NANOS
+                    -noise
                 }
             {
                 return None;

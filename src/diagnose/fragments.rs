@@ -108,9 +108,10 @@ impl LostFragments {
     fn on_a_leg(&self, finding: &Finding) -> Option<String> {
         let attempts = finding.attempts.iter();
         let upstream = attempts.filter_map(|attempt| attempt.connection.as_ref());
-        let mut legs = upstream
+        let legs = upstream
             .chain(&finding.upstream_connection)
             .chain([&finding.exchange.connection]);
+        let mut legs = legs.flat_map(|leg| std::iter::once(leg).chain(&leg.views));
         let leg = legs.find(|leg| {
             let spans = self.spans.get(&pair(leg.client.addr, leg.server.addr, TCP));
             spans.is_some_and(|spans| overlaps(spans, window(finding)))

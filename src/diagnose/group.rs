@@ -80,14 +80,33 @@ fn compose(
     chain: &Chain,
 ) -> Option<Finding> {
     let client_leg = timeline.connection(member.suspect.exchange.connection)?;
-    let conclusion = match chain.attempts.last() {
-        Some(last) => from_chain(timeline, member, exchange, chain, last),
-        None => {
+    let step = timeline
+        .clock
+        .step_between(exchange.request_at, member.suspect.at);
+    let conclusion = match (chain.attempts.last(), step) {
+        (Some(last), _) => {
+            let mut conclusion = from_chain(timeline, member, exchange, chain, last);
+            if let Some(step) = step {
+                conclusion.at_most(
+                    Confidence::Likely,
+                    format!("{} between the request and the error", step.words()),
+                );
+            }
+            conclusion
+        }
+        (None, Some(step)) => nothing::untimed(step),
+        (None, None) => {
             let mut conclusion = nothing::conclude(timeline, member, exchange, chain)?;
             if client_leg.is_lossy() {
                 conclusion.at_most(
                     Confidence::Possible,
                     "the capture lost frames of the client's connection",
+                );
+            }
+            if timeline.clocks.any_unknown() {
+                conclusion.at_most(
+                    Confidence::Possible,
+                    "the clock of an input is unknown, so that attempts may stand elsewhere in it",
                 );
             }
             conclusion
@@ -133,6 +152,8 @@ struct Scene<'a> {
     order: Order,
     /// Whether frames of any connection in it are missing.
     unsettled: bool,
+    /// How far apart two machines may show one instant, nanoseconds.
+    unsure: i64,
 }
 
 impl<'a> Scene<'a> {
@@ -195,6 +216,7 @@ impl<'a> Scene<'a> {
             endless,
             order,
             unsettled,
+            unsure: timeline.clocks.widest(),
         })
     }
 
@@ -233,7 +255,8 @@ impl<'a> Scene<'a> {
     /// began first after the request, and those that nobody answered.
     fn near(&self, member: &Member, exchange: &ExchangeRecord) -> BTreeSet<usize> {
         let at = member.suspect.at.time.plus_millis(CLEAN_UP_MILLIS);
-        let asked = exchange.request_at;
+        let (at, asked) = (at.plus_nanos(self.unsure), exchange.request_at);
+        let asked = asked.back_nanos(self.unsure);
         let ended = self
             .by_end
             .partition_point(|index| self.end_of(*index).is_some_and(|end| end.time <= at));
@@ -385,10 +408,18 @@ impl<'a> Scene<'a> {
             next = self.predecessor(candidate, exchange).filter(free);
         }
         attempts.reverse();
-        let unread = self.unread(member, exchange);
+        let unread = self.unread(timeline, member, exchange);
         let dangling = attempts
             .last()
             .and_then(|last| self.dangling(timeline, member, last, &unread));
+        let torn = unread
+            .iter()
+            .rev()
+            .find(|other| {
+                let record = timeline.connection(other.id.connection);
+                !other.whole && record.is_some_and(ConnectionRecord::is_lossy)
+            })
+            .cloned();
         let runner_up = assignment
             .as_ref()
             .and_then(|assignment| at(assignment.runner_up?))
@@ -399,6 +430,7 @@ impl<'a> Scene<'a> {
             runner_up,
             unsettled: self.unsettled,
             dangling,
+            torn,
             unread,
         }
     }
@@ -461,16 +493,28 @@ impl<'a> Scene<'a> {
 
     /// What remains inside the window of an exchange without a failed attempt: answers that were whole,
     /// opaque or open, and that no served client explains.
-    fn unread(&self, member: &Member, exchange: &ExchangeRecord) -> Vec<Candidate> {
+    fn unread(
+        &self,
+        timeline: &Timeline,
+        member: &Member,
+        exchange: &ExchangeRecord,
+    ) -> Vec<Candidate> {
+        let (asked, answered) = (exchange.request_at, member.suspect.at);
         let from = self
             .candidates
-            .partition_point(|candidate| candidate.start < exchange.request_at);
+            .partition_point(|candidate| candidate.start < asked.back_nanos(self.unsure));
         let until = self
             .candidates
-            .partition_point(|candidate| candidate.start <= member.suspect.at);
+            .partition_point(|candidate| candidate.start.back_nanos(self.unsure) <= answered);
         let other = |candidate: &&Candidate| {
+            let unsure = timeline.clock_tolerance(answered.frame, candidate.start.frame);
+            let unsure = unsure.unwrap_or(0);
             candidate.standing != Standing::Failed
-                && candidate.end.is_none_or(|end| end <= member.suspect.at)
+                && candidate.start >= asked.back_nanos(unsure)
+                && candidate.start.back_nanos(unsure) <= answered
+                && candidate
+                    .end
+                    .is_none_or(|end| end.back_nanos(unsure) <= answered)
         };
         let inside = self.candidates.get(from..until).unwrap_or_default();
         let mut found: Vec<Candidate> = inside

@@ -10,7 +10,7 @@ use crate::diagnose::timeline::Timeline;
 use crate::protocol::observation::RequestHead;
 
 /// Headers whose value is one request's own, when a gateway passes them on unchanged.
-const REQUEST_IDS: &[&str] = &[
+pub const REQUEST_IDS: &[&str] = &[
     "x-request-id",
     "x-correlation-id",
     "x-amzn-trace-id",

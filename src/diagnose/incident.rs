@@ -3,9 +3,11 @@
 //!
 //! The rule: an incident keeps the id that its first judged finding was told with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::diagnose::contrast;
 use crate::diagnose::finding::{Finding, Incident};
+use crate::diagnose::habits::{self, Traits};
 use crate::flow::Endpoint;
 
 type Key = (Endpoint, &'static str, Option<Endpoint>);
@@ -47,6 +49,10 @@ impl Register {
                     first: finding.at.time,
                     last: finding.at.time,
                     findings: Vec::new(),
+                    clients: 0,
+                    targets: 0,
+                    went_well: None,
+                    in_common: Vec::new(),
                 });
             }
             if let Some(incident) = incidents.get_mut(place) {
@@ -55,5 +61,35 @@ impl Register {
             }
         }
         incidents
+    }
+}
+
+/// Counts whom each incident touched, and names what separates its failures from what went well.
+pub fn compare(incidents: &mut [Incident], findings: &[Finding], habits: &habits::Register) {
+    let mut members: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
+    for finding in findings {
+        members.entry(&finding.incident).or_default().push(finding);
+    }
+    for incident in incidents {
+        let Some(members) = members.get(incident.id.as_str()) else {
+            continue;
+        };
+        let clients = members
+            .iter()
+            .map(|one| one.exchange.connection.client.addr);
+        incident.clients = clients.collect::<BTreeSet<_>>().len() as u64;
+        let targets = members
+            .iter()
+            .filter_map(|one| one.exchange.target.as_deref());
+        let without_query = targets.map(|target| target.split('?').next().unwrap_or(target));
+        incident.targets = without_query.collect::<BTreeSet<_>>().len() as u64;
+        let Some(well) = members.iter().find_map(|one| habits.of(&one.traits.asker?)) else {
+            continue;
+        };
+        incident.went_well = incident
+            .upstream
+            .map(|upstream| well.upstreams.get(&upstream).copied().unwrap_or(0));
+        let failed: Vec<&Traits> = members.iter().map(|one| &one.traits).collect();
+        incident.in_common = contrast::common(&failed, well);
     }
 }

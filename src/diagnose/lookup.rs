@@ -17,6 +17,10 @@ use crate::time::Timestamp;
 /// 300 ms.
 const PATIENCE_MIN_NANOS: i64 = 500_000_000;
 
+/// The type that asks for the name of an address (RFC 1035, section 3.2.2): for logs and rules about clients, never on
+/// the way to an upstream.
+const PTR: u16 = 12;
+
 /// Most lookups that are remembered of one host.
 pub const LOOKUPS_PER_HOST_MAX: usize = 4_096;
 
@@ -50,6 +54,9 @@ pub struct LookupRecord {
 impl LookupRecord {
     /// Remembers a query.
     pub fn asked(lookups: &mut VecDeque<Self>, query: &Query) {
+        if query.kind == PTR {
+            return;
+        }
         let same = |record: &&mut Self| {
             record.id == query.id
                 && record.client == query.client

@@ -8,15 +8,19 @@ pub mod attempt;
 pub mod candidate;
 pub mod cause;
 mod client;
+pub mod clock;
+pub mod clocks;
 pub mod conclusion;
+pub mod contrast;
 pub mod events;
 pub mod finding;
 pub mod fit;
 pub mod fragments;
 pub mod gateway;
 pub mod group;
-pub mod habit;
+pub mod habits;
 pub mod identity;
+pub mod idle_habit;
 pub mod incident;
 pub mod lookup;
 pub mod names;
@@ -24,6 +28,7 @@ pub mod neighbour;
 mod nested;
 pub mod nothing;
 pub mod order;
+mod page;
 pub mod reason;
 pub mod record;
 pub mod refine;
@@ -41,6 +46,7 @@ pub mod workers;
 use std::collections::BTreeMap;
 
 use crate::decode::LostPieces;
+use crate::diagnose::clocks::Clocks;
 use crate::diagnose::conclusion::Member;
 use crate::diagnose::finding::{Diagnosis, Finding, News};
 use crate::diagnose::fragments::LostFragments;
@@ -48,8 +54,9 @@ use crate::diagnose::role::{Identified, Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
 use crate::flow::{Endpoint, Vantage};
+use crate::frame::Mark;
 use crate::loss::Loss;
-use crate::protocol::observation::{ExchangeId, Observation, Seen};
+use crate::protocol::observation::{Completion, ExchangeId, Observation, Seen};
 use crate::time::Timestamp;
 
 /// How long after an error it is judged: a gateway closes its upstream connection within milliseconds, and
@@ -80,6 +87,7 @@ pub struct Diagnose {
     bare: Vec<(usize, Suspect)>,
     events: events::Events,
     incidents: incident::Register,
+    habits: habits::Register,
     out: Diagnosis,
     /// Findings of this tick, with the suspects of those that are looked at again at the end.
     fresh: Vec<(Finding, Option<Suspect>)>,
@@ -87,6 +95,7 @@ pub struct Diagnose {
     told_of: usize,
     seen: warnings::SeenProtocols,
     lost: LostFragments,
+    unanswered: warnings::Unanswered,
 }
 
 impl Diagnose {
@@ -99,14 +108,25 @@ impl Diagnose {
         }
     }
 
+    /// The same, and how far the times of the inputs may be apart.
+    #[must_use]
+    pub fn with_clocks(mut self, clocks: Clocks) -> Self {
+        self.timeline.clocks = clocks;
+        self
+    }
+
     /// Takes the next observation.
     pub fn observe(&mut self, observation: &Observation) {
         self.timeline.observe(observation);
         self.seen.note(&observation.what);
         let loss = &mut self.timeline.loss;
         names::note(&mut self.out.names, &observation.what, loss);
-        if let Seen::ResponseEnd { exchange, .. } = &observation.what {
+        if let Seen::ResponseEnd { exchange, end, .. } = &observation.what {
             self.count_exchange(*exchange);
+            self.habits.note(&self.timeline, *exchange);
+            if end.how == Completion::CaptureEnded {
+                self.note_unanswered(*exchange, end.at);
+            }
         }
         self.due.extend(suspect::suspect(
             &self.timeline,
@@ -145,9 +165,14 @@ impl Diagnose {
         let open = |place: usize| self.bare.iter().any(|(bare, _)| *bare == place);
         (first..)
             .zip(fresh)
-            .map(|(place, finding)| News {
-                finding: finding.clone(),
-                last: !open(place) && !self.lost.may_concern(finding),
+            .map(|(place, finding)| {
+                let mut finding = finding.clone();
+                // What comes later may show that nothing is filtered, or that a fragment was lost.
+                let last = !open(place)
+                    && !self.lost.may_concern(&finding)
+                    && !warnings::depends_on_filter(&self.seen, &finding);
+                warnings::weigh_filter(&self.seen, std::slice::from_mut(&mut finding));
+                News { finding, last }
             })
             .collect()
     }
@@ -166,11 +191,31 @@ impl Diagnose {
         self.lost.weigh(&mut out.findings);
         out.findings
             .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        warnings::weigh_filter(&self.seen, &mut out.findings);
         out.incidents = self.incidents.fold(&mut out.findings);
+        incident::compare(&mut out.incidents, &out.findings, &self.habits);
         out.health.connections = self.timeline.opened;
         out.health.retransmissions = self.timeline.retransmissions;
         warnings::add(&self.seen, out);
+        warnings::ended_early(&self.unanswered, out);
+        self.timeline.clock.warn(out);
+        out.clocks = std::mem::take(&mut self.timeline.clocks);
         (self.out, self.timeline.loss)
+    }
+
+    /// Notes what no decoder knew: of the kinds that were seen depends what a filter may have dropped.
+    pub fn note_skipped(&mut self, loss: &Loss) {
+        self.seen.others |= loss.skipped_kinds().next().is_some();
+    }
+
+    /// Notes a request of HTTP/1 without a byte of an answer.
+    fn note_unanswered(&mut self, id: ExchangeId, end: Mark) {
+        if let Some((_, exchange)) = self.timeline.exchange(id)
+            && exchange.request.is_some()
+            && exchange.response_at.is_none()
+        {
+            self.unanswered.note(exchange.request_at, end);
+        }
     }
 
     fn count_exchange(&mut self, id: ExchangeId) {

@@ -6,6 +6,7 @@
 
 use crate::decode::segment::{IcmpError, IcmpReason};
 use crate::diagnose::candidate::{Candidate, Standing};
+use crate::diagnose::clock::Step;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{AttemptReport, Confidence, Evidence, Failure, Finding, Leg};
 use crate::diagnose::lookup::failed_lookups;
@@ -276,6 +277,17 @@ fn not_captured(member: &Member) -> Conclusion {
         "everything between the gateway and its upstreams: a filter such as `port 80 or port 443` drops upstreams on other ports, DNS and ICMP; capture on the gateway's host without it"
             .to_owned(),
     );
+    conclusion
+}
+
+/// The clock was set inside the exchange: what lies between its ends cannot be told from what does not.
+#[must_use]
+pub fn untimed(step: &Step) -> Conclusion {
+    let mut conclusion = Conclusion::new("capture-gap", Confidence::Unknown);
+    conclusion.reasons.push(format!(
+        "{} between the request and the error: which attempts lie between cannot be told",
+        step.words()
+    ));
     conclusion
 }
 

@@ -9,15 +9,17 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use crate::decode::segment::{IcmpError, Resolution, Step};
+use crate::diagnose::clock::Clock;
+use crate::diagnose::clocks::Clocks;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Recognised, header};
-use crate::diagnose::habit::Habit;
+use crate::diagnose::idle_habit::Habit;
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::neighbour::Questions;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::views::Views;
 use crate::flow::{Direction, Endpoint, Vantage};
-use crate::frame::Mark;
+use crate::frame::{FrameId, Mark};
 use crate::loss::Loss;
 use crate::protocol::observation::{ConnectionEvent, ExchangeId, Observation, Seen, TlsStep};
 use crate::tcp::event::{Connection, ConnectionId};
@@ -127,6 +129,10 @@ pub struct Timeline {
     /// Connections in order of the second in which they are to be looked at again.
     due: BTreeSet<(i64, ConnectionId)>,
     streams_by_input: HashMap<u16, u32>,
+    /// The capture's clock.
+    pub clock: Clock,
+    /// How far the times of the inputs may be apart.
+    pub clocks: Clocks,
     pub(super) views: Views,
     /// What had to be forgotten too early.
     pub loss: Loss,
@@ -148,6 +154,13 @@ impl Timeline {
     pub fn exchange(&self, id: ExchangeId) -> Option<(&ConnectionRecord, &ExchangeRecord)> {
         let record = self.connection(id.connection)?;
         Some((record, record.exchange(id.index)?))
+    }
+
+    /// How far apart two frames of one instant may stand here, nanoseconds: 0 where one machine captured both, `None`
+    /// where the clocks of their machines could not be compared.
+    #[must_use]
+    pub fn clock_tolerance(&self, one: FrameId, other: FrameId) -> Option<i64> {
+        self.clocks.tolerance(one.input, other.input)
     }
 
     /// What is known of an address.
@@ -292,6 +305,7 @@ impl Timeline {
                     host.local = (*own || addr.is_loopback()).then_some(*vantage);
                 }
             }
+            Seen::ClockStep { at, nanos } => self.clock.stepped(*at, *nanos),
             Seen::Icmp { connection, error } => self.on_icmp(*connection, error),
             Seen::Resolution(resolution) => self.on_resolution(resolution),
             Seen::Protocol {
@@ -661,6 +675,9 @@ impl Timeline {
             record.idle_since = Some(end.at);
         }
         let (vantage, server) = (record.facts.vantage, record.facts.server);
+        if let Seen::ResponseHead { head, .. } = what {
+            self.clock.dated(server.addr, head);
+        }
         let Some(exchange) = record.exchange_mut(id.index) else {
             return;
         };

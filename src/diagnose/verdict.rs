@@ -12,10 +12,12 @@ use crate::diagnose::finding::{
 };
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
+use crate::diagnose::habits::Traits;
+use crate::diagnose::page;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::refine::refine;
 use crate::diagnose::suspect::Suspect;
-use crate::diagnose::timeline::Timeline;
+use crate::diagnose::timeline::{Timeline, whose};
 use crate::diagnose::unresolved;
 use crate::flow::Direction;
 use crate::frame::Mark;
@@ -65,12 +67,23 @@ pub fn from_attempt(
     if let Some(assignment) = &chain.assignment {
         weigh_pairing(&mut conclusion, assignment, chain);
     }
+    page::compare(member, &mut conclusion);
     if let Some(after) = &chain.dangling {
         conclusion.at_most(
             Confidence::Possible,
             format!(
                 "a later attempt, at {}, has no end in the capture: it may be the one that counted",
                 after.upstream
+            ),
+        );
+    }
+    let identified = chain.assignment.as_ref().is_some_and(|it| it.fit.decisive);
+    if let Some(other) = chain.torn.as_ref().filter(|_| !identified) {
+        conclusion.at_most(
+            Confidence::Likely,
+            format!(
+                "frames of another attempt, at {}, are missing from the capture: it may be the one that counted",
+                other.upstream
             ),
         );
     }
@@ -82,6 +95,7 @@ pub fn from_attempt(
         );
     }
     weigh_loss(timeline, member, last, &mut conclusion);
+    weigh_clocks(timeline, member, last, &mut conclusion);
     unresolved::remark(timeline, member, last, &mut conclusion);
     unresolved::rival(timeline, member, last, &mut conclusion);
     if was_not_repeated(timeline, member, last) {
@@ -133,6 +147,9 @@ fn late_reaction(member: &Member, verdict: &Verdict) -> Option<i64> {
     (gap > AT_ONCE_NANOS).then_some(gap)
 }
 
+/// How each reason begins for which a conclusion about an attempt is certain.
+pub const WHY_CERTAIN: &str = "the cause was seen, on";
+
 /// What makes a conclusion certain (causes.md B.7).
 fn why_certain(chain: &Chain) -> &'static str {
     match &chain.assignment {
@@ -142,13 +159,27 @@ fn why_certain(chain: &Chain) -> &'static str {
         Some(assignment) if assignment.runner_up.is_none() => {
             "the cause was seen, on the only attempt that fits the exchange"
         }
-        _ => "the cause was seen, and every other attempt fits the exchange clearly less well",
+        _ => {
+            "the cause was seen, on the attempt that fits the exchange clearly better than every other"
+        }
     }
 }
 
 /// Takes the doubt about the pairing off the confidence.
 fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &Chain) {
-    if assignment.fit.status_clash {
+    let readable = chain.attempts.last().is_some_and(|last| last.whole);
+    if assignment.fit.status_clash && readable {
+        conclusion.ruled_out.push(RuledOut {
+            code: conclusion.code,
+            reason: "this product does not answer it with this status".to_owned(),
+        });
+        conclusion.code = "attempt-succeeded-but-error";
+        conclusion.detail = None;
+        conclusion.at_most(
+            Confidence::Likely,
+            "the upstream's answer is whole, and what is odd about it does not explain this status",
+        );
+    } else if assignment.fit.status_clash {
         conclusion.at_most(
             Confidence::Possible,
             "this product does not usually answer this cause with this status",
@@ -255,6 +286,32 @@ fn weigh_loss(timeline: &Timeline, member: &Member, last: &Candidate, conclusion
             confidence,
             "the capture lost frames of the client's connection",
         );
+    }
+}
+
+/// Takes the doubt about clocks off the confidence, where two machines captured the two legs.
+fn weigh_clocks(
+    timeline: &Timeline,
+    member: &Member,
+    last: &Candidate,
+    conclusion: &mut Conclusion,
+) {
+    let (error, cause) = (member.suspect.at, last.end.unwrap_or(last.start));
+    let gap = error.time.nanos_since(cause.time).saturating_abs();
+    match timeline.clock_tolerance(error.frame, cause.frame) {
+        None => conclusion.at_most(
+            Confidence::Possible,
+            "the legs are in captures of two machines, whose clocks could not be compared",
+        ),
+        Some(unsure) if unsure > gap => conclusion.at_most(
+            conclusion.confidence.weakened(),
+            format!(
+                "the clocks of the two captures are only known to agree within {}, and the cause is {} from the error",
+                millis(unsure),
+                millis(gap)
+            ),
+        ),
+        Some(_) => {}
     }
 }
 
@@ -374,6 +431,7 @@ pub fn finding(
         ruled_out: conclusion.ruled_out,
         not_observable: conclusion.not_observable,
         incident: String::new(),
+        traits: traits_of(timeline, last),
     }
 }
 
@@ -411,6 +469,24 @@ fn named(
 #[must_use]
 pub fn finding_id(at: Mark, exchange: ExchangeId) -> String {
     format!("f{}-{}-{}", at.frame.input, at.frame.number, exchange.index)
+}
+
+/// What may tell a failed attempt from those that went well.
+fn traits_of(timeline: &Timeline, last: Option<&Candidate>) -> Traits {
+    let known = last.and_then(|candidate| {
+        let record = timeline.connection(candidate.id.connection)?;
+        let exchange = candidate.id.index.and_then(|index| record.exchange(index));
+        Some((record, exchange))
+    });
+    match known {
+        Some((record, Some(exchange))) => Traits::of(record, exchange),
+        Some((record, None)) => Traits {
+            asker: Some(whose(record.facts.vantage, record.facts.client.addr)),
+            upstream: Some(record.facts.server),
+            ..Traits::default()
+        },
+        None => Traits::default(),
+    }
 }
 
 /// The id of a finding, the same whichever view of its exchange is told.

@@ -4,6 +4,7 @@
 //! The rule: views share a mark that only their end hosts chose, at the same time, and contradict each other in
 //! nothing. A connection that is taken for two counts twice; two that are taken for one hide a failure.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -268,24 +269,38 @@ impl Timeline {
         let Some(record) = self.connection(id).filter(|record| may(record)) else {
             return false;
         };
-        let rank = |record: &ConnectionRecord| {
-            let facts = &record.facts;
-            (facts.vantage != vantage, facts.opened, facts.id)
-        };
-        let mine = rank(record);
-        !self
-            .other_views(id)
-            .any(|other| may(other) && rank(other) < mine)
+        let elsewhere = |view: &ConnectionRecord| view.facts.vantage != vantage;
+        !self.other_views(id).any(|other| {
+            may(other)
+                && elsewhere(other)
+                    .cmp(&elsewhere(record))
+                    .then_with(|| nearer_to_opener(&other.facts, &record.facts))
+                    .is_lt()
+        })
     }
 
-    /// Whether another view of this connection shows more of its beginning: then which of the views is which cannot
-    /// be told for certain.
+    /// Whether another view of this connection shows more of its beginning than this one.
     #[must_use]
     pub fn is_cut_view(&self, record: &ConnectionRecord) -> bool {
         let marks = record.facts.birthmarks.len();
         self.other_views(record.facts.id)
-            .any(|other| other.facts.birthmarks.len() != marks)
+            .any(|other| other.facts.birthmarks.len() > marks)
     }
+}
+
+/// Which of two views of a connection was seen nearer to its opener: the one that saw the same segment of it first.
+fn nearer_to_opener(one: &Connection, other: &Connection) -> Ordering {
+    let by_segment = one
+        .birthmarks
+        .of_client()
+        .zip(other.birthmarks.of_client())
+        .find_map(|(one, other)| {
+            let ((one, seen), (other, then)) = (one?, other?);
+            (one == other).then(|| seen.cmp(&then))
+        });
+    by_segment
+        .unwrap_or(Ordering::Equal)
+        .then_with(|| (one.opened, one.id).cmp(&(other.opened, other.id)))
 }
 
 /// The sequence number of a request's first byte.

@@ -115,6 +115,10 @@ impl Conversation {
                     self.stop(Stop::Reset, out);
                 }
             }
+            StreamEvent::ClockLeap { nanos } => {
+                let at = out.seen;
+                out.tell(Seen::ClockStep { at, nanos });
+            }
             StreamEvent::Ended(ending) => {
                 self.stop(stop_of(ending, out.connection), out);
                 tell(ConnectionEvent::Ended(ending), out);

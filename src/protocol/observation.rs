@@ -151,6 +151,13 @@ pub enum Seen {
         /// Whether it is the machine's own; `false` takes back what was told before.
         own: bool,
     },
+    /// The capture's clock was set, or its frames are out of order by as much.
+    ClockStep {
+        /// The first frame after it.
+        at: Mark,
+        /// By how much it was set ahead; negative where it was set back. Nanoseconds.
+        nanos: i64,
+    },
     /// An ICMP error, and the connection that it quotes when that is known.
     Icmp {
         /// The connection.

@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 
 use crate::capture::InputFacts;
 use crate::diagnose::cause;
+use crate::diagnose::clocks::EstimatedFrom;
+use crate::diagnose::contrast;
 use crate::diagnose::finding as found;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Row};
 use crate::loss;
 use crate::report::model::{
-    Attempt, Capture, Cause, ClientEvent, Connection, Damage, Evidence, Exchange, ExchangeFrames,
-    Finding, FrameRef, Gateway, Incident, Input, LogWording, Loss, Program, Report, RuledOut,
-    SCHEMA_VERSION, Sighting, Summary, Upstream, UpstreamEvent, Warning,
+    Attempt, Capture, Cause, ClientEvent, Common, Connection, Damage, Evidence, Exchange,
+    ExchangeFrames, Finding, FrameRef, Gateway, Incident, Input, LogWording, Loss, Program, Report,
+    RuledOut, SCHEMA_VERSION, Sighting, Summary, Upstream, UpstreamEvent, Warning,
 };
 use crate::report::names;
 use crate::report::redact;
@@ -70,7 +72,11 @@ impl Report {
                 .iter()
                 .map(|finding| words.finding(finding))
                 .collect(),
-            incidents: diagnosis.incidents.iter().map(incident).collect(),
+            incidents: diagnosis
+                .incidents
+                .iter()
+                .map(|incident| words.incident(incident))
+                .collect(),
             upstream_events: diagnosis
                 .upstream_events
                 .iter()
@@ -97,20 +103,43 @@ pub fn one_finding(finding: &found::Finding, show_secrets: bool) -> Finding {
 }
 
 fn inputs(analysis: &Analysis<'_>) -> Vec<Input> {
-    let input = |(index, facts): (usize, &InputFacts)| Input {
-        path: facts.path.clone(),
-        sha256: analysis.hashes.get(index).cloned().flatten(),
-        format: facts.format.to_owned(),
-        link_types: facts.link_types.iter().map(|link| link.0).collect(),
-        frames: facts.frames,
-        bytes: facts.bytes,
-        first_time: facts.first_time.map(Timestamp::rfc3339),
-        last_time: facts.last_time.map(Timestamp::rfc3339),
-        snap_length: facts.snap_length,
-        filter: facts.filter.clone(),
-        tls_secrets: facts.secrets.count(),
+    let input = |(index, facts): (usize, &InputFacts)| {
+        let clock = analysis
+            .diagnosis
+            .clocks
+            .of(u16::try_from(index).unwrap_or(u16::MAX));
+        Input {
+            path: facts.path.clone(),
+            sha256: analysis.hashes.get(index).cloned().flatten(),
+            format: facts.format.to_owned(),
+            link_types: facts.link_types.iter().map(|link| link.0).collect(),
+            frames: facts.frames,
+            bytes: facts.bytes,
+            first_time: facts.first_time.map(Timestamp::rfc3339),
+            last_time: facts.last_time.map(Timestamp::rfc3339),
+            snap_length: facts.snap_length,
+            filter: facts.filter.clone(),
+            tls_secrets: facts.secrets.count(),
+            vantage: clock.vantage.0,
+            clock_offset_ms: millis(clock.error.ahead_nanos),
+            clock_uncertainty_ms: clock.uncertainty_nanos.map(millis),
+            clock_drift_ppm: (clock.error.drift_ppb != 0)
+                .then(|| clock.error.drift_ppb as f64 / 1e3),
+            clock_estimated_from: clock.estimated_from.map(estimated_from),
+        }
     };
     analysis.inputs.iter().enumerate().map(input).collect()
+}
+
+fn millis(nanos: i64) -> f64 {
+    nanos as f64 / 1e6
+}
+
+fn estimated_from(source: EstimatedFrom) -> String {
+    match source {
+        EstimatedFrom::SharedPackets(count) => format!("shared packets ({count})"),
+        EstimatedFrom::NestedExchanges(count) => format!("nested exchanges ({count})"),
+    }
 }
 
 fn summary(diagnosis: &found::Diagnosis) -> Summary {
@@ -130,19 +159,6 @@ fn summary(diagnosis: &found::Diagnosis) -> Summary {
         connections: diagnosis.health.connections,
         retransmissions: diagnosis.health.retransmissions,
         by_cause,
-    }
-}
-
-fn incident(incident: &found::Incident) -> Incident {
-    Incident {
-        id: incident.id.clone(),
-        cause: incident.code,
-        gateway: incident.gateway.to_string(),
-        upstream: incident.upstream.map(|upstream| upstream.to_string()),
-        count: incident.findings.len() as u64,
-        first_time: incident.first.rfc3339(),
-        last_time: incident.last.rfc3339(),
-        findings: incident.findings.clone(),
     }
 }
 
@@ -204,6 +220,29 @@ impl Words {
                 .collect(),
             damage: loss.damage().iter().map(damage).collect(),
             truncated: loss.truncations().iter().map(damage).collect(),
+        }
+    }
+
+    fn incident(self, incident: &found::Incident) -> Incident {
+        let common = |common: &contrast::Common| Common {
+            words: self.sentence(&common.words),
+            failures: common.failures,
+            successes: common.successes,
+            successes_total: common.successes_total,
+        };
+        Incident {
+            id: incident.id.clone(),
+            cause: incident.code,
+            gateway: incident.gateway.to_string(),
+            upstream: incident.upstream.map(|upstream| upstream.to_string()),
+            count: incident.findings.len() as u64,
+            first_time: incident.first.rfc3339(),
+            last_time: incident.last.rfc3339(),
+            findings: incident.findings.clone(),
+            clients: incident.clients,
+            targets: incident.targets,
+            went_well: incident.went_well,
+            in_common: incident.in_common.iter().map(common).collect(),
         }
     }
 

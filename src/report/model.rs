@@ -83,6 +83,19 @@ pub struct Input {
     pub filter: Option<String>,
     /// Secrets of TLS that the file brings along (pcapng decryption secrets blocks), counted and never shown.
     pub tls_secrets: u64,
+    /// The machine that captured it, from 0: the files of a rotated set have one number.
+    pub vantage: u16,
+    /// How far its clock was ahead of the first input's, milliseconds; negative when behind. All times in this
+    /// report are corrected by it: the file's own are later by as much.
+    pub clock_offset_ms: f64,
+    /// How wrong that may be, milliseconds; null where nothing could be compared, and nothing was corrected.
+    pub clock_uncertainty_ms: Option<f64>,
+    /// How much it gains against the first input's, microseconds in a second; null where that was not to be
+    /// seen. `clock_offset_ms` is the offset at the middle of what was compared.
+    pub clock_drift_ppm: Option<f64>,
+    /// What that was estimated from: `shared packets (N)` or `nested exchanges (N)`; null for the first input's own
+    /// machine, and where nothing could be compared.
+    pub clock_estimated_from: Option<String>,
 }
 
 /// What was not seen, not kept or not decoded.
@@ -377,6 +390,27 @@ pub struct Incident {
     pub last_time: String,
     /// Ids of the findings.
     pub findings: Vec<String>,
+    /// Distinct addresses of clients.
+    pub clients: u64,
+    /// Distinct targets, queries left out.
+    pub targets: u64,
+    /// Attempts of the same gateway at this upstream that went well; null where the upstream is not known.
+    pub went_well: Option<u64>,
+    /// What the failures have in common that the gateway's successes have not, the clearest first.
+    pub in_common: Vec<Common>,
+}
+
+/// A trait that separates the failures of an incident from what went well.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Common {
+    /// The trait, as it continues "all failures".
+    pub words: String,
+    /// Failures; all of them have it.
+    pub failures: u64,
+    /// Successes of the same gateway that have it too.
+    pub successes: u64,
+    /// All successes of the gateway.
+    pub successes_total: u64,
 }
 
 /// A failed attempt after which the client was served all the same.

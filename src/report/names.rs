@@ -51,7 +51,9 @@ fn of_attempt(addrs: &mut BTreeSet<IpAddr>, attempt: &AttemptReport) {
 }
 
 fn of_connection(addrs: &mut BTreeSet<IpAddr>, connection: &ConnectionName) {
-    addrs.extend([connection.client.addr, connection.server.addr]);
+    for view in std::iter::once(connection).chain(&connection.views) {
+        addrs.extend([view.client.addr, view.server.addr]);
+    }
 }
 
 /// The address of an endpoint as reports write it, or an address alone.

@@ -1,6 +1,7 @@
 //! A hand-made diagnosis for the tests of the formats: two refused connections behind nginx.
 
 use crate::capture::InputFacts;
+use crate::diagnose::contrast::Common;
 use crate::diagnose::finding::{
     AttemptReport, Confidence, ConnectionName, Diagnosis, Evidence, FailedExchange, Failure,
     Finding, GatewayName, Health, Incident, Leg, Origin, RuledOut, UpstreamEvent, Warning,
@@ -113,6 +114,7 @@ pub(super) fn finding() -> Finding {
         }],
         not_observable: vec!["Why nobody listens: look at the upstream's host.".to_owned()],
         incident: "i-0-7".to_owned(),
+        traits: Default::default(),
     }
 }
 
@@ -134,6 +136,15 @@ pub(super) fn diagnosis() -> Diagnosis {
             first: first.at.time,
             last: second.at.time,
             findings: vec![first.id.clone(), second.id.clone()],
+            clients: 1,
+            targets: 1,
+            went_well: Some(40),
+            in_common: vec![Common {
+                words: "were POST requests".to_owned(),
+                failures: 2,
+                successes: 1,
+                successes_total: 40,
+            }],
         }],
         findings: vec![first, second],
         upstream_events: vec![UpstreamEvent {

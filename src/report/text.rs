@@ -3,10 +3,10 @@
 //! The rule: what was read, how many errors and why, what the capture cannot show; only then the details.
 //! It leaves out what repeats: JSON has every finding in full.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use crate::report::model::{Finding, Incident, Loss, Report, Warning};
+use crate::report::model::{Finding, Incident, Input, Loss, Report, Warning};
 use crate::report::view::View;
 
 mod clock;
@@ -21,6 +21,9 @@ use page::{CAUTION, FAILURE, FAINT, HEADING, HEALTHY, PLAIN, Page};
 
 /// Most inputs that are listed one by one.
 const INPUTS_SHOWN_MAX: usize = 4;
+
+/// Most machines whose clocks are told one by one.
+const MACHINES_SHOWN_MAX: usize = 8;
 
 /// Most incidents of the overview: one screen.
 const INCIDENTS_LISTED_MAX: usize = 24;
@@ -115,6 +118,7 @@ fn header(page: &mut Page, report: &Report, view: &View) {
             &format!("and {}", count(more as u64 + 1, "more input")),
         );
     }
+    clocks(page, inputs);
     let first = inputs
         .iter()
         .filter_map(|input| input.first_time.as_ref())
@@ -133,6 +137,25 @@ fn header(page: &mut Page, report: &Report, view: &View) {
         );
     }
     page.blank();
+}
+
+/// One line a machine whose clock was corrected.
+fn clocks(page: &mut Page, inputs: &[Input]) {
+    let mut told = BTreeSet::from([0]);
+    for input in inputs {
+        if told.len() > MACHINES_SHOWN_MAX || !told.insert(input.vantage) {
+            continue;
+        }
+        let files = inputs.iter().filter(|other| other.vantage == input.vantage);
+        let more = match files.count() {
+            0 | 1 => String::new(),
+            files => format!(" and {} more", files - 1),
+        };
+        let reference = inputs.first().map_or("", |first| &first.path);
+        if let Some(words) = clock::compared(input, reference) {
+            page.line(PLAIN, &format!("{}{more}: {words}", input.path));
+        }
+    }
 }
 
 /// The answer in one line, and in quiet mode one more a cause.

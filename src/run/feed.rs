@@ -90,7 +90,7 @@ pub fn feed(
         };
         fed.inputs = std::mem::take(&mut step.inputs);
         fed.loss.merge(std::mem::take(&mut step.loss));
-        progress.show(&fed.inputs);
+        progress.show(fed.inputs.iter().map(|input| input.stored_bytes).sum());
         step.batch
             .records
             .truncate(usize::try_from(left).unwrap_or(usize::MAX));

@@ -1,8 +1,9 @@
-//! What the binary does around the library: reading ahead, progress, hashes, outputs, exit codes.
+//! What the binary does around the library: the first look, reading ahead, progress, hashes, outputs, exit codes.
 
 pub mod failure;
 pub mod feed;
 pub mod hash;
+pub mod look;
 pub mod open;
 pub mod output;
 pub mod progress;

@@ -6,7 +6,6 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use gwcap::capture::InputFacts;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A shorter wait needs no bar.
@@ -34,8 +33,8 @@ impl Progress {
         }
     }
 
-    /// Shows how far reading has come.
-    pub fn show(&mut self, inputs: &[InputFacts]) {
+    /// Shows how many bytes were taken from the files.
+    pub fn show(&mut self, bytes: u64) {
         let Some(bar) = &self.bar else { return };
         if bar.is_hidden() && self.begun.elapsed() >= SHOWN_AFTER {
             bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
@@ -45,7 +44,7 @@ impl Progress {
                 bar.set_style(style);
             }
         }
-        bar.set_position(inputs.iter().map(|input| input.stored_bytes).sum());
+        bar.set_position(bytes);
     }
 
     /// Takes the bar away.

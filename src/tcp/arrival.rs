@@ -74,6 +74,9 @@ where
             self.life.opened = true;
             self.out.emit(StreamEvent::Opened);
         }
+        if let Some(nanos) = self.own.pace.note(segment) {
+            self.out.emit(StreamEvent::ClockLeap { nanos });
+        }
     }
 
     fn has_syn(&self) -> bool {

@@ -47,6 +47,11 @@ impl Birthmarks {
         self.0.iter().copied().flatten()
     }
 
+    /// Those of the client's SYN and of its first payload.
+    pub fn of_client(&self) -> impl Iterator<Item = Option<(Birthmark, Timestamp)>> + '_ {
+        self.0.iter().step_by(2).copied()
+    }
+
     /// How many are known, 0 to 4.
     #[must_use]
     pub fn len(&self) -> usize {

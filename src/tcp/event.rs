@@ -224,6 +224,11 @@ pub enum StreamEvent<'a> {
         /// Who sent it: its direction.
         direction: Direction,
     },
+    /// A sender's timestamps (RFC 7323) show that the capture's clock has leapt ahead before this frame.
+    ClockLeap {
+        /// By how much, nanoseconds.
+        nanos: i64,
+    },
     /// The connection left the table. The last event of a connection.
     Ended(Ending),
 }

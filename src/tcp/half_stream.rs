@@ -10,6 +10,7 @@ use crate::frame::Mark;
 use crate::tcp::copies::Recent;
 use crate::tcp::event::{Connection, StreamEvent};
 use crate::tcp::outlet::{Outlet, half_mut};
+use crate::tcp::pace::Pace;
 use crate::tcp::reorder::{Piece, Reorder};
 use crate::tcp::repeats::Repeats;
 use crate::tcp::seq::{self, REACH_MAX};
@@ -44,6 +45,7 @@ pub(super) struct HalfStream {
     repeats: Repeats,
     /// Largest payload since all that was sent had been acknowledged.
     on_its_way_max: u32,
+    pub pace: Pace,
 }
 
 impl HalfStream {
@@ -65,6 +67,7 @@ impl HalfStream {
             recent: Recent::default(),
             repeats: Repeats::default(),
             on_its_way_max: 0,
+            pace: Pace::default(),
         }
     }
 

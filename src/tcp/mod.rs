@@ -13,6 +13,7 @@ mod gap;
 mod half_stream;
 mod life;
 mod outlet;
+mod pace;
 #[cfg(test)]
 mod playbook;
 mod reorder;

@@ -1,6 +1,7 @@
 //! What several test modules need: the cases, and one analysis in this process.
 
 pub mod frames;
+pub mod packet;
 pub mod pcap;
 pub mod random;
 pub mod repeat;
@@ -9,6 +10,7 @@ pub mod wire;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use gwcap::analyzer::clock::{Look, Watch, first_look};
 use gwcap::analyzer::{Analysis, Analyzer, Options};
 use gwcap::capture::{self, CaptureError, Fill, InputFacts, Merge};
 use gwcap::frame::Batch;
@@ -95,7 +97,7 @@ impl Run {
         Self::of_all(&[path], threads, batch_bytes)
     }
 
-    /// Analyses several files of one run together, or says why one cannot be read.
+    /// Analyses several files of one run together, as the program does, or says why one cannot be read.
     pub fn of_all(
         paths: &[impl AsRef<Path>],
         threads: usize,
@@ -103,9 +105,20 @@ impl Run {
     ) -> Result<Self, CaptureError> {
         let open = |(input, path): (u16, &_)| capture::open_file(AsRef::as_ref(path), input, None);
         let sources: Result<Vec<_>, _> = (0..).zip(paths).map(open).collect();
-        let mut source = Merge::new(sources?);
+        let look = match paths {
+            [_] => Look::default(),
+            paths => {
+                let files: Vec<_> = paths
+                    .iter()
+                    .map(|path| Some(path.as_ref().into()))
+                    .collect();
+                first_look(&files, threads, &Watch::default())
+            }
+        };
+        let mut source = Merge::new(sources?).corrected(&look.clocks.errors());
         let mut analyzer = Analyzer::new(Options {
             threads,
+            clocks: look.clocks,
             ..Options::default()
         });
         let (mut batch, mut lost) = (Batch::default(), Loss::default());
@@ -119,6 +132,7 @@ impl Run {
         }
         let mut analysis = analyzer.finish();
         analysis.loss.merge(lost);
+        analysis.diagnosis.warnings.splice(0..0, look.warnings);
         Ok(Self {
             analysis,
             inputs: source.describe(),

@@ -1,24 +1,27 @@
-//! A tiny language that writes conversations as frames: who connects, says, resets, closes, and waits.
+//! A tiny language that writes conversations as frames: who connects, says, resets, closes, and waits; what the
+//! network repeats and turns round; what the capture loses, cuts, doubles and stamps wrongly.
 //!
 //! The rule: each sentence is one or two frames, with the numbers that TCP would give them; the receiver of data
-//! acknowledges at once. IPv4 over Ethernet, no checksums.
+//! acknowledges at once. IP over Ethernet, no checksums.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::packet::{self, Header};
 use super::pcap::{self, Clock};
 
 /// Time between two frames, nanoseconds.
 const STEP_NANOS: i64 = 50_000;
-/// LINKTYPE_ETHERNET.
-const ETHERNET: u32 = 1;
 const WINDOW: u16 = 65_000;
+const TTL: u8 = 64;
+/// Payload of a segment on Ethernet.
+const SEGMENT: usize = 1_400;
 
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const PSH: u8 = 8;
-const ACK: u8 = 16;
+pub const FIN: u8 = 1;
+pub const SYN: u8 = 2;
+pub const RST: u8 = 4;
+pub const PSH: u8 = 8;
+pub const ACK: u8 = 16;
 
 /// Who acts on a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,24 +33,86 @@ pub enum Side {
 }
 pub use Side::{Listener, Opener};
 
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Opener => Listener,
+            Listener => Opener,
+        }
+    }
+}
+
 /// A connection, by its number.
 #[derive(Clone, Copy)]
 pub struct Leg(usize);
 
+#[derive(Clone)]
 struct Tcp {
-    ends: [SocketAddrV4; 2],
+    ends: [SocketAddr; 2],
     /// Next sequence number of the opener and of the listener.
     next: [u32; 2],
-    /// Whether anything was acknowledged yet.
-    up: bool,
+    /// Whether its segments carry timestamps (RFC 7323), one tick a millisecond.
+    stamped: bool,
+    vlan: Option<u16>,
+}
+
+/// A segment that the plain sentences do not write. It moves no sequence number.
+#[derive(Clone, Copy)]
+pub struct Odd<'a> {
+    pub flags: u8,
+    pub data: &'a [u8],
+    /// Where it lies, counted from the sender's next sequence number.
+    pub shift: i64,
+    /// What it acknowledges, counted from the receiver's next sequence number.
+    pub ack_shift: i64,
+    pub window: u16,
+    pub ttl: u8,
+    /// `None` takes the next one.
+    pub ip_id: Option<u16>,
+    pub options: &'a [u8],
+    /// The IP header says 0, as of a packet that the card is to cut.
+    pub without_length: bool,
+}
+
+impl Default for Odd<'_> {
+    fn default() -> Self {
+        Self {
+            flags: ACK,
+            data: &[],
+            shift: 0,
+            ack_shift: 0,
+            window: WINDOW,
+            ttl: TTL,
+            ip_id: None,
+            options: &[],
+            without_length: false,
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Sent {
+    nanos: i64,
+    ends: (SocketAddr, SocketAddr),
+    /// EtherType.
+    kind: u16,
+    /// What follows the header of Ethernet.
+    bytes: Vec<u8>,
+    vlan: Option<u16>,
 }
 
 /// A conversation in the making.
+#[derive(Clone)]
 pub struct Wire {
+    /// True time.
     now: i64,
+    /// By how much the capture's clock is ahead of it.
+    clock_ahead: i64,
     ip_id: u16,
     legs: Vec<Tcp>,
-    frames: Vec<(i64, Vec<u8>)>,
+    frames: Vec<Sent>,
+    snap: usize,
+    tick: i64,
 }
 
 impl Wire {
@@ -55,9 +120,12 @@ impl Wire {
     pub fn new() -> Self {
         Self {
             now: 1_795_179_845_000_000_000,
+            clock_ahead: 0,
             ip_id: 1,
             legs: Vec::new(),
             frames: Vec::new(),
+            snap: usize::MAX,
+            tick: 1,
         }
     }
 
@@ -67,17 +135,25 @@ impl Wire {
         self
     }
 
+    // ---- Connections ----------------------------------------------------------------------------------
+
     /// A SYN that nobody has answered yet.
     pub fn syn(&mut self, opener: &str, listener: &str) -> Leg {
+        let leg = self.prepares(opener, listener);
+        self.segment(leg, Opener, SYN, &[]);
+        leg
+    }
+
+    /// A connection of which nothing has been sent yet.
+    pub fn prepares(&mut self, opener: &str, listener: &str) -> Leg {
         let number = u32::try_from(self.legs.len()).unwrap();
         self.legs.push(Tcp {
             ends: [opener.parse().unwrap(), listener.parse().unwrap()],
             next: [number.wrapping_mul(77_777), number.wrapping_mul(55_555)],
-            up: false,
+            stamped: false,
+            vlan: None,
         });
-        let leg = Leg(self.legs.len() - 1);
-        self.segment(leg, Opener, SYN, &[]);
-        leg
+        Leg(self.legs.len() - 1)
     }
 
     /// SYN, SYN and ACK, ACK.
@@ -87,26 +163,56 @@ impl Wire {
         leg
     }
 
+    /// The same with timestamps in every segment.
+    pub fn connects_with_timestamps(&mut self, opener: &str, listener: &str) -> Leg {
+        let leg = self.prepares(opener, listener);
+        self.legs[leg.0].stamped = true;
+        self.segment(leg, Opener, SYN, &[]).accepts(leg);
+        leg
+    }
+
+    /// From now on the frames of a connection carry a VLAN tag.
+    pub fn on_vlan(&mut self, leg: Leg, vlan: u16) -> &mut Self {
+        self.legs[leg.0].vlan = Some(vlan);
+        self
+    }
+
     /// The listener answers the SYN, and the opener acknowledges.
     pub fn accepts(&mut self, leg: Leg) -> &mut Self {
-        self.legs[leg.0].up = true;
         self.segment(leg, Listener, SYN | ACK, &[]);
         self.segment(leg, Opener, ACK, &[])
     }
 
     /// Data, and its acknowledgement.
     pub fn says(&mut self, leg: Leg, side: Side, data: impl AsRef<[u8]>) -> &mut Self {
-        for piece in data.as_ref().chunks(1_400) {
+        for piece in data.as_ref().chunks(SEGMENT) {
             self.segment(leg, side, PSH | ACK, piece);
-            let other = if side == Opener { Listener } else { Opener };
-            self.segment(leg, other, ACK, &[]);
+            self.segment(leg, side.other(), ACK, &[]);
         }
         self
     }
 
-    /// A RST.
+    /// Data that is not acknowledged yet.
+    pub fn sends(&mut self, leg: Leg, side: Side, data: impl AsRef<[u8]>) -> &mut Self {
+        for piece in data.as_ref().chunks(SEGMENT) {
+            self.segment(leg, side, PSH | ACK, piece);
+        }
+        self
+    }
+
+    /// A bare acknowledgement.
+    pub fn acks(&mut self, leg: Leg, side: Side) -> &mut Self {
+        self.segment(leg, side, ACK, &[])
+    }
+
+    /// A RST with ACK: of a live socket, or in answer to a SYN.
     pub fn resets(&mut self, leg: Leg, side: Side) -> &mut Self {
         self.segment(leg, side, RST | ACK, &[])
+    }
+
+    /// A RST without ACK: the host has no such socket.
+    pub fn knows_nothing(&mut self, leg: Leg, side: Side) -> &mut Self {
+        self.segment(leg, side, RST, &[])
     }
 
     /// A FIN.
@@ -116,22 +222,50 @@ impl Wire {
 
     /// A segment with any control bits; data and SYN and FIN move the sender's sequence number.
     pub fn segment(&mut self, leg: Leg, side: Side, flags: u8, data: &[u8]) -> &mut Self {
-        let tcp = &mut self.legs[leg.0];
-        let (me, other) = if side == Opener { (0, 1) } else { (1, 0) };
-        let mut bytes = Vec::new();
-        bytes.extend(tcp.ends[me].port().to_be_bytes());
-        bytes.extend(tcp.ends[other].port().to_be_bytes());
-        bytes.extend(tcp.next[me].to_be_bytes());
-        let acknowledges = if flags & ACK != 0 { tcp.next[other] } else { 0 };
-        bytes.extend(acknowledges.to_be_bytes());
-        bytes.extend([0x50, flags]);
-        bytes.extend(WINDOW.to_be_bytes());
-        bytes.extend([0; 4]);
-        bytes.extend(data);
+        let odd = Odd {
+            flags,
+            data,
+            ..Odd::default()
+        };
         let counted = u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
-        tcp.next[me] = tcp.next[me].wrapping_add(u32::try_from(data.len()).unwrap() + counted);
-        let ends = (tcp.ends[me], tcp.ends[other]);
-        self.packet(6, ends, &bytes)
+        let moved = u32::try_from(data.len()).unwrap() + counted;
+        self.odd(leg, side, odd).skips(leg, side, moved)
+    }
+
+    /// Any segment.
+    pub fn odd(&mut self, leg: Leg, side: Side, odd: Odd<'_>) -> &mut Self {
+        let tcp = &self.legs[leg.0];
+        let (me, other) = (usize::from(side == Listener), usize::from(side == Opener));
+        let near = |next: u32, shift: i64| (i64::from(next) + shift) as u32;
+        let mut options = odd.options.to_vec();
+        if tcp.stamped {
+            let millis = (self.now / 1_000_000) as u32;
+            options.extend([1, 1, 8, 10]);
+            options.extend(millis.to_be_bytes());
+            options.extend(millis.wrapping_sub(1).to_be_bytes());
+        }
+        let acknowledges = odd.flags & ACK != 0;
+        let bytes = packet::tcp(
+            (tcp.ends[me].port(), tcp.ends[other].port()),
+            near(tcp.next[me], odd.shift),
+            if acknowledges {
+                near(tcp.next[other], odd.ack_shift)
+            } else {
+                0
+            },
+            odd.flags,
+            odd.window,
+            &options,
+            odd.data,
+        );
+        let (ends, vlan) = ((tcp.ends[me], tcp.ends[other]), tcp.vlan);
+        let header = Header {
+            protocol: 6,
+            ttl: odd.ttl,
+            ip_id: odd.ip_id.unwrap_or(self.ip_id),
+            without_length: odd.without_length,
+        };
+        self.ip(header, ends, vlan, &bytes)
     }
 
     /// Moves a side's next sequence number, as if that many bytes had been said unseen.
@@ -142,16 +276,39 @@ impl Wire {
         self
     }
 
+    // ---- Beside TCP -----------------------------------------------------------------------------------
+
     /// A UDP datagram.
     pub fn datagram(&mut self, from: &str, to: &str, data: &[u8]) -> &mut Self {
-        let ends: (SocketAddrV4, SocketAddrV4) = (from.parse().unwrap(), to.parse().unwrap());
-        let mut bytes = Vec::new();
-        bytes.extend(ends.0.port().to_be_bytes());
-        bytes.extend(ends.1.port().to_be_bytes());
-        bytes.extend((8 + u16::try_from(data.len()).unwrap()).to_be_bytes());
-        bytes.extend([0; 2]);
-        bytes.extend(data);
+        let ends: (SocketAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
+        let bytes = packet::udp((ends.0.port(), ends.1.port()), data);
         self.packet(17, ends, &bytes)
+    }
+
+    /// An ICMP destination unreachable of that code, about the latest segment that `side` has sent.
+    pub fn unreachable(&mut self, reporter: &str, code: u8, leg: Leg, side: Side) -> &mut Self {
+        let from = self.legs[leg.0].ends[usize::from(side == Listener)];
+        let quoted = self.frames.iter().rev().find(|sent| sent.ends.0 == from);
+        let quoted = quoted.unwrap().bytes[..28].to_vec();
+        let bytes = [&[3, code, 0, 0, 0, 0, 0, 0][..], &quoted].concat();
+        let reporter: IpAddr = reporter.parse().unwrap();
+        self.packet(1, (SocketAddr::new(reporter, 0), from), &bytes)
+    }
+
+    /// A packet of any protocol.
+    pub fn packet(
+        &mut self,
+        protocol: u8,
+        ends: (SocketAddr, SocketAddr),
+        data: &[u8],
+    ) -> &mut Self {
+        let header = Header {
+            protocol,
+            ttl: TTL,
+            ip_id: self.ip_id,
+            without_length: false,
+        };
+        self.ip(header, ends, None, data)
     }
 
     /// ARP: who has `target`? Tell `who`.
@@ -166,96 +323,81 @@ impl Wire {
 
     /// The first fragment of a TCP segment whose rest is lost.
     pub fn half_a_packet(&mut self, from: &str, to: &str) -> &mut Self {
-        let address = |text: &str| text.parse::<Ipv4Addr>().unwrap().octets();
-        let mut bytes = vec![0x45, 0, 0, 44];
-        bytes.extend(self.ip_id.to_be_bytes());
-        bytes.extend([0x20, 0, 64, 6, 0, 0]);
-        bytes.extend(address(from));
-        bytes.extend(address(to));
-        bytes.extend([0; 24]);
-        self.ip_id = self.ip_id.wrapping_add(1);
-        self.frame(0x0800, &bytes)
+        const MORE_FRAGMENTS: u8 = 0x20;
+        let end = |text: &str| SocketAddr::new(text.parse().unwrap(), 0);
+        self.packet(6, (end(from), end(to)), &[0; 24]);
+        if let Some(sent) = self.frames.last_mut() {
+            sent.bytes[6] |= MORE_FRAGMENTS;
+        }
+        self
     }
 
     fn arp(&mut self, operation: u8, sender: &str, other: &str) -> &mut Self {
-        let address = |text: &str| text.parse::<Ipv4Addr>().unwrap().octets();
-        let mut bytes = vec![0, 1, 8, 0, 6, 4, 0, operation];
-        bytes.extend([2, 0, 0, 0, 0, 1]);
-        bytes.extend(address(sender));
-        bytes.extend([0; 6]);
-        bytes.extend(address(other));
-        self.frame(0x0806, &bytes)
+        let nobody = SocketAddr::new(IpAddr::from([0; 4]), 0);
+        self.put(Sent {
+            nanos: 0,
+            ends: (nobody, nobody),
+            kind: packet::ARP,
+            bytes: packet::arp(operation, sender, other),
+            vlan: None,
+        })
     }
 
-    fn frame(&mut self, kind: u16, data: &[u8]) -> &mut Self {
-        let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
-        bytes.extend(kind.to_be_bytes());
-        bytes.extend(data);
-        self.now += STEP_NANOS;
-        self.frames.push((self.now, bytes));
-        self
-    }
-
-    fn packet(
+    fn ip(
         &mut self,
-        protocol: u8,
-        ends: (SocketAddrV4, SocketAddrV4),
+        header: Header,
+        ends: (SocketAddr, SocketAddr),
+        vlan: Option<u16>,
         data: &[u8],
     ) -> &mut Self {
-        let mut bytes = vec![0x45, 0];
-        bytes.extend((20 + u16::try_from(data.len()).unwrap()).to_be_bytes());
-        bytes.extend(self.ip_id.to_be_bytes());
-        bytes.extend([0x40, 0, 64, protocol, 0, 0]);
-        bytes.extend(ends.0.ip().octets());
-        bytes.extend(ends.1.ip().octets());
-        bytes.extend(data);
         self.ip_id = self.ip_id.wrapping_add(1);
-        self.frame(0x0800, &bytes)
+        let kind = if ends.0.is_ipv4() {
+            packet::IPV4
+        } else {
+            packet::IPV6
+        };
+        self.put(Sent {
+            nanos: 0,
+            ends,
+            kind,
+            bytes: packet::ip(header, (ends.0.ip(), ends.1.ip()), data),
+            vlan,
+        })
     }
 
-    /// Every frame of a connection is seen a second time, ten microseconds nearer to `side`, between these ends: at
-    /// the other side of address translation.
-    pub fn seen_also(&mut self, leg: Leg, side: Side, opener: &str, listener: &str) -> &mut Self {
-        const AWAY_NANOS: i64 = 10_000;
-        let bytes = |end: SocketAddrV4| (end.ip().octets(), end.port().to_be_bytes());
-        let here = self.legs[leg.0].ends.map(bytes);
-        let there = [opener, listener].map(|end| bytes(end.parse().unwrap()));
-        let away = if side == Opener {
-            AWAY_NANOS
-        } else {
-            -AWAY_NANOS
-        };
-        let mut seen = Vec::new();
-        for (time, frame) in &self.frames {
-            if frame[12..14] != [8, 0] {
-                continue;
-            }
-            // Behind 14 bytes of Ethernet addresses lie at 12 and 16, ports at 20 and 22.
-            let ends = [(26, 34), (30, 36)].map(|(address, port)| {
-                let address: [u8; 4] = frame[address..address + 4].try_into().unwrap();
-                let port: [u8; 2] = frame[port..port + 2].try_into().unwrap();
-                (address, port)
-            });
-            let (source, destination, later) = match ends {
-                ends if ends == here => (there[0], there[1], -away),
-                ends if ends == [here[1], here[0]] => (there[1], there[0], away),
-                _ => continue,
-            };
-            let mut frame = frame.clone();
-            for (at, (address, port)) in [source, destination].into_iter().enumerate() {
-                frame[26 + 4 * at..30 + 4 * at].copy_from_slice(&address);
-                frame[34 + 2 * at..36 + 2 * at].copy_from_slice(&port);
-            }
-            seen.push((time + later, frame));
-        }
-        self.frames.extend(seen);
-        self.frames.sort_by_key(|(time, _)| *time);
+    fn put(&mut self, mut sent: Sent) -> &mut Self {
+        self.now += STEP_NANOS;
+        sent.nanos = self.now + self.clock_ahead;
+        self.frames.push(sent);
         self
     }
 
-    /// Number of frames so far.
-    pub fn len(&self) -> usize {
-        self.frames.len()
+    // ---- What the network does ------------------------------------------------------------------------
+
+    /// The sender of the frame `back` frames ago (1 is the latest) sends the same segment again.
+    pub fn sends_again(&mut self, back: usize) -> &mut Self {
+        let mut sent = self.frames[self.frames.len() - back].clone();
+        packet::renumber(&mut sent.bytes, self.ip_id);
+        self.ip_id = self.ip_id.wrapping_add(1);
+        self.put(sent)
+    }
+
+    /// The latest two frames arrive in the other order.
+    pub fn turns_round(&mut self) -> &mut Self {
+        let last = self.frames.len() - 1;
+        self.frames.swap(last - 1, last);
+        let early = self.frames[last].nanos;
+        self.frames[last].nanos = self.frames[last - 1].nanos;
+        self.frames[last - 1].nanos = early;
+        self
+    }
+
+    // ---- What the capture does ------------------------------------------------------------------------
+
+    /// The latest frames are not in the capture.
+    pub fn misses(&mut self, frames: usize) -> &mut Self {
+        self.frames.truncate(self.frames.len() - frames);
+        self
     }
 
     /// The capture loses a frame.
@@ -264,14 +406,97 @@ impl Wire {
         self
     }
 
+    /// Every frame of a connection is seen a second time, ten microseconds nearer to `side`, between these ends: at
+    /// the other side of address translation.
+    pub fn seen_also(&mut self, leg: Leg, side: Side, opener: &str, listener: &str) -> &mut Self {
+        const AWAY_NANOS: i64 = 10_000;
+        let here = self.legs[leg.0].ends;
+        let there: [SocketAddr; 2] = [opener, listener].map(|end| end.parse().unwrap());
+        let away = if side == Opener {
+            AWAY_NANOS
+        } else {
+            -AWAY_NANOS
+        };
+        let mut seen = Vec::new();
+        for sent in &self.frames {
+            let (ends, later) = match sent.ends {
+                (from, to) if [from, to] == here => ((there[0], there[1]), -away),
+                (from, to) if [to, from] == here => ((there[1], there[0]), away),
+                _ => continue,
+            };
+            let mut copy = sent.clone();
+            packet::readdress(&mut copy.bytes, ends);
+            copy.ends = ends;
+            copy.nanos += later;
+            seen.push(copy);
+        }
+        self.frames.extend(seen);
+        self.frames.sort_by_key(|sent| sent.nanos);
+        self
+    }
+
+    /// The packet `back` frames ago is seen once more, on another interface behind `hops` routers.
+    pub fn sees_again(&mut self, back: usize, hops: u8) -> &mut Self {
+        let mut sent = self.frames[self.frames.len() - back].clone();
+        packet::forward(&mut sent.bytes, hops);
+        self.put(sent)
+    }
+
+    /// Every packet so far is seen on a second interface too, `nanos` later and one router on.
+    pub fn sees_all_twice(&mut self, nanos: i64) -> &mut Self {
+        let mut both = Vec::new();
+        for sent in &self.frames {
+            let mut copy = sent.clone();
+            copy.nanos += nanos;
+            packet::forward(&mut copy.bytes, 1);
+            both.extend([sent.clone(), copy]);
+        }
+        both.sort_by_key(|sent| sent.nanos);
+        self.frames = both;
+        self
+    }
+
+    /// Only the packets of which `sees` is told sender and receiver are in the capture so far.
+    pub fn sees_only(&mut self, sees: impl Fn(SocketAddr, SocketAddr) -> bool) -> &mut Self {
+        self.frames.retain(|sent| sees(sent.ends.0, sent.ends.1));
+        self
+    }
+
+    /// At most so many bytes of each packet, from its IP header on, are in the capture.
+    pub fn cuts_at(&mut self, bytes: usize) -> &mut Self {
+        self.snap = bytes;
+        self
+    }
+
+    /// The capture's clock is set: ahead, or back where negative.
+    pub fn clock_steps_ms(&mut self, millis: i64) -> &mut Self {
+        self.clock_ahead += millis * 1_000_000;
+        self
+    }
+
+    /// The capture's clock moves on in steps of so many nanoseconds.
+    pub fn clock_ticks_nanos(&mut self, nanos: i64) -> &mut Self {
+        self.tick = nanos;
+        self
+    }
+
+    /// Number of frames so far.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
     /// Writes the capture into `folder` and gives its path.
     pub fn write(&self, folder: &Path) -> PathBuf {
-        let mut bytes = pcap::header(Clock::Nanos, ETHERNET);
-        for (time, data) in &self.frames {
-            pcap::record(&mut bytes, *time, data, data.len());
+        let mut file = pcap::header(Clock::Nanos, packet::ETHERNET);
+        for sent in &self.frames {
+            let head = packet::ethernet(sent.kind, sent.vlan);
+            let frame = [&head[..], &sent.bytes].concat();
+            let captured = frame.len().min(head.len().saturating_add(self.snap));
+            let nanos = sent.nanos / self.tick * self.tick;
+            pcap::record(&mut file, nanos, &frame[..captured], frame.len());
         }
         let path = folder.join("wire.pcap");
-        std::fs::write(&path, bytes).unwrap();
+        std::fs::write(&path, file).unwrap();
         path
     }
 }

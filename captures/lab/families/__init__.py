@@ -4,9 +4,21 @@ import time
 from dataclasses import dataclass, field
 
 from capture import Point
-from gateways import Route, apache, envoy, haproxy, nginx
+from gateways import Route, apache, ats, caddy, envoy, haproxy, lighttpd, nginx, squid, varnish
 
-GATEWAYS = {"nginx": nginx, "haproxy": haproxy, "envoy": envoy, "apache": apache}
+GATEWAYS = {
+    "nginx": nginx,
+    "haproxy": haproxy,
+    "envoy": envoy,
+    "apache": apache,
+    "caddy": caddy,
+    "varnish": varnish,
+    "squid": squid,
+    "lighttpd": lighttpd,
+    "ats": ats,
+}
+# Those that every family is recorded with; the others have `products.py` and the families that name them.
+FIRST_FOUR = ["nginx", "haproxy", "envoy", "apache"]
 
 
 @dataclass(eq=False)

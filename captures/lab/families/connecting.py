@@ -1,6 +1,6 @@
 """The connection to the upstream does not come about: refused, unanswered, or turned away by the network."""
 
-from families import Case, GATEWAYS, one_by_one
+from families import Case, FIRST_FOUR, one_by_one
 from faults import in_order
 from gateways import Route
 
@@ -24,13 +24,13 @@ SHORT_SECONDS, LONG_SECONDS = 0.8, 1.5
 MORE_THAN_ONE_SYN = {("haproxy", "icmp-admin-prohibited"), ("nginx", "connect-timeout"), ("envoy", "connect-timeout"),
                      ("apache", "connect-timeout")}
 ON = {
-    "connect-refused": GATEWAYS,
-    "connect-timeout": GATEWAYS,
+    "connect-refused": FIRST_FOUR,
+    "connect-timeout": FIRST_FOUR,
     "connect-reset-after-accept": ["nginx", "haproxy", "envoy"],
     "icmp-port-unreachable": ["nginx", "envoy"],
     "icmp-host-unreachable": ["nginx", "apache"],
     "icmp-net-unreachable": ["nginx", "haproxy"],
-    "icmp-admin-prohibited": GATEWAYS,
+    "icmp-admin-prohibited": FIRST_FOUR,
 }
 
 
@@ -98,7 +98,7 @@ def _healthy_and_nobody(lab):
 
 
 def _unresolved():
-    for gateway in GATEWAYS:
+    for gateway in FIRST_FOUR:
         yield Case(f"{gateway}-neighbor-unresolved", "Nobody owns the upstream's address: ARP is not answered, and no SYN leaves.",
                    _nobody(), one_by_one("GET", "GET"),
                    Route(upstreams=[f"{NOBODY}:8080"], connect_seconds=KERNEL_SECONDS, response_seconds=5.0),

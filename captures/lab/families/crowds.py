@@ -5,7 +5,7 @@ which the upstream's ports are reached, so that neither the path nor a header no
 """
 
 from client import crowd
-from families import Case, GATEWAYS
+from families import Case, FIRST_FOUR
 from faults import mixed
 from gateways import Route
 from topology import GATEWAY
@@ -38,7 +38,7 @@ OTHER_MIXTURE = ["reset", "status:503", "huge-head", "close", "ok+vanish", "ok",
 
 
 def _cases():
-    for gateway in GATEWAYS:
+    for gateway in FIRST_FOUR:
         giant = ["giant-head" if (gateway, fault) == ("envoy", "huge-head") else fault for fault in OTHER_MIXTURE]
         # HAProxy and Apache end later requests of a client connection in silence; one request a connection shows the statuses.
         keep = gateway in ("nginx", "envoy")
@@ -67,7 +67,7 @@ def _nothing_wrong(lab):
 EXTRA = [
     *[Case(f"{gateway}-healthy-crowd", "Ten clients, five rounds, all in step, over pooled connections that the upstreams close now and then, as "
            "they announced. Nothing is wrong.", _nothing_wrong, _visits(10, 5),
-           Route(upstreams=["10.77.0.3:8080", "10.77.0.3:8081"], reuse=True), crowd=True, healthy=True) for gateway in GATEWAYS],
+           Route(upstreams=["10.77.0.3:8080", "10.77.0.3:8081"], reuse=True), crowd=True, healthy=True) for gateway in FIRST_FOUR],
     Case("nginx-crowd-targets", "Eight clients, each with targets of its own: here the path does tell which attempt belongs to whom.",
          _one_fault_a_port(*MIXTURE), _visits(8, 6, targets=True), _route(len(MIXTURE)), crowd=True),
     Case("envoy-crowd-request-ids", "Eight clients ask for one target; Envoy gives each request an id of its own on the upstream side.",

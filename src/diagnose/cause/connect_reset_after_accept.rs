@@ -5,6 +5,7 @@
 
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
 
 /// The manual of this cause.
@@ -55,9 +56,13 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let flag = attempt.close_words();
+    let mut verdict = attempt.syns(Verdict::seen(close.mark));
+    if facts.from_client.syns.is_empty() {
+        // It may have carried the request (RFC 7413).
+        verdict = verdict.at_most(Confidence::Likely, "the SYN itself is not in the capture");
+    }
     Some(
-        attempt
-            .syns(Verdict::seen(close.mark))
+        verdict
             .proof(accepted, format!("{} accepts with SYN-ACK", facts.server))
             .proof(
                 close.mark,

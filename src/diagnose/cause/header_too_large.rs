@@ -78,7 +78,16 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let over =
         size > limit.unwrap_or(SMALLEST_LIMIT) || line_limit.is_some_and(|limit| line > limit);
     let unfinished = size >= SMALLEST_LIMIT && exchange.response.is_none();
-    if !(over || unfinished) {
+    // Limits are often set lower than their default: a plain head that the gateway hung up on at once was too large.
+    let hung_up = size >= SMALLEST_LIMIT
+        && exchange
+            .response
+            .as_ref()
+            .is_some_and(|head| head.oddities.is_empty())
+        && attempt
+            .closed_by_gateway()
+            .is_some_and(|close| close.closing.mark.time.nanos_since(at.time) < AT_ONCE_NANOS);
+    if !(over || unfinished || hung_up) {
         return None;
     }
     let verdict = attempt

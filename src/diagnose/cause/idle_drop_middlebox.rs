@@ -9,7 +9,7 @@ use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::cause::{origin, path};
 use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
-use crate::diagnose::habit;
+use crate::diagnose::idle_habit as habit;
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {

@@ -8,7 +8,7 @@ use crate::diagnose::attempt::{Attempt, Verdict, millis};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
-use crate::diagnose::habit::{self, Habit};
+use crate::diagnose::idle_habit::{self as habit, Habit};
 use crate::frame::Mark;
 
 /// The manual of this cause.

@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 
+use crate::report::model::Input;
 use crate::report::view::View;
 
 /// `13:04:05.123` of an RFC 3339 time in UTC.
@@ -80,6 +81,55 @@ pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
+/// `clock 3.204 s ahead of client.pcap (±0.2 ms, from 1,204 shared packets), corrected`; `None` where the clock of
+/// an input was not compared with that of `reference`.
+#[must_use]
+pub fn compared(input: &Input, reference: &str) -> Option<String> {
+    let unsure = interval(input.clock_uncertainty_ms?);
+    // `shared packets (1204)`.
+    let from = input.clock_estimated_from.as_deref()?;
+    let (what, number) = from.trim_end_matches(')').split_once(" (")?;
+    let side = match input.clock_offset_ms < 0.0 {
+        true => "behind",
+        false => "ahead of",
+    };
+    let drift = match input.clock_drift_ppm {
+        Some(ppm) if ppm < 0.0 => format!(", losing {:.1} µs a second", -ppm),
+        Some(ppm) => format!(", gaining {ppm:.1} µs a second"),
+        None => String::new(),
+    };
+    Some(format!(
+        "clock {} {side} {reference}{drift} (±{unsure}, from {} {what}), corrected",
+        interval(input.clock_offset_ms.abs()),
+        grouped(number),
+    ))
+}
+
+/// `0.2 ms`, `3.204 s`, `7,200.015 s`.
+fn interval(millis: f64) -> String {
+    if millis >= 1_000.0 {
+        let text = format!("{:.3} s", millis / 1_000.0);
+        let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
+        return format!("{}.{rest}", grouped(whole));
+    }
+    match millis {
+        0.1.. => format!("{millis:.1} ms"),
+        _ => format!("{millis:.3} ms"),
+    }
+}
+
+/// `1,204`: digits in threes.
+fn grouped(digits: &str) -> String {
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && digits.len().saturating_sub(at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 fn day(rfc3339: &str) -> &str {
     rfc3339.get(..10).unwrap_or(rfc3339)
 }
@@ -119,6 +169,18 @@ mod tests {
         assert_eq!(bytes(u64::MAX), "18.4 EB");
         assert_eq!(duration(725.4), "12 min 5 s");
         assert_eq!(duration(12_000.0), "3 h 20 min");
+    }
+
+    #[test]
+    fn intervals_and_large_numbers() {
+        assert_eq!(interval(3_204.2), "3.204 s");
+        assert_eq!(interval(7_200_015.0), "7,200.015 s");
+        assert_eq!(interval(0.23), "0.2 ms");
+        assert_eq!(interval(0.012), "0.012 ms");
+        assert_eq!(interval(87.25), "87.2 ms");
+        assert_eq!(grouped("1204"), "1,204");
+        assert_eq!(grouped("999"), "999");
+        assert_eq!(grouped("1000000"), "1,000,000");
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub fn incident(
     upstream_leg(page, report, first);
     attempts(page, report, &first.attempts);
     why(page, first);
+    in_common(page, incident);
     if !first.ruled_out.is_empty() {
         heading(page, "Ruled out");
         for out in &first.ruled_out {
@@ -54,6 +55,41 @@ pub fn incident(
     heading(page, "Wireshark filter");
     page.line(PLAIN, &format!("     {}", first.wireshark_filter));
     others(page, report, incident);
+}
+
+/// Whom it touched, and what separates its failures from what went well.
+fn in_common(page: &mut Page, incident: &Incident) {
+    if incident.count < 2 {
+        return;
+    }
+    let touched = format!(
+        "{}, {}, {}",
+        count(incident.count, "failure"),
+        count(incident.clients, "client"),
+        count(incident.targets, "target")
+    );
+    let beside = match incident.went_well {
+        Some(well) => format!(
+            "; at the same upstream {} went well",
+            count(well, "attempt")
+        ),
+        None => String::new(),
+    };
+    heading(page, "All of them");
+    page.prose("     ", &format!("{touched}{beside}"));
+    for common in &incident.in_common {
+        let others = match common.successes {
+            0 => "none".to_owned(),
+            some => some.to_string(),
+        };
+        page.prose(
+            "     ",
+            &format!(
+                "all {}; of the {} that went well {others}",
+                common.words, common.successes_total
+            ),
+        );
+    }
 }
 
 fn title(page: &mut Page, number: usize, incident: &Incident, first: &Finding) {
@@ -255,8 +291,8 @@ fn views(page: &mut Page, report: &Report, views: &[Sighting]) {
         };
         let line = format!(
             "     seen also as {} -> {} from frame {}{input}{}",
-            view.client,
-            view.server,
+            named(report, &view.client),
+            named(report, &view.server),
             view.frame,
             stream(view.tcp_stream)
         );

@@ -1,0 +1,197 @@
+//! What a gateway's attempts that went well look like. In: exchanges on its upstream legs. Out: counts by which failures
+//! are held against them.
+//!
+//! The rule: a summary of fixed size for each gateway, whatever the length of the capture; what no longer fits is counted
+//! as "other" and never dropped from the total.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
+use crate::diagnose::timeline::{Timeline, whose};
+use crate::flow::{Endpoint, Vantage};
+use crate::protocol::observation::ExchangeId;
+
+/// Most distinct values that are counted of one trait: a gateway has fewer upstreams, and of more first path segments
+/// none separates anything.
+pub const VALUES_MAX: usize = 512;
+/// Buckets of a histogram in each octave: a bucket is 9 % wide.
+const BUCKETS_PER_OCTAVE: f64 = 8.0;
+/// Most characters of a path segment that are compared.
+const SEGMENT_MAX: usize = 64;
+
+/// What may separate failed from successful attempts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// Who asked: the gateway, as hosts are remembered.
+    pub asker: Option<(Vantage, IpAddr)>,
+    /// The upstream.
+    pub upstream: Option<Endpoint>,
+    /// Method.
+    pub method: Option<Box<str>>,
+    /// First segment of the path.
+    pub segment: Option<Box<str>>,
+    /// Milliseconds for which the connection had been idle; none on a new one.
+    pub idle_ms: Option<u64>,
+    /// Responses on the connection before this request.
+    pub prior: Option<u64>,
+    /// Size of the request's head, bytes.
+    pub head_len: Option<u64>,
+    /// Declared size of the request's body, bytes; none without a body.
+    pub body_len: Option<u64>,
+}
+
+impl Traits {
+    /// The traits of one use of an upstream connection.
+    #[must_use]
+    pub fn of(record: &ConnectionRecord, exchange: &ExchangeRecord) -> Self {
+        let head = exchange.request.as_ref();
+        let idle = exchange
+            .idle_since
+            .map(|since| exchange.request_at.time.nanos_since(since.time) / 1_000_000);
+        Self {
+            asker: Some(whose(record.facts.vantage, record.facts.client.addr)),
+            upstream: Some(record.facts.server),
+            method: head.map(|head| head.method.clone()),
+            segment: head.map(|head| first_segment(&head.target)),
+            idle_ms: idle.and_then(|millis| u64::try_from(millis).ok()),
+            prior: record
+                .facts
+                .roles_known
+                .then_some(u64::from(exchange.prior_responses)),
+            head_len: head.map(|head| u64::from(head.head_len)),
+            body_len: head.and_then(|head| head.content_length),
+        }
+    }
+}
+
+/// `/cart` of `/cart/1?x=y`, also where the target is a whole URI.
+fn first_segment(target: &str) -> Box<str> {
+    let path = match target.split_once("://") {
+        Some((_, rest)) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
+        None => target,
+    };
+    let end = path
+        .char_indices()
+        .skip(1)
+        .take(SEGMENT_MAX)
+        .find(|(_, letter)| matches!(letter, '/' | '?' | '#'))
+        .map(|(at, _)| at)
+        .or_else(|| path.char_indices().nth(SEGMENT_MAX).map(|(at, _)| at));
+    path.get(..end.unwrap_or(path.len())).unwrap_or("/").into()
+}
+
+/// Counts by size.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram(BTreeMap<u16, u64>);
+
+impl Histogram {
+    fn add(&mut self, value: u64) {
+        *self.0.entry(bucket(value)).or_default() += 1;
+    }
+
+    /// How many values lie in the bucket of `value` or above it.
+    #[must_use]
+    pub fn from(&self, value: u64) -> u64 {
+        self.0.range(bucket(value)..).map(|(_, count)| count).sum()
+    }
+}
+
+fn bucket(value: u64) -> u16 {
+    // 64 octaves of 8 buckets fit with room to spare.
+    ((value as f64 + 1.0).log2() * BUCKETS_PER_OCTAVE) as u16
+}
+
+/// The attempts of one gateway that went well, in numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Habits {
+    /// All of them.
+    pub total: u64,
+    /// By upstream.
+    pub upstreams: HashMap<Endpoint, u64>,
+    /// By method.
+    pub methods: HashMap<Box<str>, u64>,
+    /// By first path segment.
+    pub segments: HashMap<Box<str>, u64>,
+    /// Of those on a used connection: how long it had been idle, milliseconds.
+    pub idle_ms: Histogram,
+    /// Responses on the connection before.
+    pub prior: Histogram,
+    /// Sizes of request heads, bytes.
+    pub head_len: Histogram,
+    /// Sizes of request bodies, bytes.
+    pub body_len: Histogram,
+}
+
+impl Habits {
+    /// Counts one attempt that went well.
+    pub fn note(&mut self, traits: Traits) {
+        self.total += 1;
+        count(&mut self.upstreams, traits.upstream);
+        count(&mut self.methods, traits.method);
+        count(&mut self.segments, traits.segment);
+        for (histogram, value) in [
+            (&mut self.idle_ms, traits.idle_ms),
+            (&mut self.prior, traits.prior),
+            (&mut self.head_len, traits.head_len),
+            (&mut self.body_len, traits.body_len),
+        ] {
+            if let Some(value) = value {
+                histogram.add(value);
+            }
+        }
+    }
+}
+
+fn count<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u64>, value: Option<K>) {
+    let Some(value) = value else { return };
+    if let Some(known) = counts.get_mut(&value) {
+        *known += 1;
+    } else if counts.len() < VALUES_MAX {
+        counts.insert(value, 1);
+    }
+}
+
+/// Most gateways whose habits are kept: beyond, nothing is said of what their failures have in common.
+pub const GATEWAYS_MAX: usize = 256;
+
+/// The habits of the gateways of a capture.
+#[derive(Debug, Default)]
+pub struct Register {
+    by_host: HashMap<(Vantage, IpAddr), Box<Habits>>,
+}
+
+impl Register {
+    /// Counts an exchange that has ended well, if a gateway asked for it; one connection once, however many views of it
+    /// there are.
+    pub fn note(&mut self, timeline: &Timeline, id: ExchangeId) {
+        let Some((record, exchange)) = timeline.exchange(id) else {
+            return;
+        };
+        let facts = &record.facts;
+        let by_gateway = facts.client.addr == facts.server.addr
+            || timeline.is_asked(facts.vantage, facts.client.addr);
+        if !exchange.went_well()
+            || record.passed_on
+            || !timeline.counts(id.connection)
+            || !by_gateway
+        {
+            return;
+        }
+        let key = whose(facts.vantage, facts.client.addr);
+        if self.by_host.len() < GATEWAYS_MAX || self.by_host.contains_key(&key) {
+            self.by_host
+                .entry(key)
+                .or_default()
+                .note(Traits::of(record, exchange));
+        }
+    }
+
+    /// The habits of the gateway that asks from this address.
+    #[must_use]
+    pub fn of(&self, host: &(Vantage, IpAddr)) -> Option<&Habits> {
+        self.by_host.get(host).map(Box::as_ref)
+    }
+}
