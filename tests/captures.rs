@@ -364,6 +364,7 @@ fn every_cause_has_a_case() {
             seen.extend(finding.accept);
         }
     }
+    seen.extend(crate::causes_path::codes().map(str::to_owned));
     let missing: Vec<&str> = gwcap::diagnose::cause::CAUSES
         .iter()
         .map(|cause| cause.code)

@@ -16,6 +16,7 @@ use gwcap::flow::{Endpoint, Vantage};
 use gwcap::frame::{Batch, Frame, FrameId, Mark, Record, Way};
 use gwcap::loss::Loss;
 
+use crate::causes_path;
 use crate::pitfalls;
 use crate::support::frames::{self, Owned};
 use crate::support::{capture_of, case_folders};
@@ -345,7 +346,8 @@ fn no_verdict_flips() {
 fn no_verdict_flips_on_a_bad_day() {
     let tally = Mutex::new(Tally::default());
     let folder = tempfile::tempdir().unwrap();
-    for (name, wire) in pitfalls::conversations() {
+    let all = pitfalls::conversations();
+    for (name, wire) in all.into_iter().chain(causes_path::conversations()) {
         try_frames(name, &frames::read(&wire.write(folder.path())), &tally);
     }
     let tally = tally.into_inner().unwrap();

@@ -477,22 +477,27 @@ impl Attempt<'_> {
 
     /// Names the defaults that a wait equals: evidence, never proof (causes.md, principle 7).
     #[must_use]
-    pub fn equal_timers(&self, from: Mark, until: Mark) -> String {
-        let waited = until.time.millis_since(from.time);
-        let equal = timer_that_equals(self.product, Wait::Response, waited);
-        let names: Vec<String> = equal
-            .iter()
-            .map(|(product, timer)| format!("{}'s {}", product.name, timer.name))
-            .collect();
-        match (self.product, names.as_slice()) {
-            (_, []) => String::new(),
-            (Some(_), [name, ..]) => format!(" (equals the default of {name})"),
-            // Without the product a round number fits many: it is told as that.
-            (None, names) if names.len() <= DEFAULTS_NAMED_MAX => {
-                format!(" (equals the default of {})", names.join(" or "))
-            }
-            (None, names) => format!(" (a default of {} products)", names.len()),
+    pub fn equal_timers(&self, wait: Wait, from: Mark, until: Mark) -> String {
+        default_words(self.product, wait, until.time.nanos_since(from.time))
+    }
+}
+
+/// The defaults that a wait of so many nanoseconds equals, in words to be put after it; empty where it equals none.
+#[must_use]
+pub fn default_words(product: Option<&'static Product>, wait: Wait, nanos: i64) -> String {
+    let equal = timer_that_equals(product, wait, nanos as f64 / 1e6);
+    let names: Vec<String> = equal
+        .iter()
+        .map(|(product, timer)| format!("{}'s {}", product.name, timer.name))
+        .collect();
+    match (product, names.as_slice()) {
+        (_, []) => String::new(),
+        (Some(_), [name, ..]) => format!(" (equals the default of {name})"),
+        // Without the product a round number fits many: it is told as that.
+        (None, names) if names.len() <= DEFAULTS_NAMED_MAX => {
+            format!(" (equals the default of {})", names.join(" or "))
         }
+        (None, names) => format!(" (a default of {} products)", names.len()),
     }
 }
 

@@ -2,7 +2,7 @@
 //! one that it follows from.
 //!
 //! The rule: an inner gateway's error comes before the outer's, so it is judged no later. A chain is as sure as its weakest
-//! link, and where the inner cause is not known the outer says no more than that its upstream answered so.
+//! link; where the inner gateway's own upstream leg is not in the capture, the outer's upstream is all that is known.
 
 use crate::diagnose::finding::Finding;
 
@@ -11,14 +11,8 @@ const LOOKED_AT_MAX: usize = 512;
 /// Most gateways behind one another.
 const DEPTH_MAX: usize = 8;
 
-/// Codes that name no cause: an outer gateway learns nothing from them.
-const UNKNOWN: &[&str] = &[
-    "upstream-leg-not-captured",
-    "capture-gap",
-    "encrypted-inconclusive",
-    "ambiguous",
-    "attempt-succeeded-but-error",
-];
+/// The code of an inner finding that shows no upstream leg: nothing is known of what lies behind the upstream.
+const NOTHING_BEHIND: &str = "upstream-leg-not-captured";
 
 /// Connects `fresh` findings with each other and with `before`.
 pub fn connect(before: &[Finding], fresh: &mut [Finding]) {
@@ -68,7 +62,7 @@ fn deepen(before: &[Finding], fresh: &mut [Finding]) -> bool {
         else {
             continue;
         };
-        if UNKNOWN.contains(&inner.code) {
+        if inner.code == NOTHING_BEHIND {
             continue;
         }
         let cause = match inner.code {

@@ -5,10 +5,12 @@
 //! upstream leg; what was lost, hidden or not captured is said instead.
 
 use crate::decode::segment::{IcmpError, IcmpReason};
+use crate::diagnose::attempt::{default_words, millis};
 use crate::diagnose::candidate::{Candidate, Standing};
 use crate::diagnose::clock::Step;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{AttemptReport, Confidence, Evidence, Failure, Finding, Leg};
+use crate::diagnose::gateway::product::Wait;
 use crate::diagnose::lookup::failed_lookups;
 use crate::diagnose::reason;
 use crate::diagnose::record::ExchangeRecord;
@@ -46,7 +48,9 @@ pub fn conclude(
         return Some(conclusion);
     }
     if !member.identified.asks {
-        return Some(silent::not_captured(member).unwrap_or_else(|| not_captured(member)));
+        return Some(
+            silent::not_captured(member).unwrap_or_else(|| not_captured(member, exchange)),
+        );
     }
     if let Some(conclusion) = from_stray_icmp(timeline, member, exchange) {
         return Some(conclusion);
@@ -83,6 +87,14 @@ fn from_lookup(
     conclusion.ruled_out.clone_from(&failed.verdict.ruled_out);
     conclusion.reasons.clone_from(&failed.verdict.reservations);
     conclusion.detail = None;
+    if failed.code == "dns-timeout" {
+        let waited = member.suspect.at.time.nanos_since(failed.started.time);
+        conclusion.reasons.push(format!(
+            "the gateway gave up {} after its first query{}",
+            millis(waited),
+            default_words(gateway.product, Wait::Resolve, waited)
+        ));
+    }
     conclusion.attempts.push(AttemptReport {
         cause: Some(failed.code),
         detail: Some(failed.name.to_string()),
@@ -267,17 +279,46 @@ fn request_was_read(timeline: &Timeline, member: &Member, exchange: &ExchangeRec
         .is_some_and(|acknowledged| acknowledged > exchange.request_offset)
 }
 
-fn not_captured(member: &Member) -> Conclusion {
+fn not_captured(member: &Member, exchange: &ExchangeRecord) -> Conclusion {
     let mut conclusion = Conclusion::new("upstream-leg-not-captured", Confidence::Unknown);
     conclusion.reasons.push(format!(
         "{} sends nothing to anybody in this capture: its upstream leg was not captured",
         member.identified.gateway.endpoint.addr
     ));
+    conclusion
+        .reasons
+        .extend(told_by_the_client_leg(member, exchange));
     conclusion.not_observable.push(
         "everything between the gateway and its upstreams: a filter such as `port 80 or port 443` drops upstreams on other ports, DNS and ICMP; capture on the gateway's host without it"
             .to_owned(),
     );
     conclusion
+}
+
+/// What the client's leg alone tells of the cause (causes.md B.8): what the page says, and how long the answer took.
+fn told_by_the_client_leg(member: &Member, exchange: &ExchangeRecord) -> Vec<String> {
+    let page = member.identified.recognised.as_ref();
+    let mut words = Vec::new();
+    if let Some(page) = page.filter(|page| page.own_page)
+        && let Some(code) = page.page_cause
+    {
+        words.push(match page.page_detail {
+            Some(detail) => format!("the gateway's own error page says {code} ({detail})"),
+            None => format!("the gateway's own error page says {code}"),
+        });
+    }
+    let waited = member.suspect.at.time.nanos_since(exchange.asked_at().time);
+    let product = member.identified.gateway.product;
+    let equals = [Wait::Response, Wait::Connect]
+        .map(|wait| default_words(product, wait, waited))
+        .into_iter()
+        .find(|words| !words.is_empty());
+    words.push(format!(
+        "the gateway answered after {}{}",
+        millis(waited),
+        equals.unwrap_or_default()
+    ));
+    words
 }
 
 /// The clock was set inside the exchange: what lies between its ends cannot be told from what does not.

@@ -3,10 +3,11 @@
 //!
 //! The rule: never certain: it rests on what other connections and older answers of DNS show, not on this attempt.
 
-use crate::diagnose::attempt::millis;
+use crate::diagnose::attempt::{default_words, millis};
 use crate::diagnose::candidate::Candidate;
 use crate::diagnose::conclusion::{Conclusion, Member};
 use crate::diagnose::finding::{Confidence, Evidence, Leg, RuledOut};
+use crate::diagnose::gateway::product::Wait;
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::record::ExchangeRecord;
 use crate::diagnose::timeline::{Host, Timeline};
@@ -31,8 +32,17 @@ const NOBODY_THERE: &[&str] = &[
     "icmp-admin-prohibited",
 ];
 
-/// Takes the more specific cause where the capture shows one.
+/// Takes the more specific cause where the capture shows one, and says how long a connect was waited for.
 pub fn refine(timeline: &Timeline, member: &Member, last: &Candidate, conclusion: &mut Conclusion) {
+    if conclusion.code == "connect-timeout" {
+        let waited = member.suspect.at.time.nanos_since(last.start.time);
+        let product = member.identified.gateway.product;
+        conclusion.reasons.push(format!(
+            "the gateway gave up {} after the first SYN{}",
+            millis(waited),
+            default_words(product, Wait::Connect, waited)
+        ));
+    }
     if !NOBODY_THERE.contains(&conclusion.code) || conclusion.confidence < Confidence::Likely {
         return;
     }

@@ -107,7 +107,7 @@ impl Service {
             .acknowledged
             .is_some_and(|bytes| bytes > 0)
         {
-            self.took = self.took.max(facts.from_server.last_alive);
+            self.took = self.took.max(facts.server_alive);
         }
         if let (Some((low, high)), Some(_)) = (facts.from_server.ttls, facts.established) {
             let (lowest, highest) = self.ttls.unwrap_or((low, high));

@@ -47,6 +47,8 @@ impl Play {
                 from_server: HalfFacts::default(),
                 multipath: false,
                 initial_sequences: (Some(1), Some(2)),
+                challenge: None,
+                server_alive: None,
                 birthmarks: Default::default(),
             },
             told: Vec::new(),

@@ -59,7 +59,6 @@ where
         half.last_seen = Some(now);
         half.ttl.get_or_insert(segment.ttl);
         if !segment.flags.rst() {
-            half.last_alive = Some(now);
             half.ip_id = segment.ip_id;
             let (low, high) = half.ttls.unwrap_or((segment.ttl, segment.ttl));
             half.ttls = Some((low.min(segment.ttl), high.max(segment.ttl)));
@@ -68,6 +67,9 @@ where
                 (0, since) => since,
                 _ => None,
             };
+        }
+        if self.direction == Direction::ToClient && !segment.flags.rst() {
+            self.out.facts.server_alive = Some(now);
         }
         self.out.facts.birthmarks.note(segment, self.direction);
         if !self.life.opened {
@@ -105,8 +107,7 @@ where
         let unanswered = facts.initial_sequences.0.is_some() && facts.initial_sequences.1.is_none();
         if unanswered && self.direction == Direction::ToClient && self.segment.flags.ack() {
             let now = self.out.now;
-            let half = self.out.half(self.direction);
-            half.challenge.get_or_insert(now);
+            self.out.facts.challenge.get_or_insert(now);
         }
     }
 

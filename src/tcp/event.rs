@@ -61,8 +61,6 @@ pub struct HalfFacts {
     pub ttls: Option<(u8, u8)>,
     /// IPv4 identification of the latest segment without RST.
     pub ip_id: Option<u16>,
-    /// Latest segment without RST: what comes long after a RST of the same direction is not the sender of that RST.
-    pub last_alive: Option<Mark>,
     /// Retransmissions since the peer last acknowledged anything new.
     pub unanswered_repeats: u32,
     /// The first of them.
@@ -74,9 +72,6 @@ pub struct HalfFacts {
     /// Acknowledgements of the peer without payload that brought nothing new while bytes were on their way, since the
     /// last that did: later segments arrive, and one before them does not (RFC 5681, section 3.2).
     pub duplicate_acks: u32,
-    /// A segment that answered a SYN and acknowledged something else (RFC 5961, section 4): the sender still holds an
-    /// older connection on the same ports.
-    pub challenge: Option<Mark>,
 }
 
 /// A FIN or RST: when, after how many bytes, and what it acknowledges.
@@ -133,6 +128,11 @@ pub struct Connection {
     pub multipath: bool,
     /// Both initial sequence numbers, where seen.
     pub initial_sequences: (Option<u32>, Option<u32>),
+    /// A segment of the server that answered the SYN and acknowledged something else (RFC 5961, section 4): the server
+    /// still holds an older connection on the same ports.
+    pub challenge: Option<Mark>,
+    /// Latest segment of the server without RST: one that comes long after a RST in its name was sent by who knows of none.
+    pub server_alive: Option<Mark>,
     /// By what views of one connection are told.
     pub birthmarks: Birthmarks,
 }

@@ -3,7 +3,7 @@
 //!
 //! The rule: not one payload byte of the gateway may have been sent before the upstream's close.
 
-use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::attempt::{Attempt, FirstClose, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
@@ -60,6 +60,16 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     if facts.from_client.syns.is_empty() {
         // It may have carried the request (RFC 7413).
         verdict = verdict.at_most(Confidence::Likely, "the SYN itself is not in the capture");
+    }
+    let bare = |close: &FirstClose| close.reset && !close.closing.with_ack;
+    if attempt.closed_by_upstream().as_ref().is_some_and(bare) {
+        // So a host answers the handshake's own ACK when no process had this connection.
+        verdict = verdict
+            .contributes(CAUSE.code, "listen-queue-overflow")
+            .proof(
+                close.mark,
+                "a bare RST: no process had taken the connection (a full queue with tcp_abort_on_overflow, or a balancer without a target)",
+            );
     }
     Some(
         verdict

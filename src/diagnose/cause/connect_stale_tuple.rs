@@ -43,10 +43,7 @@ pub const CAUSE: Cause = Cause {
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let facts = &attempt.connection.facts;
-    let challenge = facts
-        .from_server
-        .challenge
-        .filter(|at| at.time <= attempt.until)?;
+    let challenge = facts.challenge.filter(|at| at.time <= attempt.until)?;
     if attempt.connected() || attempt.outlived() {
         return None;
     }

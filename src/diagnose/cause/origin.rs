@@ -5,8 +5,11 @@
 //! back. What differs is said; only what cannot be the upstream's own is called injected.
 
 use crate::diagnose::attempt::{Attempt, FirstClose, Verdict, millis};
+use crate::diagnose::finding::Confidence;
 use crate::frame::Mark;
 
+/// The code of a RST that is known to be another's; elsewhere it contributes.
+const INJECTED: &str = "injected-reset";
 /// Ways of two packets may differ by this many hops.
 const HOPS: u8 = 2;
 /// Shortest way there and back that is long enough to be compared with, nanoseconds.
@@ -41,8 +44,7 @@ pub fn reset(attempt: &Attempt<'_>) -> Option<Reset> {
         .filter(|(low, high)| ttl.saturating_add(HOPS) < *low || ttl > high.saturating_add(HOPS))
         .map(|usual| (ttl, usual));
     let went_on = facts
-        .from_server
-        .last_alive
+        .server_alive
         .filter(|last| last.time.nanos_since(close.closing.mark.time) > CROSSED_NANOS);
     Some(Reset {
         close,
@@ -78,11 +80,16 @@ pub fn tell(attempt: &Attempt<'_>, code: &'static str, verdict: Verdict) -> Verd
     let Some(reset) = reset(attempt) else {
         return verdict;
     };
-    let verdict = strange(attempt, &reset, code, verdict);
+    if code == INJECTED || verdict.contributing.contains(&INJECTED) {
+        return verdict;
+    }
     if reset.foreign.is_none() && reset.too_soon.is_none() {
         return own(attempt, &reset, verdict);
     }
-    verdict
+    strange(attempt, &reset, code, verdict).at_most(
+        Confidence::Likely,
+        "the RST may be another device's, in the upstream's name",
+    )
 }
 
 /// Adds what does not fit the upstream.
@@ -101,7 +108,7 @@ pub fn strange(
         } else {
             format!("TTL {low} to {high}")
         };
-        verdict = verdict.contributes(code, "injected-reset").proof(
+        verdict = verdict.contributes(code, INJECTED).proof(
             at,
             format!(
                 "this RST came with TTL {ttl}, the other segments of {server} with {usual}: a device on the way may have sent it"
@@ -109,7 +116,7 @@ pub fn strange(
         );
     }
     if let Some((took, round_trip)) = reset.too_soon {
-        verdict = verdict.contributes(code, "injected-reset").proof(
+        verdict = verdict.contributes(code, INJECTED).proof(
             at,
             format!(
                 "this RST answers the request after {}, sooner than the way to {server} and back ({}): a device nearer by may have sent it",

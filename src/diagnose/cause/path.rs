@@ -7,6 +7,7 @@
 use crate::decode::segment::IcmpReason;
 use crate::diagnose::attempt::{Attempt, Verdict, millis};
 use crate::diagnose::finding::Leg;
+use crate::diagnose::gateway::product::Wait;
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::time::Timestamp;
@@ -57,7 +58,7 @@ impl Stuck {
                 format!(
                     "the gateway gives up after {}{}",
                     attempt.waited(self.sent, at),
-                    attempt.equal_timers(self.sent, at)
+                    attempt.equal_timers(Wait::Response, self.sent, at)
                 ),
             ),
             None => verdict,

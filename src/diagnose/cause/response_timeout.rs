@@ -6,7 +6,7 @@
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
-use crate::diagnose::gateway::product::{Family, header};
+use crate::diagnose::gateway::product::{Family, Wait, header};
 use crate::diagnose::record::ExchangeRecord;
 
 /// The manual of this cause.
@@ -82,7 +82,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
                 close.mark,
                 format!(
                     "the gateway gives up after {waited}{}; {server} had not sent a byte",
-                    attempt.equal_timers(asked, close.mark)
+                    attempt.equal_timers(Wait::Response, asked, close.mark)
                 ),
             )
         }

@@ -109,12 +109,22 @@ const ROWS: &[Row] = &[
         "flag UF; remote_connection_failure, or delayed_connect_error:_Connection_refused",
     ),
     row(
+        "local-connect-error",
+        &[503],
+        "flag UF; immediate_connect_error",
+    ),
+    row(
         "icmp-port-unreachable",
         &[503],
         "flag UF; delayed_connect_error:_Connection_refused",
     ),
     row(
         "icmp-host-unreachable",
+        &[503],
+        "flag UF; delayed_connect_error:_No_route_to_host",
+    ),
+    row(
+        "icmp-ttl-exceeded",
         &[503],
         "flag UF; delayed_connect_error:_No_route_to_host",
     ),
@@ -135,6 +145,26 @@ const ROWS: &[Row] = &[
     ),
     row(
         "connect-timeout",
+        &[503],
+        "flag UF; upstream_reset_before_response_started{connection_timeout}",
+    ),
+    row(
+        "connect-stale-tuple",
+        &[503],
+        "flag UF; upstream_reset_before_response_started{connection_timeout}",
+    ),
+    row(
+        "listen-queue-overflow",
+        &[503, 504],
+        "flag UF; upstream_reset_before_response_started{connection_timeout}",
+    ),
+    row(
+        "connect-half-open",
+        &[503, 504],
+        "flag UF; upstream_reset_before_response_started{connection_timeout}",
+    ),
+    row(
+        "dns-stale-address",
         &[503],
         "flag UF; upstream_reset_before_response_started{connection_timeout}",
     ),
@@ -181,6 +211,11 @@ const ROWS: &[Row] = &[
         "flag UC; upstream_reset_before_response_started{connection_termination}",
     ),
     row(
+        "injected-reset",
+        &[503],
+        "flag UC; upstream_reset_before_response_started{connection_termination}",
+    ),
+    row(
         "closed-before-response",
         &[503],
         "flag UC; upstream_reset_before_response_started{connection_termination}",
@@ -195,6 +230,21 @@ const ROWS: &[Row] = &[
         "flag UT; response_timeout or upstream_per_try_timeout",
     ),
     row(
+        "loss-stall",
+        &[504],
+        "flag UT; response_timeout or upstream_per_try_timeout",
+    ),
+    row(
+        "path-mtu-blackhole",
+        &[504, 503],
+        "flag UT; response_timeout or upstream_per_try_timeout",
+    ),
+    row(
+        "idle-drop-middlebox",
+        &[504, 503],
+        "flag UT; response_timeout or upstream_per_try_timeout",
+    ),
+    row(
         "reset-mid-response",
         &[200],
         "flag UPE or UC; upstream_reset_after_response_started{...}",
@@ -205,6 +255,7 @@ const ROWS: &[Row] = &[
         "flag UPE or UC; upstream_reset_after_response_started{...}",
     ),
     row("upstream-returned-5xx", &[], "no flag; via_upstream"),
+    row("relayed-nested", &[], "no flag; via_upstream"),
     row("bad-header", &[502], "flag UPE; {protocol_error}"),
     row(
         "dns-nxdomain",
@@ -232,9 +283,29 @@ const ROWS: &[Row] = &[
         "flag UH, or DF with dns_resolution_failure",
     ),
     row(
+        "dns-unreachable",
+        &[503],
+        "flag UH, or DF with dns_resolution_failure",
+    ),
+    row(
         "no-upstream-attempt",
         &[503],
         "flag UH with no_healthy_upstream, or UO with {overflow}",
+    ),
+    row(
+        "client-aborted",
+        &[],
+        "flag DC; downstream_remote_disconnect",
+    ),
+    row(
+        "client-request-timeout",
+        &[408],
+        "flag SI; stream_idle_timeout, or request_overall_timeout",
+    ),
+    row(
+        "client-bad-request",
+        &[400],
+        "flag DPE; http1.codec_error or its kin",
     ),
 ];
 

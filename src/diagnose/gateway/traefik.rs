@@ -58,12 +58,14 @@ fn recognise_request(head: &RequestHead) -> Option<&'static str> {
 
 const ROWS: &[Row] = &[
     row("connect-refused", &[502], "connect: connection refused"),
+    row("local-connect-error", &[502], ""),
     row(
         "icmp-port-unreachable",
         &[502],
         "connect: connection refused",
     ),
     row("icmp-host-unreachable", &[502], "connect: no route to host"),
+    row("icmp-ttl-exceeded", &[502], "connect: no route to host"),
     row(
         "icmp-net-unreachable",
         &[502],
@@ -71,6 +73,10 @@ const ROWS: &[Row] = &[
     ),
     row("icmp-admin-prohibited", &[502], "connect: no route to host"),
     row("connect-timeout", &[504], "i/o timeout"),
+    row("connect-stale-tuple", &[504], "i/o timeout"),
+    row("listen-queue-overflow", &[504], "i/o timeout"),
+    row("connect-half-open", &[504], "i/o timeout"),
+    row("dns-stale-address", &[504, 502], "i/o timeout"),
     row(
         "tls-on-http-port",
         &[500, 502],
@@ -85,12 +91,24 @@ const ROWS: &[Row] = &[
     row("tls-handshake-closed", &[502], "EOF"),
     row("malformed-status-line", &[500], "malformed HTTP response"),
     row("reset-before-response", &[502], "connection reset by peer"),
+    row("injected-reset", &[502], "connection reset by peer"),
     row("closed-before-response", &[502], "EOF"),
     row("reset-mid-head", &[502, 500], "connection reset by peer"),
     row("closed-mid-head", &[500, 502], "unexpected EOF"),
     row(
         "response-timeout",
         &[504],
+        "timeout awaiting response headers",
+    ),
+    row("loss-stall", &[504], "timeout awaiting response headers"),
+    row(
+        "path-mtu-blackhole",
+        &[504],
+        "timeout awaiting response headers",
+    ),
+    row(
+        "idle-drop-middlebox",
+        &[504, 502],
         "timeout awaiting response headers",
     ),
     row("no-upstream-attempt", &[503], "no available server"),

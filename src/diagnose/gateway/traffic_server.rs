@@ -100,6 +100,7 @@ const ROWS: &[Row] = &[
         &[502],
         "ERR_CONNECT_FAIL; reason phrase Connection refused",
     ),
+    row("local-connect-error", &[502], ""),
     row(
         "icmp-port-unreachable",
         &[502],
@@ -110,6 +111,11 @@ const ROWS: &[Row] = &[
         &[502],
         "ERR_CONNECT_FAIL; reason phrase No route to host",
     ),
+    row(
+        "icmp-ttl-exceeded",
+        &[502],
+        "ERR_CONNECT_FAIL; reason phrase No route to host",
+    ),
     row("icmp-net-unreachable", &[502], "ERR_CONNECT_FAIL"),
     row(
         "icmp-admin-prohibited",
@@ -117,6 +123,10 @@ const ROWS: &[Row] = &[
         "ERR_CONNECT_FAIL; reason phrase No route to host",
     ),
     row("connect-timeout", &[504, 502], "ERR_CONNECT_FAIL"),
+    row("connect-stale-tuple", &[504, 502], "ERR_CONNECT_FAIL"),
+    row("listen-queue-overflow", &[504, 502], "ERR_CONNECT_FAIL"),
+    row("connect-half-open", &[504, 502], "ERR_CONNECT_FAIL"),
+    row("dns-stale-address", &[504, 502], "ERR_CONNECT_FAIL"),
     row(
         "malformed-status-line",
         &[502],
@@ -127,12 +137,20 @@ const ROWS: &[Row] = &[
         &[502],
         "reason phrase Server Hangup",
     ),
+    row("injected-reset", &[502], "reason phrase Server Hangup"),
     row(
         "closed-before-response",
         &[502],
         "reason phrase Server Hangup",
     ),
     row("response-timeout", &[504], "page Inactivity Timeout"),
+    row("loss-stall", &[504], "page Inactivity Timeout"),
+    row("path-mtu-blackhole", &[504], "page Inactivity Timeout"),
+    row(
+        "idle-drop-middlebox",
+        &[504, 502],
+        "page Inactivity Timeout",
+    ),
     row(
         "dns-nxdomain",
         &[500, 502],
@@ -155,6 +173,11 @@ const ROWS: &[Row] = &[
     ),
     row(
         "dns-timeout",
+        &[500, 502],
+        "reason phrase Cannot find server.",
+    ),
+    row(
+        "dns-unreachable",
         &[500, 502],
         "reason phrase Cannot find server.",
     ),
