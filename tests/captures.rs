@@ -349,7 +349,8 @@ fn table() {
     );
 }
 
-/// Growth keeps its word: a cause without a recorded case does not pass.
+/// Growth keeps its word: a cause without a case does not pass, recorded or, while no gateway was recorded with it,
+/// written (`causes`).
 #[test]
 fn every_cause_has_a_case() {
     if fresh() {
@@ -364,11 +365,14 @@ fn every_cause_has_a_case() {
             seen.extend(finding.accept);
         }
     }
-    seen.extend(crate::causes_path::codes().map(str::to_owned));
-    let missing: Vec<&str> = gwcap::diagnose::cause::CAUSES
+    let (written, missing): (Vec<&str>, Vec<&str>) = gwcap::diagnose::cause::CAUSES
         .iter()
         .map(|cause| cause.code)
         .filter(|code| !seen.contains(*code))
-        .collect();
+        .partition(|code| {
+            crate::causes::all().any(|case| case.code == *code)
+                || crate::causes_path::codes().any(|written| written == *code)
+        });
+    println!("written only: {}", written.join(" "));
     assert!(missing.is_empty(), "no case for {missing:?}");
 }

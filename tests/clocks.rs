@@ -546,6 +546,13 @@ fn recorded_machines_are_told_apart_and_their_clocks_found() {
             continue;
         }
         let run = ran(&paths, 2, 1 << 20);
+        let turned: Vec<PathBuf> = paths.iter().rev().cloned().collect();
+        let bare = |ran: &Ran| {
+            let codes = codes(ran.findings.iter()).into_iter();
+            codes.map(|(code, ..)| code).collect::<Vec<_>>()
+        };
+        let turned = bare(&ran(&turned, 2, 1 << 20));
+        assert_eq!(bare(&run), turned, "{folder:?}, turned");
         for (input, path) in (0..).zip(&paths) {
             let truth = &truths[path.file_name().unwrap().to_str().unwrap()];
             let ahead = truth["ahead_seconds"].as_f64().unwrap_or(0.0) * 1e9;

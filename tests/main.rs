@@ -10,6 +10,7 @@
 )]
 
 mod captures;
+mod causes;
 mod causes_path;
 mod cli;
 mod clocks;

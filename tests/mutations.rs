@@ -16,9 +16,11 @@ use gwcap::flow::{Endpoint, Vantage};
 use gwcap::frame::{Batch, Frame, FrameId, Mark, Record, Way};
 use gwcap::loss::Loss;
 
+use crate::causes;
 use crate::causes_path;
 use crate::pitfalls;
 use crate::support::frames::{self, Owned};
+use crate::support::wire::Wire;
 use crate::support::{capture_of, case_folders};
 
 /// Cases with more frames are crowds: each mutation of them takes longer, and they have more of them.
@@ -353,5 +355,21 @@ fn no_verdict_flips_on_a_bad_day() {
     let tally = tally.into_inner().unwrap();
     println!("{} conversations: {:?}", tally.cases, tally.counts);
     assert!(tally.cases > 8, "hardly any is certain of anything");
+    assert!(tally.flips.is_empty(), "\n{}", tally.flips.join("\n"));
+}
+
+/// The same for the written cases of causes.
+#[test]
+fn no_verdict_flips_on_a_written_cause() {
+    let tally = Mutex::new(Tally::default());
+    let folder = tempfile::tempdir().unwrap();
+    for case in causes::all() {
+        let mut wire = Wire::new();
+        (case.write)(&mut wire);
+        try_frames(case.name, &frames::read(&wire.write(folder.path())), &tally);
+    }
+    let tally = tally.into_inner().unwrap();
+    println!("{} conversations: {:?}", tally.cases, tally.counts);
+    assert!(tally.cases > 20, "hardly any is certain of anything");
     assert!(tally.flips.is_empty(), "\n{}", tally.flips.join("\n"));
 }

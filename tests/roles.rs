@@ -38,7 +38,7 @@ fn in_a_chain_the_outer_gateway_points_to_the_inner() {
     let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
     assert_eq!(codes, ["connect-refused", "relayed-nested"]);
     assert_eq!(findings[1].caused_by.as_ref(), Some(&findings[0].id));
-    assert_eq!(findings[1].detail.as_deref(), Some("502"));
+    assert_eq!(findings[1].detail.as_deref(), Some("connect-refused"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ import time
 from recordbook import endpoint, split
 
 PATIENCE_SECONDS = 6
+PAUSE_SECONDS = 0.1
 
 
 class Visitor:
@@ -24,6 +25,18 @@ class Visitor:
     def ask(self, method="GET", target="/", headers=(), body=b"", host="shop.example", version="1.1", keep=True, patience=PATIENCE_SECONDS):
         self._connect()
         return self._read(self._send(method, target, headers, body, host, version), keep, patience)
+
+    def ask_badly(self, cause, data, rest=b"", patience=PATIENCE_SECONDS):
+        """Sends what is no request, or only a part of one, and waits for what the gateway says about it. `rest` follows a little later."""
+        self._connect()
+        line = self.book.note(client=self.local, server=self.server, request=self.ordinal, method=data.split(b" ")[0].decode(),
+                              target="/", aborted=False, fault=cause)
+        self.ordinal += 1
+        self.socket.sendall(data)
+        if rest:
+            time.sleep(PAUSE_SECONDS)
+            self.socket.sendall(rest)
+        return self._read(line, True, patience)
 
     def ask_pipelined(self, count, target="/", host="shop.example"):
         self._connect()

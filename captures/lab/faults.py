@@ -8,6 +8,7 @@ import itertools
 import socket
 import threading
 import time
+from contextlib import suppress
 
 from connection import Connection
 from recordbook import endpoint
@@ -37,7 +38,7 @@ class Upstream:
     """One listening endpoint. `wrap` turns an accepted socket into what HTTP is spoken over, e.g. TLS. `room` is how many bytes it has
     room for that it did not read yet."""
 
-    def __init__(self, network, book, address, port, plan, place="upstream", wrap=None, room=0):
+    def __init__(self, network, book, address, port, plan, place="upstream", wrap=None, room=0, queue=128):
         self.network, self.book, self.plan, self.wrap = network, book, plan, wrap
         self.overall, self._lock, self._accepted = itertools.count(), threading.Lock(), itertools.count()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -46,13 +47,14 @@ class Upstream:
         if room:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
         self.listener.bind((address, port))
-        self.listener.listen(128)
+        self.listener.listen(queue)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stop(self):
-        # Only shutdown wakes a thread that waits in accept.
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        # Only shutdown wakes a thread that waits in accept. A case may have stopped it before.
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
 
     def _accept(self):
         while True:
@@ -100,12 +102,27 @@ class Upstream:
         return AFTERWARDS[name](connection, argument)
 
 
+class Crammed(Upstream):
+    """Serves so many connections and then takes no more; one more is all that its queue holds."""
+
+    def __init__(self, network, book, address, port, serves, place):
+        self.serves = serves
+        super().__init__(network, book, address, port, always("ok"), place, queue=0)
+
+    def _accept(self):
+        for _ in range(self.serves):
+            accepted, peer = self.listener.accept()
+            self._serve(accepted, endpoint(peer))
+
+
 class Greeter(Upstream):
     """Speaks first, as servers of other protocols do, answers what comes in its own language, and closes."""
 
     def _exchange(self, connection):
         greeting, answer = GREETINGS[self.plan]
         if greeting:
+            # A gateway may have had enough of it before it sends its request.
+            connection.note("greeted", step=self.plan)
             connection.send(greeting)
         if not connection.socket.recv(65536):
             return False

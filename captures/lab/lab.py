@@ -7,6 +7,7 @@ Rule: what was started is stopped by its own pid, in every way out.
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -20,7 +21,8 @@ import story
 import truth
 from capture import Capture, Point
 from client import Visitor
-from faults import Greeter, Mute, Upstream
+from connection import TCP_REPAIR
+from faults import Crammed, Greeter, Mute, Upstream
 from recordbook import Book
 from topology import CLEAN_ENVIRONMENT, FAR, GATEWAY, RESOLVER, STREET, UPSTREAM, Network
 
@@ -38,6 +40,7 @@ class Lab:
         self.upstreams, self.processes = [], []
         self.regular = None             # the visitor who was there before the capture began
         self.captures = []              # the recordings that are kept
+        self.held = []                  # sockets that only have to be there
 
     def upstream(self, plan, address=UPSTREAM, port=8080, place="upstream", wrap=None, room=0):
         self.upstreams.append(Upstream(self.network, self.upstream_book, address, port, plan, place, wrap, room))
@@ -47,6 +50,24 @@ class Lab:
 
     def greeter(self, service, address=UPSTREAM, port=8080):
         self.upstreams.append(Greeter(self.network, self.upstream_book, address, port, service))
+
+    def crammed(self, address, port, serves, place="upstream"):
+        self.upstreams.append(Crammed(self.network, self.upstream_book, address, port, serves, place))
+
+    def fill(self, address, port, place):
+        """Takes the last free place in an upstream's queue, from somewhere else."""
+        filler = self.network.socket(place)
+        filler.connect((address, port))
+        self.held.append(filler)
+
+    def old_connection(self, client, server):
+        """One that only the upstream's host still knows of: the gateway's has forgotten it without a word."""
+        old = self.network.socket("gateway")
+        old.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        old.bind(client)
+        old.connect(server)
+        old.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+        old.close()
 
     def arrange(self, upstream, cause, how, place="upstream"):
         """A fault that no server makes but the network does. `how` is the rule in iptables' words."""

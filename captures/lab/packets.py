@@ -26,6 +26,7 @@ class Segment:
     acknowledged: int
     sequence: int
     length: int             # bytes of payload on the wire; more than in `payload` where the recording cut the frame
+    window: int             # as it stands in the header, before any scaling
 
 
 def segments(path):
@@ -181,7 +182,7 @@ def _segment(number, time, link, data):
     source_port, destination_port, sequence, acknowledged = struct.unpack_from("!HHII", tcp)
     start = (tcp[12] >> 4) * 4
     return Segment(number, time, f"{source}:{source_port}", f"{destination}:{destination_port}", tcp[13],
-                   tcp[start:], acknowledged, sequence, total - header - start)
+                   tcp[start:], acknowledged, sequence, total - header - start, int.from_bytes(tcp[14:16], "big"))
 
 
 def _address6(data):

@@ -14,6 +14,17 @@ CODES = {"nodata": 0, "servfail": 2, "nxdomain": 3, "refused": 5}
 ADDRESS_RECORD = 1
 
 
+def look_up(network, name, place="gateway"):
+    """A query of some program in a place, as a plain resolver library would send it."""
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    query = struct.pack("!HHHHHH", 0x2A17, 0x0100, 1, 0, 0, 0) + labels + struct.pack("!BHH", 0, ADDRESS_RECORD, 1)
+    asker = network.socket(place, kind=socket.SOCK_DGRAM)
+    asker.settimeout(1)
+    asker.sendto(query, (RESOLVER, 53))
+    asker.recv(1500)
+    asker.close()
+
+
 class Resolver:
     def __init__(self, network, book, answers, place="resolver"):
         self.book, self.answers = book, answers

@@ -103,7 +103,24 @@ def _reset_when_idle(connection, argument):
     return False
 
 
-AFTERWARDS = {"": _keep, "close": _close, "reset": _reset, "vanish": _vanish, "idle-close": _close_when_idle,
+def _speak_when_idle(data, end):
+    """Bytes that nobody asked for, on a connection that waits in the gateway's pool, and then the end of it."""
+    def speak(connection, argument):
+        if not connection.idle(float(argument)):
+            return True
+        connection.note("unsolicited")
+        connection.send(data)
+        end(connection)
+        return False
+    return speak
+
+
+UNASKED_408 = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+UNASKED_503 = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 9\r\n\r\ndraining\n"
+UNASKED_PART = b"HTTP/1.1 408 Request Time"
+
+AFTERWARDS = {"idle-408": _speak_when_idle(UNASKED_408, Connection.close), "idle-503": _speak_when_idle(UNASKED_503, Connection.close),
+              "idle-part": _speak_when_idle(UNASKED_PART, Connection.close), "": _keep, "close": _close, "reset": _reset, "vanish": _vanish, "idle-close": _close_when_idle,
               "idle-reset": _reset_when_idle}
 
 HALF_A_HEAD = b"HTTP/1.1 200 OK\r\nServer: shop\r\nContent-Ty"
@@ -217,6 +234,7 @@ BEFORE_THE_BODY = {
     "reset-in-request-body": _read_some_then_reset,
     "answer-early": _answer_early_then_reset,
     "stop-reading": _stop_reading,
+    "block-the-sender": _stop_reading,
     "stop-reading-then-reset": _stop_reading_then_reset,
 }
 
@@ -247,6 +265,10 @@ FAULTS = {
     "longer-body": _part_then(LONGER_BODY, Connection.close),
     "not-gzip": _part_then(NOT_GZIP, Connection.close),
     "stall-mid-body": _part_then(HALF_A_BODY, Connection.stay_silent),
+    "http1-says-400": _part_then(CLEAR_TEXT_400, Connection.close),
+    "http1-closes": Connection.close,
+    "wants-a-proxy-line": Connection.close,
+    "wants-a-proxy-line-reset": Connection.reset,
     "close": Connection.close,
     "close-late": _closed_after(0.3),
     "close-very-late": _closed_after(1.2),
@@ -299,7 +321,12 @@ CAUSE_OF_FAULT = {
     "stall-mid-body": "stall-mid-response",
     "reset-in-request-body": "request-reset-mid-body",
     "answer-early": "early-response-abort",
-    "stop-reading": "request-write-timeout",
+    "stop-reading": "zero-window-stall",
+    "block-the-sender": "request-write-timeout",
+    "http1-says-400": "h2-on-h1-port",
+    "http1-closes": "proxy-protocol-unexpected",
+    "wants-a-proxy-line": "proxy-protocol-missing",
+    "wants-a-proxy-line-reset": "proxy-protocol-missing",
     "stop-reading-then-reset": "request-reset-mid-body",
     "ssh": "wrong-service",
     "smtp": "wrong-service",

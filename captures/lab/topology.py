@@ -91,6 +91,10 @@ class Network:
         with self.inside(place):
             Path("/proc/sys/net", key).write_text(str(value))
 
+    def segment_by_hand(self, place, interface="eth0"):
+        """No frame larger than a packet of the wire: otherwise the kernel hands whole kilobytes on, and a router sees no full packet."""
+        run("ip", "-n", self.name(place), "link", "set", "dev", interface, "gso_max_segs", "1")
+
     def use_resolver(self, place, address):
         """What a program started in the place reads as /etc/resolv.conf: one quick attempt, as a lab case lasts seconds."""
         folder = Path("/etc/netns", self.name(place))

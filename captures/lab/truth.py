@@ -82,6 +82,8 @@ class Truth:
         if line["aborted"]:
             return []
         failure, exchange = _failure(line), self._exchange(line)
+        if "fault" in line:
+            return [self._own_fault(line, exchange)]
         if failure == "status" and exchange.status != line["status"]:
             raise Disagreement(f"the client got {line['status']}, the log says: {exchange.line}")
         failed = exchange.attempts if failure else exchange.attempts[:-1]
@@ -96,6 +98,14 @@ class Truth:
         finding = self._finding(line, failure, exchange, failed, codes[-1], connections[-1])
         self.asked_at[id(finding)] = line["time"]
         return [finding]
+
+    def _own_fault(self, line, exchange):
+        """The client's own book says what it did wrong, the gateway's log with which status it was turned away."""
+        if line["status"] is None or exchange.status != line["status"]:
+            raise Disagreement(f"the client got {line['status']}, the log says: {exchange.line}")
+        return {"client": line["client"], "time": line["response_time"], "status": line["status"], "failure": "status",
+                "cause": line["fault"], "detail": None, "accept": self.case.accept, "upstream": None, "connection": None, "attempts": 0,
+                "truth": exchange.line}
 
     def _finding(self, line, failure, exchange, attempts, code, connection):
         last = attempts[-1]
@@ -112,6 +122,9 @@ class Truth:
             "attempts": sum(attempt.codes != {"no-upstream-attempt"} for attempt in attempts),
             "truth": "\n".join(dict.fromkeys([attempt.line for attempt in attempts] + [exchange.line])),
         }
+        if code == "local-connect-error":
+            # Nothing leaves the gateway's machine: only its log can name whom it wanted to reach.
+            finding |= {"upstream": None, "connection": None}
         if self.case.host:
             finding |= self._other_names(line, last.upstream, connection)
         if self.case.cause:
@@ -164,6 +177,8 @@ class Truth:
         lines = [entry for name in names for entry in self.served[name] if entry["time"] <= line["end_time"]]
         if any(entry["event"] == "request" for entry in lines) or lines and attempt.upstream not in self.arranged:
             return _cause_of_lines(lines)
+        if attempt.upstream is None and self.case.route.name in self.arranged:
+            return self.arranged[self.case.route.name]
         if attempt.upstream is None:
             return _cause_of_query(self.queries, line)
         return self.arranged.get(attempt.upstream)
@@ -264,9 +279,11 @@ def _failure(line):
 def _cause_of_lines(lines):
     """The last thing the fault server did on a connection."""
     last = next(line for line in reversed(lines) if line["event"] not in ("peer-closed", "peer-ended", "closed", "reset"))
+    if last["event"] == "unsolicited":
+        return "unsolicited-response"
     if last["event"] in IDLE_ENDS:
         return "stale-keepalive-reuse"
-    step = next(line["step"] for line in reversed(lines) if line["event"] == "request").split("+")[0]
+    step = next(line["step"] for line in reversed(lines) if "step" in line).split("+")[0]
     name, _, argument = step.partition(":")
     if name == "status" and int(argument) >= 500:
         return "upstream-returned-5xx"

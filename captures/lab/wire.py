@@ -120,7 +120,107 @@ def _hello_then(look):
     return lambda view: view.request is not None and view.request.payload[:1] == HANDSHAKE and look(view)
 
 
+def _reset_while_sent_to(view):
+    """The end does not acknowledge all of the request; a stack that had taken it all into its buffer may."""
+    side, flags, _ = view.end()
+    return side == "upstream" and flags & RST and not _since_the_head(view)
+
+
+def _answered_then_reset(view):
+    return _since_the_head(view).startswith(b"HTTP/1.1 4") and view.end()[:2] == ("upstream", RST)
+
+
+def _window_closed(view):
+    return any(segment.window == 0 and not segment.flags & (SYN | RST) for segment in view.upstream) and not view.answer
+
+
+def _since_the_head(view):
+    """What the upstream said since the last request's first segment: `answer` counts from the last segment of its body."""
+    heads = [segment.frame for segment in view.gateway if segment.payload.startswith((b"GET ", b"POST "))]
+    return b"".join(segment.payload for segment in view.upstream if heads and segment.frame > heads[-1])
+
+
+def _heard(view):
+    """All that the upstream said."""
+    return b"".join(segment.payload for segment in view.upstream)
+
+
+def _says_since_the_request(start):
+    return lambda view: view.answer.startswith(start)
+
+
+def _says(what):
+    return lambda view: any(what in text for text in (_heard(view), view.answer))
+
+
+def _speaks_something_else(view):
+    return bool(_heard(view)) and not view.answer.startswith(b"HTTP/")
+
+
+def _sends_first(*starts):
+    return lambda view: any(segment.payload.startswith(starts) for segment in view.gateway)
+
+
+def _syn_answered_in_vain(view):
+    """Either the SYN is sent again though a SYN-ACK came, or the SYN-ACK is though the handshake was completed."""
+    syns = sum(bool(segment.flags & SYN) for segment in view.gateway)
+    answers = sum(bool(segment.flags & SYN) for segment in view.upstream)
+    return answers and (syns > 1 or answers > 1)
+
+
+def _no_place_in_the_queue(view):
+    return _unanswered(view) or _syn_answered_in_vain(view)
+
+
+def _syn_answered_by_ack(view):
+    return bool(view.upstream) and all(segment.flags & (SYN | ACK | RST) == ACK for segment in view.upstream)
+
+
+def _sent_in_vain(view):
+    """The last request is sent again, or a part of the answer is missing, until the gateway gives up."""
+    return view.request is not None and view.end()[0] != "upstream"
+
+
+def _left_alone(view):
+    """Nothing comes to the last request but, perhaps, a reset."""
+    after = [segment for segment in view.upstream if segment.frame > view.request.frame]
+    return all(segment.flags & RST for segment in after)
+
+
+def _reset_by_somebody(view):
+    return view.end()[:2] == ("upstream", RST) and not view.answer
+
+
 LOOKS = {
+    "request-reset-mid-body": _reset_while_sent_to,
+    "early-response-abort": _answered_then_reset,
+    "zero-window-stall": _window_closed,
+    "request-write-timeout": _window_closed,
+    "conflicting-framing": _answered_anything,
+    "invalid-content-length": _says(b"Content-Length: abc"),
+    "unknown-transfer-coding": _says(b"Transfer-Encoding: wat"),
+    "unexpected-upgrade": _says_since_the_request(b"HTTP/1.1 101"),
+    "bad-interim-response": _says_since_the_request(b"HTTP/1.1 10"),
+    "http09-response": _says_since_the_request(b"<html>"),
+    "too-many-headers": _says(b"X-99: a"),
+    "bad-chunking": _says(b"zzz\r\n"),
+    "truncated-chunked": _ended_by_upstream(FIN, some=True),
+    "bad-content-coding": _says(b"Content-Encoding: gzip"),
+    "stall-mid-response": _ended_by_gateway(some=True),
+    "wrong-service": _speaks_something_else,
+    "h1-on-h2-port": _speaks_something_else,
+    "h2-on-h1-port": _sends_first(b"PRI * HTTP/2.0"),
+    "proxy-protocol-unexpected": _sends_first(b"PROXY TCP4 "),
+    "proxy-protocol-missing": lambda view: view.end()[0] == "upstream" and not view.answer,
+    "connect-half-open": _syn_answered_in_vain,
+    "listen-queue-overflow": _no_place_in_the_queue,
+    "connect-stale-tuple": _syn_answered_by_ack,
+    "icmp-ttl-exceeded": _unanswered,
+    "path-mtu-blackhole": _sent_in_vain,
+    "idle-drop-middlebox": _left_alone,
+    "injected-reset": _reset_by_somebody,
+    "dns-stale-address": lambda view: _refused(view) or _unanswered(view),
+    "unsolicited-response": _answered_anything,
     "connect-refused": _refused,
     "connect-timeout": _unanswered,
     "icmp-port-unreachable": _unanswered,

@@ -11,7 +11,7 @@ use crate::diagnose::idle_habit::Habit;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::flow::Direction;
 use crate::frame::Mark;
-use crate::protocol::observation::{Protocol, TlsStep};
+use crate::protocol::observation::{Completion, Protocol, TlsStep};
 use crate::tcp::event::Closing;
 use crate::time::Timestamp;
 
@@ -151,6 +151,10 @@ pub struct Attempt<'a> {
     pub until: Timestamp,
     /// Whether other connections to the same upstream endpoint spoke TLS.
     pub server_speaks_tls: bool,
+    /// Whether the same upstream endpoint answered connections that began with a PROXY header.
+    pub server_answers_after_header: bool,
+    /// Whether it answered connections that began without one.
+    pub server_answers_without_header: bool,
     /// Whether ICMP errors answered SYNs to the same upstream endpoint.
     pub server_unreachable: bool,
     /// Whether anything that servers send to the gateway is in the capture: else an absence proves nothing.
@@ -293,6 +297,65 @@ impl Attempt<'_> {
         self.exchange
             .and_then(|exchange| exchange.response_at)
             .filter(|at| at.time <= self.until)
+    }
+
+    /// When bytes that came at `at` made the request fail: a greeting before it is read only after it.
+    #[must_use]
+    pub fn moment_of_refusal(&self, at: Mark) -> Mark {
+        self.exchange
+            .map_or(at, |exchange| at.max(exchange.request_at))
+    }
+
+    /// Whether the gateway was still sending its request at `at`.
+    #[must_use]
+    pub fn was_sending_at(&self, at: Mark) -> bool {
+        self.exchange
+            .is_some_and(|exchange| exchange.was_sent_at(at))
+    }
+
+    /// Takes a step off where the capture does not tell whether the whole request was sent: its head was cut, and
+    /// it may have had a body.
+    #[must_use]
+    pub fn with_whole_request(&self, verdict: Verdict) -> Verdict {
+        let bodiless = |method: &str| matches!(method, "GET" | "HEAD" | "DELETE" | "OPTIONS");
+        let cut = self.exchange.is_some_and(|exchange| {
+            let lost = exchange
+                .request_end
+                .is_some_and(|end| end.how == Completion::LostInGap);
+            lost && exchange
+                .request
+                .as_ref()
+                .is_none_or(|head| !bodiless(&head.method))
+        });
+        if cut {
+            verdict.at_most(
+                Confidence::Likely,
+                "the request's head was cut by the capture: whether all of its body was sent is not known",
+            )
+        } else {
+            verdict
+        }
+    }
+
+    /// Bytes of the request's body that its head announces, and those that were seen, in words.
+    #[must_use]
+    pub fn sent_of_body(&self, until: Option<u64>) -> String {
+        let Some(exchange) = self.exchange else {
+            return String::new();
+        };
+        let head_len = exchange.request.as_ref().map_or(0, |head| head.head_len);
+        let start = exchange.request_offset.saturating_add(u64::from(head_len));
+        let sent = until
+            .unwrap_or(self.connection.facts.from_client.sent)
+            .saturating_sub(start);
+        match exchange
+            .request
+            .as_ref()
+            .and_then(|head| head.content_length)
+        {
+            Some(len) => format!("{sent} of {len} bytes of the request's body"),
+            None => format!("{sent} bytes of a request body that had not ended"),
+        }
     }
 
     /// Stream offset after the request's last byte.

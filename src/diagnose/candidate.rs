@@ -170,6 +170,10 @@ fn judge(
         exchange,
         until: until.plus_millis(CLEAN_UP_MILLIS),
         server_unreachable: service.is_some_and(|service| service.icmp_errors > 0),
+        server_answers_after_header: service
+            .is_some_and(|service| service.answers_after_header > 0),
+        server_answers_without_header: service
+            .is_some_and(|service| service.answers_without_header > 0),
         server_speaks_tls: service.is_some_and(|service| service.tls_handshakes > 0),
         gateway_hears: timeline
             .host(gateway.vantage, record.facts.client.addr)
@@ -177,7 +181,7 @@ fn judge(
         rejected: true,
         product: gateway.product,
         habit: service.and_then(|service| service.habit.as_deref()),
-        server_active: service.and_then(|service| service.took.max(service.answered)),
+        server_active: service.and_then(|service| service.took.max(service.last_answer)),
         server_ttls: service.and_then(|service| service.ttls),
     };
     let found = cause::examine(&attempt);

@@ -208,29 +208,33 @@ impl Diagnose {
         self.seen.others |= loss.skipped_kinds().next().is_some();
     }
 
-    /// Notes a request of HTTP/1 without a byte of an answer.
+    /// Notes a client's request of HTTP/1 without a byte of an answer.
     fn note_unanswered(&mut self, id: ExchangeId, end: Mark) {
         if let Some((_, exchange)) = self.timeline.exchange(id)
             && exchange.request.is_some()
             && exchange.response_at.is_none()
+            && !self.is_of_gateway(id)
         {
             self.unanswered.note(exchange.request_at, end);
         }
     }
 
     fn count_exchange(&mut self, id: ExchangeId) {
-        let served_by_upstream = self
-            .timeline
+        if !self.is_of_gateway(id) && self.timeline.counts(id.connection) {
+            self.out.health.exchanges += 1;
+        }
+    }
+
+    /// Whether the client of an exchange is itself asked: then it is an attempt of a gateway.
+    fn is_of_gateway(&self, id: ExchangeId) -> bool {
+        self.timeline
             .connection(id.connection)
             .is_some_and(|record| {
                 record.facts.client.addr != record.facts.server.addr
                     && self
                         .timeline
                         .is_asked(record.facts.vantage, record.facts.client.addr)
-            });
-        if !served_by_upstream && self.timeline.counts(id.connection) {
-            self.out.health.exchanges += 1;
-        }
+            })
     }
 
     /// Judges the errors up to `settled`. Those of the second that follows are assigned with them, so that no

@@ -213,6 +213,13 @@ fn from_unread(
                     leg: Leg::Upstream,
                     summary,
                 });
+                let exchange = candidate.id.index.and_then(|index| record.exchange(index));
+                if exchange.is_some_and(|exchange| exchange.was_sent_at(end)) {
+                    conclusion.at_most(
+                        Confidence::Likely,
+                        "the upstream answered before it had the whole request; what came of the rest was not seen",
+                    );
+                }
             }
             conclusion
         }

@@ -28,6 +28,8 @@ pub struct ConnectionRecord {
     pub tls: Vec<(TlsStep, Mark)>,
     /// ICMP errors that quote it.
     pub icmp: Vec<IcmpError>,
+    /// Version and place of the PROXY header that it began with.
+    pub proxy_header: Option<(u8, Mark)>,
     /// Bytes that the server sent unasked.
     pub unsolicited: Option<(Mark, Box<[u8]>)>,
     /// How it left the table.
@@ -60,8 +62,10 @@ pub struct ExchangeRecord {
     pub request: Option<Box<RequestHead>>,
     /// How the request ended.
     pub request_end: Option<MessageEnd>,
-    /// Interim responses.
+    /// Interim responses, the first few.
     pub interim: Vec<(u16, Mark)>,
+    /// How many there were, and the latest.
+    pub interims: (u32, Option<Mark>),
     /// First byte of the response.
     pub response_at: Option<Mark>,
     /// The response's head.
@@ -96,6 +100,7 @@ impl ExchangeRecord {
             request: None,
             request_end: None,
             interim: Vec::new(),
+            interims: (0, None),
             response_at: None,
             response: None,
             fault: None,
@@ -138,6 +143,22 @@ impl ExchangeRecord {
         self.request
             .as_ref()
             .map_or(self.request_at, |head| head.at)
+    }
+
+    /// Whether its request was still being sent at `at`: the body that its head announces was not whole then.
+    /// False where the capture does not tell.
+    #[must_use]
+    pub fn was_sent_at(&self, at: Mark) -> bool {
+        let announced = self
+            .request
+            .as_ref()
+            .is_some_and(|head| head.chunked || head.content_length.is_some_and(|len| len > 0));
+        let open = self.request_end.is_none_or(|end| match end.how {
+            Completion::Complete => end.at > at,
+            Completion::BodyClosed | Completion::BodyReset | Completion::CaptureEnded => true,
+            _ => false,
+        });
+        announced && open
     }
 
     /// The latest thing that was seen of it.

@@ -37,6 +37,8 @@ pub const DETAILS_MAX: usize = 16;
 const SERVED_LOOKED_AT_MAX: usize = 4_096;
 /// Most ICMP errors without their segment that are remembered of one host.
 const STRAY_ICMP_MAX: usize = 256;
+/// What a server answers to what it cannot read (RFC 9110, section 15.5.1).
+const BAD_REQUEST: u16 = 400;
 /// How long something that ended well is remembered: a gateway relays within milliseconds, and a retry
 /// follows its failure within about a second. Nanoseconds.
 pub const SETTLED_KEPT_NANOS: i64 = 6_000_000_000;
@@ -86,12 +88,16 @@ pub struct Service {
     pub tls_handshakes: u64,
     /// ICMP errors that quote a segment to it.
     pub icmp_errors: u64,
+    /// Connections that it answered in HTTP or TLS and that had begun with a PROXY header.
+    pub answers_after_header: u64,
+    /// The same without a PROXY header.
+    pub answers_without_header: u64,
     /// The product whose own error page it sent latest.
     pub page: Option<(&'static Product, Recognised)>,
     /// Latest segment of a connection on which the server's host had acknowledged payload: it accepts connections.
     pub took: Option<Mark>,
     /// First byte of its latest answer.
-    pub answered: Option<Mark>,
+    pub last_answer: Option<Mark>,
     /// Lowest and highest time to live of what it sent on connections that it accepted.
     pub ttls: Option<(u8, u8)>,
     /// How it treats idle connections, once it has closed one or announced a timeout.
@@ -116,6 +122,17 @@ impl Service {
         if let Some((nanos, responses)) = idle {
             let habit = self.habit.get_or_insert_default();
             habit.closed(nanos, responses);
+        }
+    }
+}
+
+impl Service {
+    /// Notes an answer that shows whether a PROXY header is expected here.
+    fn answered(&mut self, after_header: bool) {
+        if after_header {
+            self.answers_after_header += 1;
+        } else {
+            self.answers_without_header += 1;
         }
     }
 }
@@ -325,6 +342,15 @@ impl Timeline {
                     record
                         .unsolicited
                         .get_or_insert_with(|| (*at, prefix.clone()));
+                }
+            }
+            Seen::ProxyHeader {
+                connection,
+                version,
+                at,
+            } => {
+                if let Some(record) = self.connections.get_mut(connection) {
+                    record.proxy_header = Some((*version, *at));
                 }
             }
             Seen::Tls {
@@ -547,6 +573,7 @@ impl Timeline {
             exchanges: VecDeque::new(),
             tls: Vec::new(),
             icmp: Vec::new(),
+            proxy_header: None,
             unsolicited: None,
             ended: None,
             responses: 0,
@@ -621,10 +648,12 @@ impl Timeline {
             record.tls.push((step.clone(), at));
         }
         let (vantage, server) = (record.facts.vantage, record.facts.server);
+        let after_header = record.proxy_header.is_some();
         if matches!(step, TlsStep::ServerHello { .. })
             && let Some(service) = service_entry(&mut self.services, vantage, server)
         {
             service.tls_handshakes += 1;
+            service.answered(after_header);
         }
     }
 
@@ -675,6 +704,7 @@ impl Timeline {
             record.idle_since = Some(end.at);
         }
         let (vantage, server) = (record.facts.vantage, record.facts.server);
+        let after_header = record.proxy_header.is_some();
         if let Seen::ResponseHead { head, .. } = what {
             self.clock.dated(server.addr, head);
         }
@@ -687,19 +717,25 @@ impl Timeline {
             Seen::ResponseStart { at, .. } => {
                 exchange.response_at = Some(*at);
                 if let Some(service) = service_entry(&mut self.services, vantage, server) {
-                    service.answered = Some(*at);
+                    service.last_answer = Some(*at);
                 }
             }
-            Seen::Interim { status, at, .. } if exchange.interim.len() < DETAILS_MAX => {
-                exchange.interim.push((*status, *at));
+            Seen::Interim { status, at, .. } => {
+                if exchange.interim.len() < DETAILS_MAX {
+                    exchange.interim.push((*status, *at));
+                }
+                exchange.interims = (exchange.interims.0.saturating_add(1), Some(*at));
             }
             Seen::ResponseHead { head, .. } => {
                 exchange.response = Some(head.clone());
-                if let Some(value) = header(&head.kept, "keep-alive")
-                    && let Some(service) = service_entry(&mut self.services, vantage, server)
-                {
-                    let habit = service.habit.get_or_insert_default();
-                    habit.announces(&value, head.at);
+                if let Some(service) = service_entry(&mut self.services, vantage, server) {
+                    if head.status != BAD_REQUEST {
+                        service.answered(after_header);
+                    }
+                    if let Some(value) = header(&head.kept, "keep-alive") {
+                        let habit = service.habit.get_or_insert_default();
+                        habit.announces(&value, head.at);
+                    }
                 }
             }
             Seen::ResponseFault {

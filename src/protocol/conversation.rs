@@ -170,6 +170,9 @@ impl Conversation {
         let Stage::Probing(probing) = &mut self.stage else {
             return;
         };
+        let Some(data) = probing.after_header(data, out) else {
+            return;
+        };
         let (found, open) = probing.judge(parsers, &data);
         let held = std::mem::take(&mut probing.held);
         if let Some(row) = found {

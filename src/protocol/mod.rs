@@ -13,6 +13,7 @@ pub mod parser;
 #[cfg(test)]
 mod playbook;
 mod probing;
+mod proxy_protocol;
 pub mod tally;
 pub mod tls;
 pub mod turns;

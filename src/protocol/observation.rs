@@ -106,7 +106,7 @@ pub enum Seen {
         fault: Fault,
         /// The frame.
         at: Mark,
-        /// First bytes of the response, for [`Rule::Chunk`] those from the fault on, at most [`PREFIX_MAX`].
+        /// First bytes of the response, for a fault of chunks those from the fault on, at most [`PREFIX_MAX`].
         prefix: Box<[u8]>,
     },
     /// A response is complete, or will not become so.
@@ -116,7 +116,8 @@ pub enum Seen {
         /// How it ended.
         end: MessageEnd,
         /// First bytes of the body (or of what came instead of a head), at most [`PREFIX_MAX`]; kept only
-        /// when the status is 400 or above or when there is no head.
+        /// when the status is 400 or above or when there is no head. Of an encoded body a few are kept, which
+        /// tell the coding.
         prefix: Box<[u8]>,
     },
     /// A server sent bytes that no request asked for.
@@ -126,6 +127,15 @@ pub enum Seen {
         /// First bytes.
         prefix: Box<[u8]>,
         /// The frame.
+        at: Mark,
+    },
+    /// The client began with a PROXY header; what follows it is read as if it had begun the stream.
+    ProxyHeader {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its version, 1 (text) or 2 (binary).
+        version: u8,
+        /// The frame that completed it.
         at: Mark,
     },
     /// A step of a TLS handshake or its end.
@@ -281,6 +291,24 @@ pub struct ResponseHead {
     pub at: Mark,
 }
 
+impl ResponseHead {
+    /// The Content-Encoding, where there is one (RFC 9110, section 8.4).
+    #[must_use]
+    pub fn content_encoding(&self) -> Option<&[u8]> {
+        let found = self
+            .kept
+            .iter()
+            .find(|header| header.name == "content-encoding")?;
+        Some(&found.value)
+    }
+
+    /// Whether the body is encoded.
+    #[must_use]
+    pub fn is_encoded(&self) -> bool {
+        self.content_encoding().is_some()
+    }
+}
+
 /// How a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageEnd {
@@ -322,6 +350,14 @@ pub enum Completion {
     CaptureEnded,
     /// The connection became something else: CONNECT, 101, or raw bytes.
     Switched,
+}
+
+impl Rule {
+    /// Whether it is a rule of the chunked coding (RFC 9112, section 7.1).
+    #[must_use]
+    pub const fn is_of_chunks(self) -> bool {
+        matches!(self, Self::ChunkSize | Self::ChunkTooLarge | Self::ChunkEnd)
+    }
 }
 
 impl Completion {
@@ -383,8 +419,12 @@ pub enum Rule {
     InvalidLength,
     /// A Transfer-Encoding that is not `chunked`.
     UnknownCoding,
-    /// A chunk size that is no hexadecimal number, or a chunk without its CRLF.
-    Chunk,
+    /// A chunk size that is no hexadecimal number.
+    ChunkSize,
+    /// A chunk size that does not fit 64 bits.
+    ChunkTooLarge,
+    /// The data of a chunk is not followed by CRLF: it is longer than its size says.
+    ChunkEnd,
     /// The head is larger than what is kept of it.
     HeadTooLarge,
     /// 101 without an Upgrade in the request; told among the oddities of the head.

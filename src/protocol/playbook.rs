@@ -266,6 +266,7 @@ fn line(seen: &Seen) -> Option<String> {
             )
         }
         Seen::Unsolicited { prefix, .. } => format!("unsolicited {}", show(prefix)),
+        Seen::ProxyHeader { version, .. } => format!("proxy header {version}"),
         Seen::Tls { step, .. } => match step {
             TlsStep::NotTls { prefix } => format!("not tls {}", show(prefix)),
             step => format!("tls {step:?}"),

@@ -4,7 +4,9 @@
 
 use crate::flow::Direction;
 use crate::frame::Mark;
-use crate::protocol::parser::{Data, PROBE_MAX, Row, Verdict};
+use crate::protocol::observation::Seen;
+use crate::protocol::parser::{Data, Output, PROBE_MAX, Row, Verdict};
+use crate::protocol::proxy_protocol::{Header, header};
 use crate::protocol::turns::Turns;
 
 /// The first bytes of both sides, and the order in which they came.
@@ -14,6 +16,8 @@ pub struct Probing {
     pub held: Vec<Held>,
     /// The server spoke first, and was told as unsolicited.
     pub banner: bool,
+    /// Whether it is known if the client began with a PROXY header.
+    begun: bool,
 }
 
 /// Bytes that wait.
@@ -60,6 +64,49 @@ impl Probing {
             Turns::after_banner()
         } else {
             Turns::default()
+        }
+    }
+
+    /// Takes a PROXY header off the client's first bytes and tells it. Gives what is left of `data`; `None`
+    /// where all of it was header, or waits to become one.
+    pub fn after_header<'a>(&mut self, data: Data<'a>, out: &mut Output<'_>) -> Option<Data<'a>> {
+        if self.begun || data.direction == Direction::ToClient {
+            return Some(data);
+        }
+        let mine = |held: &&Held| held.direction == Direction::ToServer;
+        let held: Vec<u8> = self
+            .held
+            .iter()
+            .filter(mine)
+            .flat_map(|held| held.bytes.iter().copied())
+            .collect();
+        let found = if held.is_empty() {
+            header(data.bytes)
+        } else {
+            header(&[&held, data.bytes].concat())
+        };
+        match found {
+            Header::No => {
+                self.begun = true;
+                Some(data)
+            }
+            Header::Part => {
+                self.held.push(Held::of(data));
+                None
+            }
+            Header::Whole { version, len } => {
+                self.begun = true;
+                self.held
+                    .retain(|held| held.direction == Direction::ToClient);
+                let (connection, at) = (out.id(), data.carried);
+                out.tell(Seen::ProxyHeader {
+                    connection,
+                    version,
+                    at,
+                });
+                let rest = data.after(len.saturating_sub(held.len()));
+                (!rest.bytes.is_empty()).then_some(rest)
+            }
         }
     }
 

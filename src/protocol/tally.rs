@@ -38,15 +38,23 @@ pub struct Tally {
     len: u64,
     hash: Fnv,
     torn: bool,
-    prefix: Option<Vec<u8>>,
+    prefix: Vec<u8>,
+    /// How many of the first bytes are kept.
+    kept: usize,
 }
 
 impl Tally {
     /// A tally that keeps the first bytes too.
     #[must_use]
     pub fn with_prefix() -> Self {
+        Self::with_first(PREFIX_MAX)
+    }
+
+    /// A tally that keeps the first `kept` bytes, at most [`PREFIX_MAX`].
+    #[must_use]
+    pub fn with_first(kept: usize) -> Self {
         Self {
-            prefix: Some(Vec::new()),
+            kept: kept.min(PREFIX_MAX),
             ..Self::default()
         }
     }
@@ -60,9 +68,9 @@ impl Tally {
             return;
         }
         self.hash.write(first);
-        if let Some(prefix) = &mut self.prefix {
-            prefix.extend_from_slice(first);
-        }
+        let wanted = self.kept.saturating_sub(self.prefix.len());
+        self.prefix
+            .extend_from_slice(first.get(..wanted).unwrap_or(first));
     }
 
     /// Counts bytes that exist but were not captured. Among the first ones they spoil the hash.
@@ -98,7 +106,7 @@ impl Tally {
     /// The first bytes, up to the first missing one; empty when they were not wanted.
     #[must_use]
     pub fn into_prefix(self) -> Box<[u8]> {
-        self.prefix.unwrap_or_default().into_boxed_slice()
+        self.prefix.into_boxed_slice()
     }
 }
 
@@ -128,6 +136,11 @@ mod tests {
         assert_eq!(whole.hash(), longer.hash());
         assert_eq!(longer.len(), PREFIX_MAX as u64 + 9);
         assert_eq!(longer.into_prefix().len(), PREFIX_MAX);
+        let mut short = Tally::with_first(4);
+        short.take(b"abc");
+        short.take(b"defg");
+        assert_eq!(short.len(), 7);
+        assert_eq!(&*short.into_prefix(), b"abcd");
     }
 
     #[test]

@@ -26,8 +26,10 @@ pub(super) struct Pace {
     /// Capture time of the latest timestamp that counted, nanoseconds; 0 before any.
     time: i64,
     value: u32,
-    /// Ticks a second, once measured.
-    rate: u32,
+    /// Ticks a second, once measured; the highest number stands for all above it.
+    rate: u16,
+    /// The input whose clock that was: another one has a clock of its own.
+    input: u16,
 }
 
 impl Pace {
@@ -37,11 +39,12 @@ impl Pace {
         let now = segment.mark.time.0;
         let passed = now.saturating_sub(self.time);
         let ticks = i64::from(value.wrapping_sub(self.value).cast_signed());
-        let known = self.time != 0;
+        let input = segment.mark.frame.input;
+        let known = self.time != 0 && self.input == input;
         if known && (0..SPAN_NANOS_MIN).contains(&passed) {
             return None;
         }
-        (self.time, self.value) = (now, value);
+        (self.time, self.value, self.input) = (now, value, input);
         // An older value is an older segment, or another machine behind the same address.
         if !known || passed < 0 || ticks < 0 {
             return None;
@@ -52,7 +55,7 @@ impl Pace {
             measured => (measured / 2, measured),
         };
         // Measured anew in any case: a sender that is slow by nature is suspected once.
-        self.rate = u32::try_from(rate.max(1)).unwrap_or(u32::MAX);
+        self.rate = u16::try_from(rate.max(1)).unwrap_or(u16::MAX);
         if rate >= slowest {
             return None;
         }
@@ -64,7 +67,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Mark;
+    use crate::frame::{FrameId, Mark};
     use crate::tcp::playbook::endpoint;
     use crate::time::Timestamp;
 
@@ -72,8 +75,12 @@ mod tests {
 
     /// The leaps that segments at these capture times and values show, in whole milliseconds.
     fn leaps(segments: &[(i64, u32)]) -> Vec<i64> {
+        leaps_of(segments, |_| 0)
+    }
+
+    fn leaps_of(segments: &[(i64, u32)], input: fn(usize) -> u16) -> Vec<i64> {
         let mut pace = Pace::default();
-        let note = |(at_ms, value): &(i64, u32)| {
+        let note = |(index, (at_ms, value)): (usize, &(i64, u32))| {
             let segment = Segment {
                 source: endpoint(1, 1),
                 destination: endpoint(2, 2),
@@ -92,12 +99,15 @@ mod tests {
                 payload_len: 0,
                 mark: Mark {
                     time: Timestamp((START_MS + at_ms) * 1_000_000),
-                    ..Mark::default()
+                    frame: FrameId {
+                        input: input(index),
+                        number: 1,
+                    },
                 },
             };
             pace.note(&segment).map(|nanos| nanos / 1_000_000)
         };
-        segments.iter().filter_map(note).collect()
+        segments.iter().enumerate().filter_map(note).collect()
     }
 
     #[test]
@@ -108,6 +118,12 @@ mod tests {
         // With a rate that was measured before, any part of it shows.
         let measured = [(0, 0), (1_000, 1_000), (2_000, 2_000), (32_000, 12_000)];
         assert_eq!(leaps(&measured), [20_000]);
+    }
+
+    #[test]
+    fn two_inputs_have_two_clocks() {
+        let turns = [(0, 500), (3_200, 501), (400, 900), (3_900, 1_200)];
+        assert!(leaps_of(&turns, |index| index as u16 % 2).is_empty());
     }
 
     #[test]

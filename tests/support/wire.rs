@@ -220,6 +220,23 @@ impl Wire {
         self.segment(leg, side, FIN | ACK, &[])
     }
 
+    /// Data that nobody acknowledges.
+    pub fn says_in_vain(&mut self, leg: Leg, side: Side, data: impl AsRef<[u8]>) -> &mut Self {
+        for piece in data.as_ref().chunks(1_400) {
+            self.segment(leg, side, PSH | ACK, piece);
+        }
+        self
+    }
+
+    /// An acknowledgement with a window of zero: there is no room for more.
+    pub fn shuts(&mut self, leg: Leg, side: Side) -> &mut Self {
+        self.segment(leg, side, ACK, &[]);
+        let sent = self.frames.last_mut().unwrap();
+        // The window lies at 14 of TCP, behind 20 bytes of IPv4.
+        sent.bytes[34..36].fill(0);
+        self
+    }
+
     /// A segment with any control bits; data and SYN and FIN move the sender's sequence number.
     pub fn segment(&mut self, leg: Leg, side: Side, flags: u8, data: &[u8]) -> &mut Self {
         let odd = Odd {

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from capture import Point
+from client import PATIENCE_SECONDS
 from gateways import Route, apache, ats, caddy, envoy, haproxy, lighttpd, nginx, squid, varnish
 
 GATEWAYS = {
@@ -67,12 +68,12 @@ class Case:
         return len(self.recorded_at) == 1 and first.place == "gateway" and first.is_whole and not (self.warm_up or self.partial)
 
 
-def one_by_one(*methods, keep=True, target="/", body=b"", pause=0.0):
+def one_by_one(*methods, keep=True, target="/", body=b"", pause=0.0, patience=PATIENCE_SECONDS):
     """One client, one request after the other, over one connection as long as the gateway keeps it."""
     def traffic(lab):
         visitor = lab.visitor()
         for method in methods:
-            visitor.ask(method, target, body=body if method == "POST" else b"", keep=keep)
+            visitor.ask(method, target, body=body if method == "POST" else b"", keep=keep, patience=patience)
             if pause:
                 time.sleep(pause)
         visitor.close()

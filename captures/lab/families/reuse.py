@@ -73,4 +73,13 @@ CASES = [
          _gone("ok+vanish"), one_by_one("GET", "GET"), POOLED),
     Case("apache-stale-crossing-fin-silent", "The upstream closes the idle connection while the client's second request is on its way.",
          _far("idle-close"), _crossing("GET"), FAR_AWAY, far=True),
+    *[Case(f"{gateway}-unsolicited-503", "The upstream says 503 on an idle pooled connection, because it drains, and closes it, while a POST is on "
+           "its way: the gateway takes what nobody asked for as the answer to it.", _far("idle-503"), _crossing("POST"), FAR_AWAY, far=True,
+           accept=["upstream-returned-5xx", "stale-keepalive-reuse"]) for gateway in ("nginx", "envoy")],
+    *[Case(f"{gateway}-unsolicited-part", "The upstream begins to say 408 on an idle pooled connection and closes it within the line, while a POST "
+           "is on its way to it.", _far("idle-part"), _crossing("POST", same_client=gateway == "nginx"), FAR_AWAY, far=True,
+           accept=["stale-keepalive-reuse", "closed-mid-head"], on="eth0") for gateway in ("nginx", "haproxy", "apache")],
+    *[Case(f"{gateway}-healthy-unsolicited-408", "The upstream says 408 on an idle pooled connection and closes it, while a POST is on its way: the "
+           "client gets the 408. No error of the gateway.", _far("idle-408"), _crossing("POST", same_client=gateway == "nginx"), FAR_AWAY,
+           far=True, healthy=True) for gateway in ("nginx", "haproxy")],
 ]

@@ -22,8 +22,8 @@ NO_ANSWER = frozenset({"response-timeout", "head-timeout", "request-write-timeou
 CLOSED = frozenset({"closed-before-response", "stale-keepalive-reuse", "http-on-tls-port", "proxy-protocol-missing",
                     "proxy-protocol-unexpected", "bad-interim-response", "request-reset-mid-body", "early-response-abort",
                     "unsolicited-response", "h2-on-h1-port"})
-RESET = frozenset({"reset-before-response", "stale-keepalive-reuse", "connect-reset-after-accept", "http-on-tls-port", "injected-reset",
-                   "proxy-protocol-missing", "proxy-protocol-unexpected", "request-reset-mid-body", "early-response-abort",
+RESET = frozenset({"reset-before-response", "idle-drop-middlebox", "stale-keepalive-reuse", "connect-reset-after-accept",
+                   "http-on-tls-port", "injected-reset", "proxy-protocol-missing", "proxy-protocol-unexpected", "request-reset-mid-body", "early-response-abort",
                    "unsolicited-response", "h2-on-h1-port"})
 NOT_HTTP = frozenset({"malformed-status-line", "http09-response", "wrong-service", "h1-on-h2-port", "http-on-tls-port",
                       "unsolicited-response"})
@@ -36,7 +36,7 @@ HANDSHAKES = frozenset({"tls-alert-from-upstream", "tls-handshake-closed", "tls-
                         "tls-on-http-port"})
 NAMES = frozenset({"dns-nxdomain", "dns-nodata", "dns-servfail", "dns-refused", "dns-timeout", "dns-unreachable"})
 NOT_TRIED = frozenset({"no-upstream-attempt"})
-RELAYED = frozenset({"upstream-returned-5xx"})
+RELAYED = frozenset({"upstream-returned-5xx", "unsolicited-response"})
 
 
 @dataclass

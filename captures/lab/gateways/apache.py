@@ -9,6 +9,7 @@ import subprocess
 from collections import Counter, defaultdict
 from datetime import datetime
 
+import gateways as may_be
 from gateways import Attempt, Exchange, earlier_attempts
 from topology import CLEAN_ENVIRONMENT
 
@@ -20,33 +21,43 @@ ERROR = re.compile(r"^\[[^\]]*\] \[(?P<module>\w+):(?P<level>\w+)\] .*?\[client 
 THREAD = re.compile(r"^\[(?P<when>[^\]]*)\] \[[^\]]*\] \[pid \d+:tid (?P<thread>\d+)\]")
 CONNECT = re.compile(r"AH00957: http: attempt to connect to (?P<upstream>\S+) ")
 
-CONNECTS = {"connect-refused", "connect-timeout", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable",
-            "icmp-admin-prohibited", "neighbor-unresolved", "connect-reset-after-accept"}
-HANDSHAKES = {"tls-alert-from-upstream", "tls-handshake-closed", "tls-handshake-reset", "tls-handshake-timeout", "tls-on-http-port"}
-REFUSED_HEADS = {"malformed-status-line", "bad-header", "header-too-large", "http-on-tls-port"}
+CONNECTS = may_be.ANY_CONNECT
+ENDED = may_be.CLOSED | may_be.NOT_HTTP | {"closed-mid-head"}
 WORDINGS = [
     (r"AH01114", CONNECTS),
-    (r"AH00898: DNS lookup failure", {"dns-nxdomain", "dns-nodata", "dns-servfail", "dns-refused", "dns-timeout"}),
+    (r"AH00898: DNS lookup failure", may_be.NAMES),
     (r"AH00898: Error reading from remote server", None),
-    (r"AH00898: .*(malformed|Malformed|Corrupt)", REFUSED_HEADS),
-    (r"AH00898: Error during SSL Handshake", HANDSHAKES),
-    (r"\(70014\).*AH01102", {"closed-before-response", "stale-keepalive-reuse", "closed-mid-head"}),
-    (r"\(20014\).*AH01102", {"closed-before-response", "stale-keepalive-reuse", "closed-mid-head"}),
-    (r"\(104\).*AH01102", {"reset-before-response", "stale-keepalive-reuse", "reset-mid-head", "connect-reset-after-accept",
-                           "http-on-tls-port"}),
-    (r"\(70007\).*AH01102", {"response-timeout", "head-timeout"}),
+    (r"AH00898: Too many .* interim responses", {"bad-interim-response"}),
+    (r"AH00898: Unexpected Upgrade", {"unexpected-upgrade"}),
+    (r"AH00898: .*(malformed|Malformed|Corrupt)", may_be.BAD_HEAD | may_be.NOT_HTTP),
+    (r"AH00898: Error during SSL Handshake", may_be.HANDSHAKES),
+    (r"\(70014\).*AH01102", ENDED),
+    (r"\(20014\).*AH01102", ENDED),
+    (r"\(22\).*AH01102", may_be.NOT_HTTP),
+    (r"\(104\).*AH01102", may_be.RESET | {"reset-mid-head"}),
+    (r"\(70007\).*AH01102", may_be.NO_ANSWER),
     (r"\(70014\).*AH10404", {"closed-mid-head"}),
     (r"\(104\).*AH10404", {"reset-mid-head"}),
     (r"\(70007\).*AH10404", {"head-timeout"}),
     (r"AH02429|AH02430", {"bad-header"}),
-    (r"AH01110", {"truncated-body", "reset-mid-response"}),
-    (r"AH01099|AH01106|AH10404|AH01100|AH10124", REFUSED_HEADS),
-    (r"AH01170|AH01171|AH00940", {"no-upstream-attempt"}),
-    (r"AH01084|AH01097|AH02003", HANDSHAKES),
+    (r"\(70007\).*AH01110", {"stall-mid-response"}),
+    (r"AH01110", may_be.BROKEN_BODY | may_be.BAD_FRAMING),
+    (r"AH01099|AH01106|AH10404|AH01100|AH10124", may_be.BAD_HEAD | may_be.NOT_HTTP),
+    (r"AH01170|AH01171|AH00940|AH00941|AH00934", may_be.NOT_TRIED),
+    (r"AH01084|AH01097|AH01095|AH01096", may_be.RESET | may_be.CLOSED | may_be.NO_ANSWER | may_be.HANDSHAKES),
+    (r"AH02003", may_be.HANDSHAKES),
 ]
+# Says of no client whose request it was.
+FULL_POOL = "AH00941"
 
 MODULES = ["mpm_event", "authz_core", "proxy", "proxy_http", "slotmem_shm", "proxy_balancer", "lbmethod_byrequests",
            "proxy_hcheck", "ssl", "headers"]
+
+DEBIAN = "/usr/lib/apache2/modules"
+# What a variant adds.
+MORE = {
+    "hasty": [f"LoadModule reqtimeout_module {DEBIAN}/mod_reqtimeout.so", "RequestReadTimeout header=1 body=1"],
+}
 
 
 def version():
@@ -61,6 +72,7 @@ def configuration(route):
         "ErrorLog gateway.log", "LogLevel warn proxy:info",
         'LogFormat "access %h:%{remote}p at=%{end:usec}t request=%k \\"%r\\" status=%>s source=%{proxy-source-port}n '
         'worker=%{BALANCER_WORKER_NAME}e us=%D" lab', "CustomLog gateway.log lab",
+        *MORE.get(route.variant, []),
         *(["SSLProxyEngine on", "SSLProxyVerify none", "SSLProxyCheckPeerName off"] if route.tls else []),
         *_proxy(route), ""])
 
@@ -71,7 +83,8 @@ def _proxy(route):
     options = f"connectiontimeout={int(route.connect_seconds * 1000)}ms timeout=1 retry=0{reuse}"
     if route.name:
         return [f'ProxyPass "/" "{scheme}://{route.name}:8080/" {options}']
-    if len(route.upstreams) == 1 and not route.health_checks and not route.variant:
+    options += " max=1 acquire=100" if route.variant == "one-at-a-time" else ""
+    if len(route.upstreams) == 1 and not route.health_checks and route.variant != "rest-after-failure":
         return [f'ProxyPass "/" "{scheme}://{route.upstreams[0]}/" {options}']
     checks = " hcmethod=TCP hcinterval=1 hcfails=1" if route.health_checks else ""
     options = options.replace("retry=0", "retry=60") if route.variant == "rest-after-failure" else options
@@ -89,7 +102,7 @@ def tidy(folder):
     """The lines about requests; what Apache says of its start and end names the build."""
     log = folder / "gateway.log"
     log.write_text("".join(line for line in log.read_text(errors="replace").splitlines(True)
-                           if line.startswith("access ") or "[client " in line or "AH00957" in line))
+                           if line.startswith("access ") or "[client " in line or "AH00957" in line or FULL_POOL in line))
 
 
 def exchanges(folder, syns):
@@ -97,14 +110,18 @@ def exchanges(folder, syns):
     members = re.findall(r'(?:BalancerMember|ProxyPass "/") "https?://([^/"]+:\d+)', (folder / "gateway.conf").read_text())
     lines = (folder / "gateway.log").read_text(errors="replace").splitlines()
     sources, dialled = _sources_of_failed_connects(lines, syns), {}
-    failures, seen, found = defaultdict(list), Counter(), []
+    failures, seen, found, full = defaultdict(list), Counter(), [], ""
     for line in lines:
         access, error, thread = ACCESS.match(line), ERROR.match(line), THREAD.match(line)
         if access:
             client = access["client"]
             attempts = _attempts(access, failures.pop(client, []), members, line, syns)
+            if full and access["status"] == "503" and access["source"] == "-":
+                attempts, full = [Attempt(None, may_be.NOT_TRIED, full, None, "pool-overflow")], ""
             found.append(Exchange(client, seen[client], int(access["status"]), attempts, line))
             seen[client] += 1
+        elif FULL_POOL in line:
+            full = line
         elif "AH00957" in line:
             dialled[thread["thread"]] = line
         elif error and error["level"] in ("error", "warn", "crit"):

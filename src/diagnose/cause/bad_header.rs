@@ -6,7 +6,7 @@
 
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
-use crate::diagnose::finding::Confidence;
+use crate::diagnose::cause::strictness::refused;
 use crate::diagnose::gateway::product::Family;
 use crate::protocol::observation::Rule;
 
@@ -16,7 +16,7 @@ pub const CAUSE: Cause = Cause {
     family: Family::MalformedHead,
     title: "A response header breaks the HTTP syntax",
     explanation: "The head was complete, and one of its lines breaks a rule: a forbidden byte, a \
-     space where none may be, a missing colon, or framing headers that contradict each other. \
+     space where none may be, or a missing colon. \
      Strict gateways refuse the whole response; a browser or curl may accept it, so it seems to \
      work without the gateway.",
     signature: "Request; a complete response head with a good status line and at least one line \
@@ -24,12 +24,12 @@ pub const CAUSE: Cause = Cause {
     is_not: &[
         "malformed-status-line: there the first line is broken.",
         "header-too-large: there the syntax is good and the size is not.",
+        "conflicting-framing: there each line is good and two of them contradict each other.",
         "Line ends of LF alone: all products accept them.",
     ],
     root_causes: &[
         "The application puts unchecked text into a header: a line break, NUL or control byte.",
         "A space in a field name or before the colon, from a hand-written header.",
-        "Content-Length twice or together with Transfer-Encoding, added by two layers.",
         "A header folded onto a second line by an old framework.",
     ],
     next_steps: &[
@@ -40,110 +40,21 @@ pub const CAUSE: Cause = Cause {
     examine: Examine::Attempt(examine),
 };
 
-/// Which products refuse a head that breaks a rule (causes.md A.10); bare line feeds are taken by all.
-const REFUSED_BY: &[(Rule, &str, &[&str])] = &[
-    (
-        Rule::Nul,
-        "nul",
-        &["nginx", "Envoy", "Apache httpd", "Varnish", "Squid"],
-    ),
-    (
-        Rule::ControlCharacter,
-        "control-char",
-        &["Envoy", "Varnish", "Apache httpd"],
-    ),
-    (
-        Rule::SpaceInName,
-        "space-in-name",
-        &[
-            "nginx",
-            "HAProxy",
-            "Envoy",
-            "Varnish",
-            "Squid",
-            "Apache httpd",
-        ],
-    ),
-    (
-        Rule::SpaceBeforeColon,
-        "space-before-colon",
-        &["nginx", "HAProxy", "Envoy", "Varnish", "Apache httpd"],
-    ),
-    (
-        Rule::NoColon,
-        "no-colon",
-        &[
-            "HAProxy",
-            "Envoy",
-            "Apache httpd",
-            "Caddy",
-            "Varnish",
-            "Squid",
-        ],
-    ),
-    (
-        Rule::EmptyName,
-        "empty-name",
-        &["nginx", "HAProxy", "Envoy", "Apache httpd", "Varnish"],
-    ),
-    (
-        Rule::NameCharacter,
-        "non-ascii-name",
-        &["HAProxy", "Envoy", "Apache httpd", "Varnish"],
-    ),
-    (Rule::ObsFold, "obs-fold", &["nginx"]),
-    (Rule::BareCr, "bare-cr", &["HAProxy", "Envoy", "Varnish"]),
+/// The rules of single lines.
+const RULES: &[Rule] = &[
+    Rule::Nul,
+    Rule::ControlCharacter,
+    Rule::SpaceInName,
+    Rule::SpaceBeforeColon,
+    Rule::NoColon,
+    Rule::EmptyName,
+    Rule::NameCharacter,
+    Rule::ObsFold,
+    Rule::BareCr,
 ];
 
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
-    let exchange = attempt.exchange?;
-    let head = exchange
-        .response
-        .as_ref()
-        .filter(|head| attempt.rejected && head.at.time <= attempt.until)?;
-    let product = attempt.product.map(|product| product.name);
-    let refused = |rule: Rule| {
-        REFUSED_BY
-            .iter()
-            .find(|row| row.0 == rule)
-            .map(|row| (row.1, row.2))
-    };
-    let named = head
-        .oddities
-        .iter()
-        .filter_map(|fault| refused(fault.rule).map(|(name, by)| (fault, name, by)));
-    let (fault, name, by) = named
-        .clone()
-        .find(|(_, _, by)| product.is_some_and(|product| by.contains(&product)))
-        .or_else(|| named.clone().next())?;
-    let shown: String = fault
-        .excerpt
-        .iter()
-        .take(40)
-        .map(|byte| byte.escape_ascii().to_string())
-        .collect();
-    let server = attempt.connection.facts.server;
-    let verdict = attempt
-        .asked(Verdict::seen(head.at))
-        .detail(name)
-        .proof(
-            head.at,
-            format!(
-                "{server} answers {} with a head that breaks a rule at byte {}: `{shown}`",
-                head.status, fault.offset
-            ),
-        )
-        .not("malformed-status-line", "the status line is well-formed");
-    Some(match product {
-        Some(product) if by.contains(&product) => verdict,
-        Some(product) => verdict.at_most(
-            Confidence::Possible,
-            format!("{product} is known to accept such a head"),
-        ),
-        None => verdict.at_most(
-            Confidence::Likely,
-            "which product judged the head is not known",
-        ),
-    })
+    let verdict = refused(attempt, RULES)?;
+    Some(verdict.not("malformed-status-line", "the status line is well-formed"))
 }

@@ -5,6 +5,7 @@
 //! reservation.
 
 use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::cause::limits;
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
@@ -21,6 +22,7 @@ pub const CAUSE: Cause = Cause {
      limit of the gateway's product; the gateway closes and answers with an error.",
     is_not: &[
         "bad-header: there the size is fine and the syntax is not.",
+        "too-many-headers: there the bytes would fit and the lines are too many.",
         "closed-mid-head: there the upstream ended the head early.",
         "A request that is too large gets 400, 413, 414 or 431, not this.",
     ],
@@ -76,7 +78,8 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         .and_then(|product| product.response_line_max)
         .map(u64::from);
     let over =
-        size > limit.unwrap_or(SMALLEST_LIMIT) || line_limit.is_some_and(|limit| line > limit);
+        limit.is_some_and(|limit| size > limit) || line_limit.is_some_and(|limit| line > limit);
+    let guessed = limit.or(line_limit).is_none() && size > SMALLEST_LIMIT;
     let unfinished = size >= SMALLEST_LIMIT && exchange.response.is_none();
     // Limits are often set lower than their default: a plain head that the gateway hung up on at once was too large.
     let hung_up = size >= SMALLEST_LIMIT
@@ -87,24 +90,31 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         && attempt
             .closed_by_gateway()
             .is_some_and(|close| close.closing.mark.time.nanos_since(at.time) < AT_ONCE_NANOS);
-    if !(over || unfinished || hung_up) {
+    if !(over || guessed || unfinished || hung_up) {
         return None;
     }
+    let passed = match limit {
+        Some(limit) if size > limit => {
+            format!(", beyond the {limit} that it takes: the limit lies at byte {limit}")
+        }
+        _ => String::new(),
+    };
     let verdict = attempt
         .asked(Verdict::gave_up(at))
         .proof(begun, format!("{server} begins its answer"))
         .proof(
             at,
-            format!("{size} bytes of head have come when the gateway stops reading"),
+            format!("{size} bytes of head have come when the gateway stops reading{passed}"),
         )
+        .proof(at, limits::of_bytes(size, line))
         .not(
             "closed-mid-head",
             "the gateway ended the connection, not the upstream",
         )
         .not("head-timeout", "the gateway did not wait before it closed");
-    Some(match limit.or(line_limit) {
-        Some(_) if over => verdict,
-        _ => verdict.at_most(
+    Some(match over {
+        true => verdict,
+        false => verdict.at_most(
             Confidence::Likely,
             "the limit that this gateway is configured with is not known",
         ),

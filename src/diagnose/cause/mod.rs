@@ -3,26 +3,34 @@
 //!
 //! Growth: a file `cause/x.rs` and a row in `CAUSES`.
 
+mod banner;
 mod cut;
+mod limits;
 pub mod manual;
 pub mod model;
 mod origin;
 mod path;
+mod strictness;
 
 mod ambiguous;
 mod attempt_succeeded_but_error;
+mod bad_chunking;
+mod bad_content_coding;
 mod bad_header;
+mod bad_interim_response;
 mod capture_gap;
 mod client_aborted;
 mod client_bad_request;
 mod client_request_timeout;
 mod closed_before_response;
 mod closed_mid_head;
+mod conflicting_framing;
 mod connect_half_open;
 mod connect_refused;
 mod connect_reset_after_accept;
 mod connect_stale_tuple;
 mod connect_timeout;
+mod content_length_mismatch;
 mod dns_nodata;
 mod dns_nxdomain;
 mod dns_refused;
@@ -30,12 +38,16 @@ mod dns_servfail;
 mod dns_stale_address;
 mod dns_timeout;
 mod dns_unreachable;
+mod early_response_abort;
 mod encrypted_inconclusive;
 mod gateway_raw_passthrough;
 mod gateway_silent_close;
 mod gateway_truncated_relay;
+mod h1_on_h2_port;
+mod h2_on_h1_port;
 mod head_timeout;
 mod header_too_large;
+mod http09_response;
 mod http_on_tls_port;
 mod icmp_admin_prohibited;
 mod icmp_host_unreachable;
@@ -44,6 +56,7 @@ mod icmp_port_unreachable;
 mod icmp_ttl_exceeded;
 mod idle_drop_middlebox;
 mod injected_reset;
+mod invalid_content_length;
 mod listen_queue_overflow;
 mod local_connect_error;
 mod loss_stall;
@@ -51,20 +64,31 @@ mod malformed_status_line;
 mod neighbor_unresolved;
 mod no_upstream_attempt;
 mod path_mtu_blackhole;
+mod proxy_protocol_missing;
+mod proxy_protocol_unexpected;
 mod relayed_nested;
+mod request_reset_mid_body;
+mod request_write_timeout;
 mod reset_before_response;
 mod reset_mid_head;
 mod reset_mid_response;
 mod response_timeout;
 mod stale_keepalive_reuse;
+mod stall_mid_response;
 mod tls_alert_from_upstream;
 mod tls_handshake_closed;
 mod tls_handshake_reset;
 mod tls_handshake_timeout;
 mod tls_on_http_port;
+mod too_many_headers;
 mod truncated_body;
+mod truncated_chunked;
+mod unexpected_upgrade;
+mod unknown_transfer_coding;
+mod unsolicited_response;
 mod upstream_leg_not_captured;
 mod upstream_returned_5xx;
+mod wrong_service;
 mod zero_window_stall;
 
 use model::{Cause, Examine};
@@ -90,25 +114,46 @@ pub const CAUSES: &[&Cause] = &[
     &path_mtu_blackhole::CAUSE,
     &loss_stall::CAUSE,
     &connect_reset_after_accept::CAUSE,
+    &proxy_protocol_missing::CAUSE,
+    &proxy_protocol_unexpected::CAUSE,
     &tls_on_http_port::CAUSE,
     &tls_alert_from_upstream::CAUSE,
     &tls_handshake_reset::CAUSE,
     &tls_handshake_closed::CAUSE,
     &tls_handshake_timeout::CAUSE,
     &http_on_tls_port::CAUSE,
+    &h2_on_h1_port::CAUSE,
+    &h1_on_h2_port::CAUSE,
+    &wrong_service::CAUSE,
+    &http09_response::CAUSE,
     &malformed_status_line::CAUSE,
+    &bad_interim_response::CAUSE,
+    &unsolicited_response::CAUSE,
     &stale_keepalive_reuse::CAUSE,
+    &request_reset_mid_body::CAUSE,
     &reset_before_response::CAUSE,
     &closed_before_response::CAUSE,
     &reset_mid_head::CAUSE,
     &closed_mid_head::CAUSE,
+    &too_many_headers::CAUSE,
     &header_too_large::CAUSE,
     &head_timeout::CAUSE,
+    &request_write_timeout::CAUSE,
     &response_timeout::CAUSE,
-    &reset_mid_response::CAUSE,
-    &truncated_body::CAUSE,
-    &upstream_returned_5xx::CAUSE,
+    &early_response_abort::CAUSE,
     &bad_header::CAUSE,
+    &conflicting_framing::CAUSE,
+    &invalid_content_length::CAUSE,
+    &unknown_transfer_coding::CAUSE,
+    &unexpected_upgrade::CAUSE,
+    &bad_chunking::CAUSE,
+    &bad_content_coding::CAUSE,
+    &reset_mid_response::CAUSE,
+    &truncated_chunked::CAUSE,
+    &truncated_body::CAUSE,
+    &content_length_mismatch::CAUSE,
+    &stall_mid_response::CAUSE,
+    &upstream_returned_5xx::CAUSE,
     &dns_nxdomain::CAUSE,
     &dns_nodata::CAUSE,
     &dns_servfail::CAUSE,

@@ -73,5 +73,5 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             "response-timeout",
             "the upstream ended the connection, not the gateway",
         );
-    Some(attempt.in_sequence(verdict, close))
+    Some(attempt.with_whole_request(attempt.in_sequence(verdict, close)))
 }

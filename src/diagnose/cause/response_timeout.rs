@@ -8,6 +8,7 @@ use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::{Family, Wait, header};
 use crate::diagnose::record::ExchangeRecord;
+use crate::frame::Mark;
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -75,6 +76,10 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let server = facts.server;
+    let end = Mark {
+        time: until,
+        ..exchange.request_at
+    };
     let mut verdict = match gave_up {
         Some(close) => {
             let waited = attempt.waited(asked, close.mark);
@@ -95,6 +100,12 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         verdict = verdict.proof(
             exchange.request_at,
             format!("its own request announces that it waits {announced} ms (x-envoy-expected-rq-timeout-ms)"),
+        );
+    }
+    if attempt.was_sending_at(end) {
+        verdict = verdict.at_most(
+            Confidence::Possible,
+            "the request had not been sent to its end: the gateway may have waited for its client",
         );
     }
     if let Some(late) = exchange.response_at {
@@ -143,7 +154,8 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         verdict.contributing.push("loss-stall");
     }
     Some(
-        verdict
+        attempt
+            .with_whole_request(verdict)
             .not(
                 "closed-before-response",
                 "the upstream did not close the connection before the gateway did",

@@ -15,12 +15,13 @@ pub const CAUSE: Cause = Cause {
     family: Family::Body,
     title: "The upstream closed inside the response body",
     explanation: "The head was complete and promised more than came: the upstream closed before \
-     the Content-Length was reached, or before the last chunk. The client usually sees the \
+     the Content-Length was reached. The client usually sees the \
      original status and a broken body; a gateway that buffers first may write an error instead.",
-    signature: "Complete response head; fewer body bytes than Content-Length, or no last chunk; \
-     FIN from the upstream.",
+    signature: "Complete response head; fewer body bytes than Content-Length; FIN from the \
+     upstream.",
     is_not: &[
         "reset-mid-response: the same place, by RST.",
+        "truncated-chunked: the same without the last chunk, where no length was given.",
         "closed-mid-head: there the head was unfinished.",
         "A response to HEAD and a 304 have a Content-Length and no body: nothing is cut.",
         "A close first by the gateway or by the client is not the upstream's cut.",

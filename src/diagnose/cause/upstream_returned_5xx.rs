@@ -40,13 +40,13 @@ pub const CAUSE: Cause = Cause {
 
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
-    /// Server errors begin here (RFC 9110, section 15.6).
-    const SERVER_ERROR: u16 = 500;
+    /// Server errors (RFC 9110, section 15.6).
+    const SERVER_ERRORS: std::ops::RangeInclusive<u16> = 500..=599;
     let exchange = attempt.exchange?;
     let head = exchange
         .response
         .as_ref()
-        .filter(|head| head.status >= SERVER_ERROR && head.at.time <= attempt.until)?;
+        .filter(|head| SERVER_ERRORS.contains(&head.status) && head.at.time <= attempt.until)?;
     let at = exchange.response_at.unwrap_or(head.at);
     let server = attempt.connection.facts.server;
     Some(

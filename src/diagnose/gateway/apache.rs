@@ -235,6 +235,11 @@ const ROWS: &[Row] = &[
         &[502, 500],
         "AH01106, AH10404 or AH01100; AH01107 and AH02476 for framing",
     ),
+    row("invalid-content-length", &[502], "AH01107, AH02476"),
+    row("unexpected-upgrade", &[502], ""),
+    row("bad-interim-response", &[502], ""),
+    row("bad-chunking", &[502, 200], "AH01110"),
+    row("truncated-chunked", &[200], "AH01110: (70008)"),
     row(
         "dns-nxdomain",
         &[500, 502],

@@ -258,6 +258,62 @@ const ROWS: &[Row] = &[
     row("relayed-nested", &[], "no flag; via_upstream"),
     row("bad-header", &[502], "flag UPE; {protocol_error}"),
     row(
+        "http09-response",
+        &[502],
+        "flag UPE, upstream_reset_before_response_started{protocol_error}",
+    ),
+    row(
+        "wrong-service",
+        &[502],
+        "flag UPE, upstream_reset_before_response_started{protocol_error}",
+    ),
+    row(
+        "h1-on-h2-port",
+        &[502],
+        "flag UPE, upstream_reset_before_response_started{protocol_error}",
+    ),
+    row(
+        "h2-on-h1-port",
+        &[502],
+        "flag UPE, upstream_reset_before_response_started{protocol_error}",
+    ),
+    row(
+        "too-many-headers",
+        &[502],
+        "flag UPE, upstream_reset_before_response_started{protocol_error}",
+    ),
+    row(
+        "conflicting-framing",
+        &[502],
+        "flag UPE, upstream_reset_before_response_started{protocol_error}",
+    ),
+    row(
+        "invalid-content-length",
+        &[502],
+        "flag UPE, upstream_reset_before_response_started{protocol_error}",
+    ),
+    row(
+        "unknown-transfer-coding",
+        &[502],
+        "flag UPE, upstream_reset_before_response_started{protocol_error}",
+    ),
+    row(
+        "unsolicited-response",
+        &[503],
+        "flag UC, {connection_termination}",
+    ),
+    row(
+        "bad-interim-response",
+        &[503, 502],
+        "flag UC, {connection_termination}",
+    ),
+    row("bad-chunking", &[200, 502], "flag UPE"),
+    row(
+        "truncated-chunked",
+        &[200],
+        "flag UPE or UC, upstream_reset_after_response_started",
+    ),
+    row(
         "dns-nxdomain",
         &[503],
         "flag UH, or DF with dns_resolution_failure",

@@ -122,6 +122,22 @@ const ROWS: &[Row] = &[
     row("upstream-returned-5xx", &[], "response_sent_by_backend"),
     row("relayed-nested", &[], "response_sent_by_backend"),
     row("no-upstream-attempt", &[502, 503], "failed_to_pick_backend"),
+    row("bad-chunking", &[502, 503], "backend_response_corrupted"),
+    row(
+        "early-response-abort",
+        &[502],
+        "backend_early_response_with_non_error_status",
+    ),
+    row(
+        "bad-content-coding",
+        &[502],
+        "error_uncompressing_gzipped_body",
+    ),
+    row(
+        "truncated-chunked",
+        &[200],
+        "backend_connection_closed_after_partial_response_sent",
+    ),
 ];
 
 const ADVICE: &[(Family, &str)] = &[

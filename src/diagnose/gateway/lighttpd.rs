@@ -104,6 +104,11 @@ const ROWS: &[Row] = &[
         &[503],
         "all handlers for ... are down",
     ),
+    row("http09-response", &[502], ""),
+    row("wrong-service", &[502], ""),
+    row("h1-on-h2-port", &[502], ""),
+    row("bad-chunking", &[200], ""),
+    row("truncated-chunked", &[200], ""),
 ];
 
 const ADVICE: &[(Family, &str)] = &[

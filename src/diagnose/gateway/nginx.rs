@@ -271,6 +271,86 @@ const ROWS: &[Row] = &[
          response header from upstream",
     ),
     row(
+        "http09-response",
+        &[0, 502],
+        "upstream sent no valid HTTP/1.0 header while reading response header from upstream",
+    ),
+    row(
+        "wrong-service",
+        &[0, 502],
+        "upstream sent no valid HTTP/1.0 header while reading response header from upstream",
+    ),
+    row(
+        "h1-on-h2-port",
+        &[0, 502],
+        "upstream sent no valid HTTP/1.0 header while reading response header from upstream",
+    ),
+    row(
+        "h2-on-h1-port",
+        &[502],
+        "upstream sent too large http2 frame: 4740180 while reading response header from upstream",
+    ),
+    row(
+        "too-many-headers",
+        &[502],
+        "upstream sent too big header while reading response header from upstream",
+    ),
+    row(
+        "conflicting-framing",
+        &[502],
+        "upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time, or upstream sent duplicate header line",
+    ),
+    row(
+        "invalid-content-length",
+        &[502],
+        "upstream sent invalid \"Content-Length\" header",
+    ),
+    row(
+        "unknown-transfer-coding",
+        &[502],
+        "upstream sent unknown \"Transfer-Encoding\"",
+    ),
+    row(
+        "unsolicited-response",
+        &[502],
+        "upstream prematurely closed connection while reading response header from upstream",
+    ),
+    row(
+        "request-reset-mid-body",
+        &[502],
+        "(104: Connection reset by peer) while sending request to upstream",
+    ),
+    row(
+        "early-response-abort",
+        &[502],
+        "(104: Connection reset by peer) while sending request to upstream",
+    ),
+    row(
+        "request-write-timeout",
+        &[504],
+        "upstream timed out (110: Connection timed out) while sending request to upstream",
+    ),
+    row(
+        "bad-chunking",
+        &[0, 200, 502],
+        "upstream sent invalid chunked response",
+    ),
+    row(
+        "truncated-chunked",
+        &[200],
+        "upstream prematurely closed connection while reading upstream",
+    ),
+    row(
+        "content-length-mismatch",
+        &[200],
+        "upstream sent more data than specified in \"Content-Length\" header",
+    ),
+    row(
+        "stall-mid-response",
+        &[200],
+        "upstream timed out (110: Connection timed out) while reading upstream",
+    ),
+    row(
         "dns-nxdomain",
         &[502],
         "could not be resolved (3: Host not found)",

@@ -192,6 +192,45 @@ const ROWS: &[Row] = &[
         &[503],
         "FetchError backend X: unhealthy, No backend, or backend X: busy",
     ),
+    row("http09-response", &[503], "FetchError: Received junk"),
+    row("wrong-service", &[503], "FetchError: Received junk"),
+    row("h1-on-h2-port", &[503], "FetchError: Received junk"),
+    row("too-many-headers", &[503], "FetchError: http format error"),
+    row(
+        "conflicting-framing",
+        &[503],
+        "FetchError: http format error",
+    ),
+    row(
+        "invalid-content-length",
+        &[503],
+        "FetchError: http format error",
+    ),
+    row(
+        "unknown-transfer-coding",
+        &[503],
+        "FetchError: http format error",
+    ),
+    row(
+        "unexpected-upgrade",
+        &[503],
+        "FetchError: http format error",
+    ),
+    row(
+        "bad-chunking",
+        &[503, 200],
+        "FetchError: chunked header non-hex",
+    ),
+    row(
+        "truncated-chunked",
+        &[200, 503],
+        "FetchError: chunked read err",
+    ),
+    row(
+        "bad-content-coding",
+        &[503, 200],
+        "FetchError: Invalid Gzip data",
+    ),
 ];
 
 const ADVICE: &[(Family, &str)] = &[

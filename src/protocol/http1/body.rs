@@ -2,6 +2,7 @@
 //!
 //! The rule: bodies are counted, not kept. Lines that end by LF alone are taken as lines, as most products do.
 
+use crate::protocol::observation::Rule;
 use crate::protocol::tally::Tally;
 
 /// How a body is delimited.
@@ -22,8 +23,8 @@ pub enum Progress {
     More,
     /// It is complete after this many of them.
     Done(usize),
-    /// The byte at this place breaks the chunked coding.
-    Broken(usize),
+    /// The byte at this place breaks a rule of the chunked coding.
+    Broken(usize, Rule),
 }
 
 /// A body being read.
@@ -180,7 +181,7 @@ impl Body {
             match chunk.step(*byte) {
                 Step::To(next) => chunk = next,
                 Step::Done => return Progress::Done(at + 1),
-                Step::Broken => return Progress::Broken(at),
+                Step::Broken(rule) => return Progress::Broken(at, rule),
             }
             at += 1;
         }
@@ -192,7 +193,7 @@ impl Body {
 enum Step {
     To(Chunk),
     Done,
-    Broken,
+    Broken(Rule),
 }
 
 impl Chunk {
@@ -201,7 +202,7 @@ impl Chunk {
         Step::To(match (self, byte) {
             (Self::Size { value, digits }, _) if byte.is_ascii_hexdigit() => {
                 if digits >= SIZE_DIGITS_MAX {
-                    return Step::Broken;
+                    return Step::Broken(Rule::ChunkTooLarge);
                 }
                 let digit = (byte as char).to_digit(16).unwrap_or(0);
                 Self::Size {
@@ -209,7 +210,7 @@ impl Chunk {
                     digits: digits + 1,
                 }
             }
-            (Self::Size { digits: 0, .. }, _) => return Step::Broken,
+            (Self::Size { digits: 0, .. }, _) => return Step::Broken(Rule::ChunkSize),
             (Self::Size { value, .. } | Self::Extension { size: value }, b'\r') => {
                 Self::SizeLf { size: value }
             }
@@ -226,10 +227,10 @@ impl Chunk {
             // Some servers pad the size with spaces; RFC 9112 asks to ignore unknown extensions.
             (Self::Size { value, .. }, b';' | b' ' | b'\t') => Self::Extension { size: value },
             (Self::Extension { size }, _) => Self::Extension { size },
-            (Self::Size { .. } | Self::SizeLf { .. }, _) => return Step::Broken,
+            (Self::Size { .. } | Self::SizeLf { .. }, _) => return Step::Broken(Rule::ChunkSize),
             (Self::DataCr, b'\r') => Self::DataLf,
             (Self::DataCr | Self::DataLf, b'\n') => FIRST_CHUNK,
-            (Self::DataCr | Self::DataLf, _) => return Step::Broken,
+            (Self::DataCr | Self::DataLf, _) => return Step::Broken(Rule::ChunkEnd),
             (Self::TrailerStart, b'\r') => Self::LastLf,
             (Self::TrailerStart | Self::LastLf, b'\n') => return Step::Done,
             (Self::Trailer, b'\n') => Self::TrailerStart,
@@ -257,7 +258,7 @@ mod tests {
             slow_result = match slow.take(&[*byte]) {
                 Progress::More => continue,
                 Progress::Done(count) => Progress::Done(at + count),
-                Progress::Broken(place) => Progress::Broken(at + place),
+                Progress::Broken(place, rule) => Progress::Broken(at + place, rule),
             };
             break;
         }
@@ -290,20 +291,19 @@ mod tests {
     }
 
     #[test]
-    fn broken_chunks_name_the_byte() {
-        assert_eq!(chunked(b"xyz\r\n").0, Progress::Broken(0));
-        assert_eq!(chunked(b"3\r\nabcd\r\n").0, Progress::Broken(6));
-        assert_eq!(chunked(b"3\rabc").0, Progress::Broken(2));
-        assert_eq!(
-            chunked(b"\r\n").0,
-            Progress::Broken(0),
-            "a size needs a digit"
-        );
-        assert_eq!(
-            chunked(b"11111111111111111\r\n").0,
-            Progress::Broken(16),
-            "more than 64 bits"
-        );
+    fn broken_chunks_name_the_byte_and_the_rule() {
+        use Rule::{ChunkEnd, ChunkSize, ChunkTooLarge};
+        for (wire, place, rule) in [
+            (&b"xyz\r\n"[..], 0, ChunkSize),
+            (b"3\r\nabcd\r\n", 6, ChunkEnd),
+            (b"3\rabc", 2, ChunkSize),
+            // A size needs a digit.
+            (b"\r\n", 0, ChunkSize),
+            // More than 64 bits.
+            (b"11111111111111111\r\n", 16, ChunkTooLarge),
+        ] {
+            assert_eq!(chunked(wire).0, Progress::Broken(place, rule));
+        }
         assert_eq!(
             chunked(b"ffffffffffffffff\r\nab").0,
             Progress::More,

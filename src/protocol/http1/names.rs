@@ -40,6 +40,7 @@ pub const KEPT_IN_RESPONSES: &[&str] = &[
     "cf-error-type",
     "cf-ray",
     "connection",
+    "content-encoding",
     "content-type",
     "date",
     "etag",

@@ -204,7 +204,7 @@ impl Requests {
                 message.ends(Completion::Complete, &body.tally, ledger, out);
                 (State::Idle, count)
             }
-            Progress::Broken(count) => {
+            Progress::Broken(count, _) => {
                 message.saw(&data, count);
                 message.ends(Completion::Malformed, &body.tally, ledger, out);
                 (State::Lost, count)

@@ -17,6 +17,9 @@ use crate::protocol::tally::Tally;
 /// Most bytes of a response's head: four times the largest limit of a gateway by default (Squid 64 KB).
 pub const HEAD_MAX: usize = 256 * 1024;
 
+/// Bytes of an encoded body that are kept: the header of a gzip stream (RFC 1952, section 2.3).
+const CODING_MARK_MAX: usize = 10;
+
 /// Reads responses.
 #[derive(Debug, Default)]
 pub struct Responses {
@@ -244,6 +247,8 @@ impl Responses {
         let framing = response.framing_for(asked);
         let tally = if status >= 400 {
             Tally::with_prefix()
+        } else if response.head.is_encoded() {
+            Tally::with_first(CODING_MARK_MAX)
         } else {
             Tally::default()
         };
@@ -315,10 +320,10 @@ impl Responses {
                 message.ends(Completion::Complete, body.tally, ledger, out);
                 return Step::to(State::Idle, count);
             }
-            Progress::Broken(place) => {
+            Progress::Broken(place, rule) => {
                 let rest = data.after(place);
                 let offset = rest.offset.saturating_sub(message.start);
-                let fault = fault_at(Rule::Chunk, offset, data.bytes, place);
+                let fault = fault_at(rule, offset, data.bytes, place);
                 message.tell_fault(fault, rest.bytes, data.carried, out);
                 message.saw(&data, data.bytes.len());
                 body = Body::until_close(body.tally);

@@ -411,7 +411,7 @@ fn a_bad_chunk_names_its_place_in_the_message() {
         0 request Complete 0 to 28
         0 response
         0 status 200
-        0 fault Chunk at 55
+        0 fault ChunkSize at 55
         0 response Malformed 7 to 59",
     );
 }
@@ -773,5 +773,33 @@ fn every_start_has_one_end(play: &Play) {
     }
     for (index, ends) in starts {
         assert_eq!(ends, [1, 1], "exchange {index}: {:#?}", play.lines());
+    }
+}
+
+#[test]
+fn a_proxy_header_stands_before_the_first_request() {
+    for header in [
+        "PROXY TCP4 10.0.0.9 10.0.0.1 5000 80\r\n",
+        "PROXY UNKNOWN\r\n",
+    ] {
+        let at = header.len();
+        both(
+            |play| {
+                play.client(header)
+                    .client(GET)
+                    .server("HTTP/1.1 204 Gone\r\n\r\n");
+            },
+            &format!(
+                "proxy header 1
+                Http1
+                0 request at {at}
+                0 GET /a
+                0 request Complete 0 to {}
+                0 response
+                0 status 204
+                0 response Complete 0 to 21",
+                at + GET.len()
+            ),
+        );
     }
 }
