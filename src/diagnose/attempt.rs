@@ -532,6 +532,28 @@ impl Attempt<'_> {
         sent.saturating_sub(before.unwrap_or(0))
     }
 
+    /// Takes a step off where the upstream had sent bytes before its close that the capture does not show as an answer.
+    #[must_use]
+    pub fn nothing_before(&self, close: &Closing, verdict: Verdict) -> Verdict {
+        let index = self.exchange.map_or(0, |exchange| exchange.id.index);
+        let before = match index.checked_sub(1) {
+            None => Some(0),
+            Some(previous) => self
+                .connection
+                .exchange(previous)
+                .and_then(|exchange| exchange.response_end)
+                .map(|end| end.end_offset),
+        };
+        let readable = self.connection.protocol == Some(Protocol::Http1);
+        if !readable || before.is_none_or(|before| close.sent <= before) {
+            return verdict;
+        }
+        verdict.at_most(
+            Confidence::Likely,
+            "the upstream had sent bytes before its close that the capture does not show",
+        )
+    }
+
     /// A time between two frames, in words.
     #[must_use]
     pub fn waited(&self, from: Mark, until: Mark) -> String {

@@ -54,9 +54,10 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     let server = attempt.connection.facts.server;
     let after = attempt.waited(exchange.request_at, close.closing.mark);
+    let verdict = Verdict::seen(close.closing.mark.max(exchange.request_at));
     Some(
         attempt
-            .asked(Verdict::seen(close.closing.mark.max(exchange.request_at)))
+            .asked(attempt.nothing_before(&close.closing, verdict))
             .proof(
                 close.closing.mark,
                 format!("{server} closes with FIN after {after}, without a byte of an answer"),

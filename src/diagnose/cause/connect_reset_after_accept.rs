@@ -3,7 +3,7 @@
 //!
 //! The rule: not one payload byte of the gateway may have been sent before the upstream's close.
 
-use crate::diagnose::attempt::{Attempt, FirstClose, Verdict};
+use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
@@ -61,10 +61,13 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         // It may have carried the request (RFC 7413).
         verdict = verdict.at_most(Confidence::Likely, "the SYN itself is not in the capture");
     }
-    let bare = |close: &FirstClose| close.reset && !close.closing.with_ack;
-    if attempt.closed_by_upstream().as_ref().is_some_and(bare) {
-        // So a host answers the handshake's own ACK when no process had this connection.
+    if close.acknowledges.is_none() {
+        // A host without the socket answers so to whatever reaches it, a request that the capture lost included.
         verdict = verdict
+            .at_most(
+                Confidence::Likely,
+                "the RST does not tell what it answers: a request before it may be missing from the capture",
+            )
             .contributes(CAUSE.code, "listen-queue-overflow")
             .proof(
                 close.mark,

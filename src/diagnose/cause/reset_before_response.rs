@@ -55,8 +55,9 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     } else {
         "the host has no such socket any more"
     };
+    let verdict = attempt.nothing_before(&close.closing, Verdict::seen(close.closing.mark));
     let verdict = attempt
-        .asked(Verdict::seen(close.closing.mark))
+        .asked(verdict)
         .proof(
             close.closing.mark,
             format!(
