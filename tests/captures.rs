@@ -130,7 +130,8 @@ fn complaint(expected: &ExpectedFinding, alike: &[&ExpectedConnection], found: &
     if found.failure.word() != expected.failure {
         wrong.push(format!("failure {}", found.failure.word()));
     }
-    if expected.detail.is_some() && found.detail != expected.detail && !honest {
+    let modest = found.detail.as_deref() == Some("unknown");
+    if expected.detail.is_some() && found.detail != expected.detail && !honest && !modest {
         wrong.push(format!("detail {:?}", found.detail));
     }
     let upstream = found.upstream.map(|endpoint| endpoint.to_string());

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -90,10 +91,10 @@ enum Mutation {
     Exchange(usize),
     /// Every frame is cut.
     Cut,
-    /// Nothing that this endpoint sent.
-    DropFrom(Endpoint),
-    /// Nothing that was sent to this endpoint.
-    DropTo(Endpoint),
+    /// Nothing that this host sent.
+    DropFrom(IpAddr),
+    /// Nothing that was sent to this host.
+    DropTo(IpAddr),
 }
 
 impl Mutation {
@@ -120,10 +121,10 @@ impl Mutation {
                 .iter_mut()
                 .for_each(|frame| frame.data.truncate(SNAP_LENGTH)),
             Self::DropFrom(end) => {
-                changed.retain(|frame| ends(frame).is_none_or(|(from, _)| from != end));
+                changed.retain(|frame| ends(frame).is_none_or(|(from, _)| from.addr != end));
             }
             Self::DropTo(end) => {
-                changed.retain(|frame| ends(frame).is_none_or(|(_, to)| to != end));
+                changed.retain(|frame| ends(frame).is_none_or(|(_, to)| to.addr != end));
             }
         }
         changed
@@ -242,10 +243,15 @@ fn mutations(frames: &[Owned], sound: &[Finding]) -> Vec<Mutation> {
     mutations.extend(places.clone().map(Mutation::Remove));
     mutations.extend(places.clone().map(Mutation::Duplicate));
     mutations.extend(places.skip(1).map(|at| Mutation::Exchange(at - 1)));
-    let mut servers: Vec<Endpoint> = Vec::new();
+    let mut servers: Vec<IpAddr> = Vec::new();
     for finding in sound {
-        servers.push(finding.exchange.connection.server);
-        servers.extend(finding.upstream_connection.as_ref().map(|name| name.server));
+        servers.push(finding.exchange.connection.server.addr);
+        servers.extend(
+            finding
+                .upstream_connection
+                .as_ref()
+                .map(|name| name.server.addr),
+        );
     }
     servers.sort();
     servers.dedup();

@@ -545,7 +545,11 @@ impl Attempt<'_> {
                 .map(|end| end.end_offset),
         };
         let readable = self.connection.protocol == Some(Protocol::Http1);
-        if !readable || before.is_none_or(|before| close.sent <= before) {
+        let interim_only = self
+            .exchange
+            .is_some_and(|exchange| !exchange.interim.is_empty())
+            && self.connection.facts.from_server.snapped == 0;
+        if !readable || interim_only || before.is_none_or(|before| close.sent <= before) {
             return verdict;
         }
         verdict.at_most(

@@ -236,6 +236,12 @@ fn judge(
                 );
             }
             // Only who got no answer asks again.
+            if last == first.asked {
+                verdict = verdict.at_most(
+                    Confidence::Likely,
+                    "the query was not repeated: what answered it may be missing from the capture",
+                );
+            }
             if last == first.asked && !heard {
                 verdict = verdict.at_most(
                     Confidence::Likely,

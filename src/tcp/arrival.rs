@@ -46,6 +46,8 @@ where
             sequence = sequence.wrapping_add(1);
         }
         if let Some(start) = self.own.offset(sequence) {
+            let half = self.out.half(self.direction);
+            half.reached = half.reached.max(start.max(0).cast_unsigned());
             self.payload(start);
         }
         self.own.watch(&mut self.out);

@@ -26,6 +26,9 @@ pub struct HalfFacts {
     pub origin: Option<u32>,
     /// Payload bytes sent: the highest stream offset that was seen on the wire, gaps included.
     pub sent: u64,
+    /// Highest offset that the sender itself spoke of, in segments without payload too: beyond `sent` lie bytes that
+    /// never came here.
+    pub reached: u64,
     /// Highest offset that the peer has acknowledged; `None` before any acknowledgement was seen. May
     /// exceed `sent` when the capture lost frames: those bytes existed.
     pub acknowledged: Option<u64>,

@@ -51,8 +51,6 @@ def _cases():
 
 CASES = [
     *_cases(),
-    Case("nginx-two-content-lengths", "The head has two fields Content-Length, with 3 and with 5; nginx believes the second, and misses two "
-         "bytes when the upstream closes.", served_by(in_order("ok", "two-lengths")), one_by_one("GET", "GET"), accept=["truncated-body"]),
     *[Case(f"{gateway}-healthy-longer-body", "The body is longer than Content-Length says: the gateway drops what is too much, and the client "
            "is served.", served_by(in_order("ok", "longer-body")), one_by_one("GET", "GET", "GET"), healthy=True)
       for gateway in ("nginx", "haproxy", "envoy")],

@@ -123,6 +123,18 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             ),
         );
     }
+    // A FIN has a number of its own.
+    let counted = facts.from_server.sent + u64::from(facts.from_server.fin.is_some());
+    if facts.from_server.reached > counted {
+        verdict = verdict.at_most(
+            Confidence::Likely,
+            format!(
+                "{server} had sent {} bytes that never came here: they were lost on the way",
+                facts.from_server.reached - counted
+            ),
+        );
+        verdict.contributing.push("loss-stall");
+    }
     if gave_up
         .and_then(|close| close.acknowledges)
         .is_some_and(|acknowledged| acknowledged > facts.from_server.sent)
