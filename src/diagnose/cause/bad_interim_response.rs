@@ -44,6 +44,12 @@ pub const CAUSE: Cause = Cause {
 
 /// Apache takes this many interim responses and no more; nobody sends as many with good reason.
 const FLOOD: u32 = 10;
+/// Products that count them: Apache takes 10, those in Go take 5.
+const LIMIT_THEM: &[&str] = &["Apache httpd", "Caddy", "Traefik"];
+/// Products that refuse a single one.
+const REFUSE_THEM: &[&str] = &["Varnish"];
+/// A gateway that does not take what came closes at once, nanoseconds.
+const AT_ONCE_NANOS: i64 = 150_000_000;
 
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
@@ -79,19 +85,35 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             );
         return Some(attempt.in_sequence(in_old_http(exchange, first, verdict), close));
     }
-    let close = attempt.closed_by_gateway().filter(|_| flood)?.closing;
+    let close = attempt.closed_by_gateway()?.closing;
+    // One that was not liked, or one too many: the gateway closes at once and not after a wait.
+    let seen = latest.min(close.mark);
+    if close.mark.time.nanos_since(seen.time) > AT_ONCE_NANOS {
+        return None;
+    }
     let verdict = attempt
         .asked(Verdict::gave_up(close.mark))
-        .detail("flood")
+        .detail(if flood { "flood" } else { "not-taken" })
         .proof(first, told)
-        .proof(latest.min(close.mark), "the gateway has had enough of them")
-        .not("response-timeout", "the gateway closed while they came");
-    Some(match attempt.product.map(|product| product.name) {
-        Some("Apache httpd") => verdict,
-        _ => verdict.at_most(
+        .proof(
+            close.mark,
+            "the gateway closes at once, before a final response",
+        )
+        .not(
+            "response-timeout",
+            "the gateway did not wait before it closed",
+        );
+    let refuses = if flood { LIMIT_THEM } else { REFUSE_THEM };
+    let known = attempt
+        .product
+        .is_some_and(|product| refuses.contains(&product.name));
+    Some(if known {
+        verdict
+    } else {
+        verdict.at_most(
             Confidence::Likely,
             "how many interim responses this gateway takes is not known",
-        ),
+        )
     })
 }
 
