@@ -121,6 +121,8 @@ class Greeter(Upstream):
     def _exchange(self, connection):
         greeting, answer = GREETINGS[self.plan]
         if greeting:
+            # A gateway may have had enough of it before it sends its request.
+            connection.note("greeted", step=self.plan)
             connection.send(greeting)
         if not connection.socket.recv(65536):
             return False

@@ -283,7 +283,7 @@ def _cause_of_lines(lines):
         return "unsolicited-response"
     if last["event"] in IDLE_ENDS:
         return "stale-keepalive-reuse"
-    step = next(line["step"] for line in reversed(lines) if line["event"] == "request").split("+")[0]
+    step = next(line["step"] for line in reversed(lines) if "step" in line).split("+")[0]
     name, _, argument = step.partition(":")
     if name == "status" and int(argument) >= 500:
         return "upstream-returned-5xx"

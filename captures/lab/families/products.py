@@ -167,8 +167,6 @@ CASES = [
          _refusing(BROKEN), _wait_for_the_checks, CHECKED, accept=["connect-refused", "upstream-leg-not-captured"], clear_two_leg=False),
     Case("lighttpd-all-hosts-down", "The only host refused once and rests for 10 s: later requests find none.", _refusing(BROKEN),
          one_by_one("GET", "GET", "GET"), RESTING),
-    Case("ats-origin-marked-down", "The origin refused once and is marked down for 10 s: later requests are not sent.", _refusing(BROKEN),
-         one_by_one("GET", "GET", "GET"), RESTING),
     *[Case(f"{gateway}-healthy-retry", "Of two upstreams one refuses; the gateway tries the other and the client is served.",
            _second_helps, one_by_one("GET", "GET"), Route(upstreams=[BROKEN, f"{SECOND_UPSTREAM}:8080"], retry=True), healthy=True)
       for gateway in ("caddy", "varnish", "lighttpd")],

@@ -60,7 +60,7 @@ def configuration(route):
         "CONFIG proxy.config.http.connect_attempts_max_retries_dead_server INT 0",
         f"CONFIG proxy.config.http.transaction_no_activity_timeout_out INT {response}",
         f"CONFIG proxy.config.http.keep_alive_enabled_out INT {int(route.reuse)}",
-        f"CONFIG proxy.config.http.down_server.cache_time INT {10 if route.variant == 'rest-after-failure' else 0}",
+        "CONFIG proxy.config.http.down_server.cache_time INT 0",
         "CONFIG proxy.config.http.response_header_max_size INT 16384",
         "CONFIG proxy.config.diags.debug.enabled INT 0", "CONFIG proxy.config.log.logging_enabled INT 3",
         "CONFIG proxy.config.log.max_secs_per_buffer INT 1", "CONFIG proxy.config.log.periodic_tasks_interval INT 1",
