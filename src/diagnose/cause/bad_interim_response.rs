@@ -6,10 +6,10 @@
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
-use crate::diagnose::gateway::product::{Family, header};
+use crate::diagnose::gateway::product::Family;
 use crate::diagnose::record::ExchangeRecord;
 use crate::frame::Mark;
-use crate::protocol::observation::{Completion, HttpVersion};
+use crate::protocol::observation::HttpVersion;
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -60,7 +60,8 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let flood = count > FLOOD;
-    let asked_for = status == 100 && count == 1 && may_expect_continue(exchange);
+    // Where the head of the request was cut, it may have asked for it.
+    let asked_for = status == 100 && count == 1 && exchange.expects_continue().unwrap_or(true);
     if asked_for {
         return None;
     }
@@ -115,17 +116,6 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             "how many interim responses this gateway takes is not known",
         )
     })
-}
-
-/// Whether the request may have asked for a 100: it says so, or the capture does not hold its whole head.
-fn may_expect_continue(exchange: &ExchangeRecord) -> bool {
-    let cut = exchange
-        .request_end
-        .is_some_and(|end| end.how == Completion::LostInGap);
-    cut || exchange
-        .request
-        .as_ref()
-        .is_none_or(|head| header(&head.kept, "expect").is_some())
 }
 
 /// Notes that a request in HTTP/1.0 cannot be answered so (RFC 9110, section 15.2).

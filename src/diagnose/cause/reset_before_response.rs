@@ -73,5 +73,6 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             "response-timeout",
             "the upstream ended the connection, not the gateway",
         );
-    Some(attempt.with_whole_request(attempt.in_sequence(verdict, close)))
+    let verdict = attempt.with_nothing_said(attempt.in_sequence(verdict, close), close);
+    Some(attempt.with_whole_request(verdict))
 }

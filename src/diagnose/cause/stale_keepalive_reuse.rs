@@ -95,7 +95,8 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         );
     }
     Some(
-        verdict
+        attempt
+            .with_nothing_said(verdict, close)
             .not(
                 "closed-before-response",
                 "the close does not acknowledge the request",

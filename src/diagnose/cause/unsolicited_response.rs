@@ -63,14 +63,14 @@ fn before_the_request(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange?;
     let (at, said) = attempt.connection.unsolicited.as_ref()?;
     let idle = exchange.idle_since?;
-    let between = *at >= idle && *at <= exchange.request_at;
+    let close = attempt.closed_by_upstream()?;
+    let between = *at >= idle && *at <= close.closing.mark;
     if exchange.id.index == 0 || !between || attempt.response_start().is_some() {
         return None;
     }
     if at.time.nanos_since(idle.time) < SURPLUS_NANOS {
         return None;
     }
-    let close = attempt.closed_by_upstream()?;
     let server = attempt.connection.facts.server;
     let end = close.closing.mark.max(exchange.request_at);
     let verdict = of_status(attempt.asked(Verdict::seen(end)), said)
@@ -115,17 +115,22 @@ fn crossing(attempt: &Attempt<'_>) -> Option<Verdict> {
     let unread = close
         .acknowledges
         .is_some_and(|acknowledged| acknowledged <= exchange.request_offset);
-    if exchange.prior_responses == 0 || !unread || close.mark < begun {
+    if exchange.id.index == 0 || !unread || close.mark < begun {
         return None;
     }
     let server = attempt.connection.facts.server;
-    let status = exchange.status();
+    let status = match exchange.status() {
+        Some(status) => Some(status.to_string()),
+        None => status_of(&exchange.body_prefix),
+    };
+    let what = status
+        .as_ref()
+        .map_or_else(|| "bytes".to_owned(), |status| format!("a {status}"));
     let verdict = attempt.asked(Verdict::seen(begun));
     let verdict = match status {
-        Some(status) => verdict.detail(status.to_string()),
+        Some(status) => verdict.detail(status),
         None => verdict,
     };
-    let what = status.map_or_else(|| "bytes".to_owned(), |status| format!("a {status}"));
     Some(
         verdict
             .proof(
