@@ -297,32 +297,6 @@ impl Attempt<'_> {
             .is_some_and(|exchange| exchange.was_sent_at(at))
     }
 
-    /// Takes a step off where the upstream had sent something since its last answer that is no part of an answer to this
-    /// request as far as the capture shows: then its close is not all that it had to say.
-    #[must_use]
-    pub fn with_nothing_said(&self, verdict: Verdict, close: FirstClose) -> Verdict {
-        let clear = self.connection.protocol == Some(Protocol::Http1);
-        let Some(exchange) = self.exchange.filter(|_| clear) else {
-            return verdict;
-        };
-        let before = match exchange.id.index.checked_sub(1) {
-            None => self.connection.facts.roles_known.then_some(0),
-            Some(previous) => self
-                .connection
-                .exchange(previous)
-                .and_then(|previous| previous.response_end)
-                .map(|end| end.end_offset),
-        };
-        let interim = exchange.interims.0 > 0 && exchange.expects_continue() == Some(true);
-        if interim || before.is_none_or(|before| close.closing.sent <= before) {
-            return verdict;
-        }
-        verdict.at_most(
-            Confidence::Likely,
-            "the upstream had sent something before its close that belongs to no answer in the capture",
-        )
-    }
-
     /// Takes a step off where the capture does not tell whether the whole request was sent: its head was cut, and
     /// it may have had a body.
     #[must_use]
@@ -563,6 +537,33 @@ impl Attempt<'_> {
             previous.response_end.map(|end| end.end_offset)
         });
         sent.saturating_sub(before.unwrap_or(0))
+    }
+
+    /// Takes a step off where the upstream had sent bytes before its close that the capture does not show as an answer.
+    #[must_use]
+    pub fn nothing_before(&self, close: &Closing, verdict: Verdict) -> Verdict {
+        let index = self.exchange.map_or(0, |exchange| exchange.id.index);
+        let before = match index.checked_sub(1) {
+            // What came before the capture counts too where the beginning is not in it.
+            None => self.connection.facts.roles_known.then_some(0),
+            Some(previous) => self
+                .connection
+                .exchange(previous)
+                .and_then(|exchange| exchange.response_end)
+                .map(|end| end.end_offset),
+        };
+        let readable = self.connection.protocol == Some(Protocol::Http1);
+        // A 100 that was asked for is no answer, and nothing is missing.
+        let interim = self.exchange.is_some_and(|exchange| {
+            exchange.interims.0 > 0 && exchange.expects_continue() == Some(true)
+        });
+        if !readable || interim || before.is_none_or(|before| close.sent <= before) {
+            return verdict;
+        }
+        verdict.at_most(
+            Confidence::Likely,
+            "the upstream had sent bytes before its close that the capture does not show",
+        )
     }
 
     /// A time between two frames, in words.

@@ -54,20 +54,22 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     let server = attempt.connection.facts.server;
     let after = attempt.waited(exchange.request_at, close.closing.mark);
-    let verdict = attempt
-        .asked(Verdict::seen(close.closing.mark.max(exchange.request_at)))
-        .proof(
-            close.closing.mark,
-            format!("{server} closes with FIN after {after}, without a byte of an answer"),
-        )
-        .not(
-            "reset-before-response",
-            "the first sign of the end is a FIN, not a RST",
-        )
-        .not("stale-keepalive-reuse", attempt.why_not_stale())
-        .not(
-            "response-timeout",
-            "the upstream closed first, not the gateway",
-        );
-    Some(attempt.with_nothing_said(verdict, close))
+    let verdict = Verdict::seen(close.closing.mark.max(exchange.request_at));
+    Some(
+        attempt
+            .asked(attempt.nothing_before(&close.closing, verdict))
+            .proof(
+                close.closing.mark,
+                format!("{server} closes with FIN after {after}, without a byte of an answer"),
+            )
+            .not(
+                "reset-before-response",
+                "the first sign of the end is a FIN, not a RST",
+            )
+            .not("stale-keepalive-reuse", attempt.why_not_stale())
+            .not(
+                "response-timeout",
+                "the upstream closed first, not the gateway",
+            ),
+    )
 }

@@ -61,6 +61,13 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         // It may have carried the request (RFC 7413).
         verdict = verdict.at_most(Confidence::Likely, "the SYN itself is not in the capture");
     }
+    if close.acknowledges.is_none() {
+        // A host without the socket answers so to whatever reaches it, a request that the capture lost included.
+        verdict = verdict.at_most(
+            Confidence::Likely,
+            "the RST does not tell what it answers: a request before it may be missing from the capture",
+        );
+    }
     Some(
         verdict
             .proof(accepted, format!("{} accepts with SYN-ACK", facts.server))

@@ -55,8 +55,9 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     } else {
         "the host has no such socket any more"
     };
+    let verdict = attempt.nothing_before(&close.closing, Verdict::seen(close.closing.mark));
     let verdict = attempt
-        .asked(Verdict::seen(close.closing.mark))
+        .asked(verdict)
         .proof(
             close.closing.mark,
             format!(
@@ -73,6 +74,5 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             "response-timeout",
             "the upstream ended the connection, not the gateway",
         );
-    let verdict = attempt.with_nothing_said(attempt.in_sequence(verdict, close), close);
-    Some(attempt.with_whole_request(verdict))
+    Some(attempt.with_whole_request(attempt.in_sequence(verdict, close)))
 }

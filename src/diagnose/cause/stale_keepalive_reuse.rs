@@ -96,7 +96,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     Some(
         attempt
-            .with_nothing_said(verdict, close)
+            .nothing_before(&close.closing, verdict)
             .not(
                 "closed-before-response",
                 "the close does not acknowledge the request",
