@@ -11,6 +11,7 @@
 
 mod captures;
 mod causes;
+mod causes_path;
 mod cli;
 mod clocks;
 mod determinism;

@@ -17,6 +17,7 @@ use gwcap::frame::{Batch, Frame, FrameId, Mark, Record, Way};
 use gwcap::loss::Loss;
 
 use crate::causes;
+use crate::causes_path;
 use crate::pitfalls;
 use crate::support::frames::{self, Owned};
 use crate::support::wire::Wire;
@@ -347,7 +348,8 @@ fn no_verdict_flips() {
 fn no_verdict_flips_on_a_bad_day() {
     let tally = Mutex::new(Tally::default());
     let folder = tempfile::tempdir().unwrap();
-    for (name, wire) in pitfalls::conversations() {
+    let all = pitfalls::conversations();
+    for (name, wire) in all.into_iter().chain(causes_path::conversations()) {
         try_frames(name, &frames::read(&wire.write(folder.path())), &tally);
     }
     let tally = tally.into_inner().unwrap();

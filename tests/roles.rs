@@ -36,9 +36,9 @@ fn in_a_chain_the_outer_gateway_points_to_the_inner() {
     let analysis = judged(&wire);
     let findings = &analysis.diagnosis.findings;
     let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
-    assert_eq!(codes, ["connect-refused", "upstream-returned-5xx"]);
+    assert_eq!(codes, ["connect-refused", "relayed-nested"]);
     assert_eq!(findings[1].caused_by.as_ref(), Some(&findings[0].id));
-    assert_eq!(findings[1].detail.as_deref(), Some("502"));
+    assert_eq!(findings[1].detail.as_deref(), Some("connect-refused"));
 }
 
 #[test]

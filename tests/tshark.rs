@@ -219,9 +219,48 @@ const READ_ON_AFTER_A_RST: &str = "nginx resets inside a head that it finds too 
 const CLEAR_ANSWER_TO_A_HELLO: &str =
     "a 400 in clear answers a ClientHello: to tshark a response, to gwcap the fate of a handshake";
 const NO_NUMBER: &str = "tshark counts a response of status 0 where the code is no number";
+const READ_ON_AFTER_A_FOREIGN_RST: &str = "a router resets the connection, and the upstream's own answer comes after that: tshark reads on";
+const DROPPED_ON_THE_WAY: &str = "the path drops bytes that the receiver never has: to tshark they are missing, gwcap waits for somebody to have them";
+const PORTS_USED_ANEW: &str = "a connection begins anew on ports that were in use: tshark holds its numbers against the old one";
 
 /// All differences that remain.
 const DIFFERENT: &[Difference] = &[
+    Difference {
+        recording: "envoy-injected-reset",
+        what: Responses,
+        frame: 23,
+        reason: READ_ON_AFTER_A_FOREIGN_RST,
+    },
+    Difference {
+        recording: "haproxy-injected-reset",
+        what: Responses,
+        frame: 22,
+        reason: READ_ON_AFTER_A_FOREIGN_RST,
+    },
+    Difference {
+        recording: "nginx-injected-reset",
+        what: Responses,
+        frame: 23,
+        reason: READ_ON_AFTER_A_FOREIGN_RST,
+    },
+    Difference {
+        recording: "apache-mtu-blackhole-response",
+        what: Gaps,
+        frame: 46,
+        reason: DROPPED_ON_THE_WAY,
+    },
+    Difference {
+        recording: "nginx-mtu-blackhole-response",
+        what: Gaps,
+        frame: 41,
+        reason: DROPPED_ON_THE_WAY,
+    },
+    Difference {
+        recording: "nginx-healthy-stale-tuple",
+        what: Gaps,
+        frame: 12,
+        reason: PORTS_USED_ANEW,
+    },
     Difference {
         recording: "nginx-vxlan-any-closed",
         what: Streams,

@@ -7,6 +7,7 @@ use crate::decode::segment::{IcmpError, IcmpReason};
 use crate::diagnose::finding::{Confidence, Evidence, Leg, RuledOut};
 use crate::diagnose::gateway::product::{Product, Wait};
 use crate::diagnose::gateway::timer_that_equals;
+use crate::diagnose::idle_habit::Habit;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::flow::Direction;
 use crate::frame::Mark;
@@ -107,6 +108,15 @@ impl Verdict {
         self
     }
 
+    /// Adds a code that contributed to `code`, once.
+    #[must_use]
+    pub fn contributes(mut self, code: &'static str, contributing: &'static str) -> Self {
+        if code != contributing && !self.contributing.contains(&contributing) {
+            self.contributing.push(contributing);
+        }
+        self
+    }
+
     /// Says at most `confidence`, and why.
     #[must_use]
     pub fn at_most(mut self, confidence: Confidence, reservation: impl Into<String>) -> Self {
@@ -154,6 +164,12 @@ pub struct Attempt<'a> {
     pub rejected: bool,
     /// The gateway's product, where known.
     pub product: Option<&'static Product>,
+    /// How the upstream treats idle connections, as far as seen.
+    pub habit: Option<&'a Habit>,
+    /// When the upstream last answered anything, and last took a connection with payload, on any connection.
+    pub server_active: Option<Mark>,
+    /// Lowest and highest time to live of what the upstream sends on other connections.
+    pub server_ttls: Option<(u8, u8)>,
 }
 
 impl Attempt<'_> {
@@ -414,29 +430,6 @@ impl Attempt<'_> {
         }
     }
 
-    /// Adds where the upstream's RST came from, where its hop count is another one than that of the upstream's other
-    /// segments: a firewall or a balancer on the way may have sent it in the upstream's name.
-    #[must_use]
-    pub fn provenance(&self, verdict: Verdict) -> Verdict {
-        /// Ways of two packets may differ by this many hops.
-        const HOPS: u8 = 2;
-        let facts = &self.connection.facts;
-        let Some(close) = self.closed_by_upstream().filter(|close| close.reset) else {
-            return verdict;
-        };
-        let (usual, now) = (facts.from_server.ttl, close.closing.ttl);
-        match usual.filter(|usual| usual.abs_diff(now) > HOPS) {
-            Some(usual) => verdict.proof(
-                close.closing.mark,
-                format!(
-                    "this RST came with TTL {now}, the first segment of {} with TTL {usual}: a device on the way may have sent it",
-                    facts.server
-                ),
-            ),
-            None => verdict,
-        }
-    }
-
     /// Takes a step off when a RST's sequence number is not what the gateway expects (RFC 5961).
     #[must_use]
     pub fn in_sequence(&self, verdict: Verdict, close: FirstClose) -> Verdict {
@@ -574,22 +567,27 @@ impl Attempt<'_> {
 
     /// Names the defaults that a wait equals: evidence, never proof (causes.md, principle 7).
     #[must_use]
-    pub fn equal_timers(&self, from: Mark, until: Mark) -> String {
-        let waited = until.time.millis_since(from.time);
-        let equal = timer_that_equals(self.product, Wait::Response, waited);
-        let names: Vec<String> = equal
-            .iter()
-            .map(|(product, timer)| format!("{}'s {}", product.name, timer.name))
-            .collect();
-        match (self.product, names.as_slice()) {
-            (_, []) => String::new(),
-            (Some(_), [name, ..]) => format!(" (equals the default of {name})"),
-            // Without the product a round number fits many: it is told as that.
-            (None, names) if names.len() <= DEFAULTS_NAMED_MAX => {
-                format!(" (equals the default of {})", names.join(" or "))
-            }
-            (None, names) => format!(" (a default of {} products)", names.len()),
+    pub fn equal_timers(&self, wait: Wait, from: Mark, until: Mark) -> String {
+        default_words(self.product, wait, until.time.nanos_since(from.time))
+    }
+}
+
+/// The defaults that a wait of so many nanoseconds equals, in words to be put after it; empty where it equals none.
+#[must_use]
+pub fn default_words(product: Option<&'static Product>, wait: Wait, nanos: i64) -> String {
+    let equal = timer_that_equals(product, wait, nanos as f64 / 1e6);
+    let names: Vec<String> = equal
+        .iter()
+        .map(|(product, timer)| format!("{}'s {}", product.name, timer.name))
+        .collect();
+    match (product, names.as_slice()) {
+        (_, []) => String::new(),
+        (Some(_), [name, ..]) => format!(" (equals the default of {name})"),
+        // Without the product a round number fits many: it is told as that.
+        (None, names) if names.len() <= DEFAULTS_NAMED_MAX => {
+            format!(" (equals the default of {})", names.join(" or "))
         }
+        (None, names) => format!(" (a default of {} products)", names.len()),
     }
 }
 

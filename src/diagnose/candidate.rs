@@ -36,6 +36,9 @@ pub struct Gateway {
     pub product: Option<&'static Product>,
 }
 
+/// Connections to this port ask for names (RFC 7766); they are no attempts unless they fail as lookups.
+const RESOLVER_PORT: u16 = 53;
+
 /// How an attempt stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -177,8 +180,17 @@ fn judge(
             .is_some_and(Host::hears),
         rejected: true,
         product: gateway.product,
+        habit: service.and_then(|service| service.habit.as_deref()),
+        server_active: service.and_then(|service| service.took.max(service.last_answer)),
+        server_ttls: service.and_then(|service| service.ttls),
     };
     let found = cause::examine(&attempt);
+    let resolves = found
+        .as_ref()
+        .is_some_and(|(cause, _)| cause.code == "dns-unreachable");
+    if record.facts.server.port == RESOLVER_PORT && !resolves {
+        return None;
+    }
     let standing = match (&found, exchange) {
         (Some(_), _) => Standing::Failed,
         (None, Some(exchange)) => standing_of(exchange, until),

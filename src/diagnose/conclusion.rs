@@ -9,6 +9,7 @@ use crate::diagnose::finding::{AttemptReport, Confidence, Evidence, RuledOut};
 use crate::diagnose::role::Identified;
 use crate::diagnose::suspect::Suspect;
 use crate::flow::Endpoint;
+use crate::tcp::event::ConnectionId;
 
 /// A suspect whose server is a gateway.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ pub struct Conclusion {
     pub last: Option<Candidate>,
     /// The upstream of an attempt without a connection.
     pub upstream: Option<Endpoint>,
+    /// The connection of an earlier failed attempt that took the upstream out of service.
+    pub blamed: Option<ConnectionId>,
 }
 
 impl Conclusion {
@@ -87,6 +90,7 @@ impl Conclusion {
             interchangeable: false,
             last: None,
             upstream: None,
+            blamed: None,
         }
     }
 

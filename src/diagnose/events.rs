@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::diagnose::candidate::{CANDIDATES_MAX, Candidate, Gateway, Standing, candidates};
+use crate::diagnose::client;
 use crate::diagnose::conclusion::Chain;
-use crate::diagnose::finding::{Diagnosis, UpstreamEvent};
+use crate::diagnose::finding::{ClientEvent, Diagnosis, UpstreamEvent};
 use crate::diagnose::group::recovery;
 use crate::diagnose::record::{AttemptId, cut_short};
 use crate::diagnose::suspect::Suspect;
@@ -34,7 +35,15 @@ pub struct Events {
     /// Attempts that were beyond [`PENDING_MAX`].
     not_looked_at: u64,
     client_aborts: u64,
+    client_request_timeouts: u64,
+    client_bad_requests: u64,
     application_errors: u64,
+    /// Answers that may blame the client, with their first byte.
+    refusals: BTreeSet<(Mark, ExchangeId)>,
+    /// Events of clients, as they are listed.
+    of_clients: Vec<ClientEvent>,
+    /// Events of clients beyond [`EVENTS_MAX`].
+    not_listed: u64,
 }
 
 impl Events {
@@ -71,6 +80,13 @@ impl Events {
             Seen::ResponseHead { exchange, head } if head.status >= 500 => {
                 self.push(head.at, attempt(*exchange))
             }
+            Seen::ResponseHead { exchange, head } if client::blames_client(head.status) => {
+                if self.refusals.len() < PENDING_MAX {
+                    self.refusals.insert((head.at, *exchange));
+                } else {
+                    self.not_looked_at += 1;
+                }
+            }
             Seen::ResponseEnd { exchange, end, .. }
                 if end.how == Completion::Nothing || cut_short(end.how) =>
             {
@@ -98,6 +114,34 @@ impl Events {
             && timeline.is_asked(facts.vantage, facts.client.addr);
         if !client_is_gateway {
             self.client_aborts += 1;
+            let event = client::left(timeline, suspect.exchange);
+            self.list(event);
+        }
+    }
+
+    /// Lists an event of a client.
+    fn list(&mut self, event: Option<ClientEvent>) {
+        if self.of_clients.len() < EVENTS_MAX {
+            self.of_clients.extend(event);
+        } else {
+            self.not_listed += u64::from(event.is_some());
+        }
+    }
+
+    /// Looks at answers up to `settled` that may blame the client.
+    fn settle_refusals(&mut self, timeline: &Timeline, settled: Timestamp) {
+        while let Some(&(at, id)) = self.refusals.first() {
+            if at.time > settled {
+                return;
+            }
+            self.refusals.pop_first();
+            let event = client::refused(timeline, id);
+            match event.as_ref().map(|event| event.code) {
+                Some("client-request-timeout") => self.client_request_timeouts += 1,
+                Some(_) => self.client_bad_requests += 1,
+                None => {}
+            }
+            self.list(event);
         }
     }
 
@@ -113,6 +157,11 @@ impl Events {
         timeline.loss.add(
             "failed_attempts_not_looked_at",
             std::mem::take(&mut self.not_looked_at),
+        );
+        self.settle_refusals(timeline, settled);
+        timeline.loss.add(
+            "client_events_not_listed",
+            std::mem::take(&mut self.not_listed),
         );
         let mut ready = Vec::new();
         while let Some(&(at, id)) = self.pending.first() {
@@ -141,8 +190,13 @@ impl Events {
     }
 
     /// Puts the counts into the numbers of the report.
-    pub fn count(&self, out: &mut Diagnosis) {
+    pub fn count(&mut self, out: &mut Diagnosis) {
         out.health.client_aborts = self.client_aborts;
+        out.health.client_request_timeouts = self.client_request_timeouts;
+        out.health.client_bad_requests = self.client_bad_requests;
+        out.client_events = std::mem::take(&mut self.of_clients);
+        out.client_events
+            .sort_by_key(|event| (event.at, event.client, event.gateway));
         out.health.application_errors = self.application_errors;
         out.upstream_events.sort_by(|a, b| {
             (a.attempt.start, a.attempt.upstream).cmp(&(b.attempt.start, b.attempt.upstream))

@@ -249,8 +249,11 @@ pub struct Finding {
     pub confidence_reasons: Vec<String>,
     /// Codes that contributed.
     pub contributing: Vec<&'static str>,
-    /// Id of the inner gateway's finding that this one follows from.
+    /// Id of the finding that this one follows from: the inner gateway's, or that of the failure that took the upstream
+    /// out of service.
     pub caused_by: Option<String>,
+    /// The connection of that failure, by which its finding is looked for.
+    pub blames: Option<ConnectionId>,
     /// The upstream of the last attempt.
     pub upstream: Option<Endpoint>,
     /// The connection of the last attempt.
@@ -317,6 +320,29 @@ pub struct UpstreamEvent {
     pub gateway: Endpoint,
 }
 
+/// What a client did, or what a gateway refused of it: no gateway error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientEvent {
+    /// `client-aborted`, `client-request-timeout` or `client-bad-request`.
+    pub code: &'static str,
+    /// The client's close, or the first byte of the refusal.
+    pub at: Mark,
+    /// The client.
+    pub client: Endpoint,
+    /// The endpoint that it asked.
+    pub gateway: Endpoint,
+    /// Wireshark's number of the stream.
+    pub tcp_stream: Option<u32>,
+    /// The status that was sent, where one was.
+    pub status: Option<u16>,
+    /// From the request's first byte, nanoseconds.
+    pub waited_nanos: i64,
+    /// The wait in whole seconds, where it equals such as people give to timers.
+    pub patience_seconds: Option<u32>,
+    /// Proof, in order of time.
+    pub evidence: Vec<Evidence>,
+}
+
 /// Something that the user should know about the capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
@@ -341,6 +367,10 @@ pub struct Health {
     pub application_errors: u64,
     /// Clients that left before their answer.
     pub client_aborts: u64,
+    /// Requests that clients did not finish in time, by the gateway's own 408.
+    pub client_request_timeouts: u64,
+    /// Requests that a gateway itself refused with 400.
+    pub client_bad_requests: u64,
 }
 
 /// All that diagnosis has to say about a capture.
@@ -352,6 +382,8 @@ pub struct Diagnosis {
     pub incidents: Vec<Incident>,
     /// Failed attempts that the client did not notice.
     pub upstream_events: Vec<UpstreamEvent>,
+    /// What clients did, or what gateways refused of them, in order of time.
+    pub client_events: Vec<ClientEvent>,
     /// Warnings.
     pub warnings: Vec<Warning>,
     /// Numbers.

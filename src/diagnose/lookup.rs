@@ -3,6 +3,7 @@
 //! The rule: a lookup fails only when every query for the name failed; a good A outweighs an empty AAAA.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use crate::decode::segment::IcmpError;
 use crate::diagnose::attempt::Verdict;
@@ -44,8 +45,10 @@ pub struct LookupRecord {
     pub repeats: u32,
     /// The answer: frame, RCODE and number of addresses.
     pub answer: Option<(Mark, u16, usize)>,
-    /// An ICMP error instead of an answer.
-    pub unreachable: Option<Mark>,
+    /// The addresses of the answer.
+    pub addresses: Box<[IpAddr]>,
+    /// An ICMP error instead of an answer, and who sent it.
+    pub unreachable: Option<(Mark, IpAddr)>,
 }
 
 impl LookupRecord {
@@ -80,6 +83,7 @@ impl LookupRecord {
             last_asked: query.at,
             repeats: 0,
             answer: None,
+            addresses: Box::default(),
             unreachable: None,
         });
     }
@@ -96,6 +100,7 @@ impl LookupRecord {
             && record.answer.is_none()
         {
             record.answer = Some((answer.at, answer.rcode, answer.addresses.len()));
+            record.addresses = answer.addresses.as_slice().into();
         }
     }
 
@@ -105,7 +110,9 @@ impl LookupRecord {
             record.client == error.quoted_source && record.resolver == error.quoted_destination
         };
         if let Some(record) = lookups.iter_mut().rev().find(same) {
-            record.unreachable.get_or_insert(error.mark);
+            record
+                .unreachable
+                .get_or_insert((error.mark, error.reporter));
         }
     }
 }
@@ -192,6 +199,15 @@ fn judge(
             verdict = verdict.proof_on(Leg::Dns, at, format!("{}: {words}", first.resolver));
             code
         }
+        None if let Some((at, reporter)) = unreachable(records, until) => {
+            return Some(FailedLookup {
+                name: name.into(),
+                code: "dns-unreachable",
+                started: first.asked,
+                ended: Some(at),
+                verdict: not_reached(verdict, records, (at, reporter), until),
+            });
+        }
         None => {
             let last = records.iter().map(|record| record.last_asked).max()?;
             if last != first.asked {
@@ -230,12 +246,6 @@ fn judge(
             "dns-timeout"
         }
     };
-    if records.iter().any(|record| record.unreachable.is_some()) {
-        verdict = verdict.at_most(
-            Confidence::Likely,
-            "an ICMP error says that the resolver was unreachable",
-        );
-    }
     Some(FailedLookup {
         name: name.into(),
         code,
@@ -243,4 +253,42 @@ fn judge(
         ended: worst.map(|(at, ..)| at),
         verdict,
     })
+}
+/// The latest ICMP error about one of these queries.
+fn unreachable(records: &[&LookupRecord], until: Timestamp) -> Option<(Mark, IpAddr)> {
+    records
+        .iter()
+        .filter_map(|record| record.unreachable)
+        .filter(|(at, _)| at.time <= until)
+        .max_by_key(|(at, _)| *at)
+}
+
+/// The verdict that the resolver cannot be reached.
+fn not_reached(
+    verdict: Verdict,
+    records: &[&LookupRecord],
+    (at, reporter): (Mark, IpAddr),
+    until: Timestamp,
+) -> Verdict {
+    let mut verdict = Verdict {
+        at: Some(at),
+        ..verdict
+    }
+    .proof_on(
+        Leg::Dns,
+        at,
+        format!("{reporter} reports the resolver unreachable by ICMP"),
+    )
+    .not("dns-timeout", "an ICMP error answers the query");
+    let silent = |record: &&LookupRecord| record.unreachable.is_none_or(|(at, _)| at.time > until);
+    if let Some(other) = records.iter().copied().find(silent) {
+        verdict = verdict.at_most(
+            Confidence::Likely,
+            format!(
+                "another query, to {}, has neither an answer nor an ICMP error",
+                other.resolver
+            ),
+        );
+    }
+    verdict
 }

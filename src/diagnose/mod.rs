@@ -7,6 +7,7 @@ pub mod assign;
 pub mod attempt;
 pub mod candidate;
 pub mod cause;
+mod client;
 pub mod clock;
 pub mod clocks;
 pub mod conclusion;
@@ -19,16 +20,21 @@ pub mod gateway;
 pub mod group;
 pub mod habits;
 pub mod identity;
+pub mod idle_habit;
 pub mod incident;
 pub mod lookup;
 pub mod names;
 pub mod neighbour;
+mod nested;
 pub mod nothing;
 pub mod order;
 mod page;
+pub mod reason;
 pub mod record;
+pub mod refine;
 pub mod role;
 mod sight;
+mod silent;
 pub mod suspect;
 pub mod timeline;
 pub mod unresolved;
@@ -83,6 +89,8 @@ pub struct Diagnose {
     incidents: incident::Register,
     habits: habits::Register,
     out: Diagnosis,
+    /// Findings of this tick, with the suspects of those that are looked at again at the end.
+    fresh: Vec<(Finding, Option<Suspect>)>,
     /// Findings of `out` that were handed over as news.
     told_of: usize,
     seen: warnings::SeenProtocols,
@@ -302,6 +310,23 @@ impl Diagnose {
                 judged = until;
             }
         }
+        self.keep_fresh();
+    }
+
+    /// Connects the findings of this tick with each other and keeps them.
+    fn keep_fresh(&mut self) {
+        let (mut findings, suspects): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.fresh).into_iter().unzip();
+        nested::connect(&self.out.findings, &mut findings);
+        for (finding, suspect) in findings.into_iter().zip(suspects) {
+            let place = self.out.findings.len();
+            self.bare.extend(suspect.map(|suspect| (place, suspect)));
+            let incident = self.incidents.id_of(&finding);
+            self.out.findings.push(Finding {
+                incident,
+                ..finding
+            });
+        }
     }
 
     fn wait(&mut self, suspect: Suspect) {
@@ -330,27 +355,19 @@ impl Diagnose {
 
     fn judge_group(&mut self, members: &[Member]) {
         for finding in group::judge(&mut self.timeline, members) {
-            if self.out.findings.len() >= FINDINGS_MAX {
+            if self.out.findings.len() + self.fresh.len() >= FINDINGS_MAX {
                 self.timeline.loss.add("findings_not_kept", 1);
                 continue;
             }
-            if finding.code == "upstream-leg-not-captured" {
-                let id = ExchangeId {
-                    connection: finding.exchange.connection.id,
-                    index: finding.exchange.index,
-                };
-                let suspect = members
-                    .iter()
-                    .map(|member| member.suspect)
-                    .find(|suspect| suspect.exchange == id);
-                self.bare
-                    .extend(suspect.map(|suspect| (self.out.findings.len(), suspect)));
-            }
-            let incident = self.incidents.id_of(&finding);
-            self.out.findings.push(Finding {
-                incident,
-                ..finding
-            });
+            let id = ExchangeId {
+                connection: finding.exchange.connection.id,
+                index: finding.exchange.index,
+            };
+            let mut suspects = members.iter().map(|member| member.suspect);
+            let suspect = nothing::leg_is_missing(&finding)
+                .then(|| suspects.find(|suspect| suspect.exchange == id))
+                .flatten();
+            self.fresh.push((finding, suspect));
         }
     }
 

@@ -5,27 +5,20 @@
 //! upstream leg; what was lost, hidden or not captured is said instead.
 
 use crate::decode::segment::{IcmpError, IcmpReason};
-use crate::diagnose::attempt::millis;
-use crate::diagnose::candidate::{Candidate, Standing, candidates};
+use crate::diagnose::attempt::{default_words, millis};
+use crate::diagnose::candidate::{Candidate, Standing};
 use crate::diagnose::clock::Step;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
-use crate::diagnose::finding::{AttemptReport, Confidence, Evidence, Failure, Leg};
+use crate::diagnose::finding::{AttemptReport, Confidence, Evidence, Failure, Finding, Leg};
+use crate::diagnose::gateway::product::Wait;
 use crate::diagnose::lookup::failed_lookups;
+use crate::diagnose::reason;
 use crate::diagnose::record::ExchangeRecord;
+use crate::diagnose::silent;
 use crate::diagnose::timeline::Timeline;
 use crate::diagnose::unresolved;
 use crate::diagnose::verdict::report_attempt;
 use crate::flow::Direction;
-
-/// How far back failures are looked for that put an upstream on the bench: nginx's fail_timeout is 10 s,
-/// Apache's retry 60 s. Milliseconds.
-const BENCH_MILLIS: i64 = 60_000;
-/// An answer as prompt as this was given without asking anybody, nanoseconds.
-const PROMPT_NANOS: i64 = 20_000_000;
-/// Most earlier attempts that are looked at for each error: the latest ones put the upstream on the bench.
-const EARLIER_LOOKED_AT_MAX: usize = 256;
-/// Most earlier failures that are shown.
-const EARLIER_SHOWN_MAX: usize = 6;
 
 /// Concludes what an error without a failed attempt means; `None` when it is no error of the gateway.
 #[must_use]
@@ -42,7 +35,7 @@ pub fn conclude(
         .unread
         .iter()
         .rev()
-        .find_map(|candidate| from_unread(timeline, chain, candidate))
+        .find_map(|candidate| from_unread(timeline, member, chain, candidate))
     {
         return Some(conclusion);
     }
@@ -55,7 +48,9 @@ pub fn conclude(
         return Some(conclusion);
     }
     if !member.identified.asks {
-        return Some(not_captured(member));
+        return Some(
+            silent::not_captured(member).unwrap_or_else(|| not_captured(member, exchange)),
+        );
     }
     if let Some(conclusion) = from_stray_icmp(timeline, member, exchange) {
         return Some(conclusion);
@@ -63,7 +58,10 @@ pub fn conclude(
     if let Some(conclusion) = lost(timeline, member) {
         return Some(conclusion);
     }
-    Some(no_attempt(timeline, member, exchange))
+    if let Some(conclusion) = silent::no_attempt(member) {
+        return Some(conclusion);
+    }
+    Some(reason::no_attempt(timeline, member, exchange))
 }
 
 fn from_lookup(
@@ -89,6 +87,14 @@ fn from_lookup(
     conclusion.ruled_out.clone_from(&failed.verdict.ruled_out);
     conclusion.reasons.clone_from(&failed.verdict.reservations);
     conclusion.detail = None;
+    if failed.code == "dns-timeout" {
+        let waited = member.suspect.at.time.nanos_since(failed.started.time);
+        conclusion.reasons.push(format!(
+            "the gateway gave up {} after its first query{}",
+            millis(waited),
+            default_words(gateway.product, Wait::Resolve, waited)
+        ));
+    }
     conclusion.attempts.push(AttemptReport {
         cause: Some(failed.code),
         detail: Some(failed.name.to_string()),
@@ -132,10 +138,14 @@ fn from_stray_icmp(
     let own = gateway.addrs.contains(&error.reporter);
     let code = match error.reason {
         IcmpReason::Host if own => unresolved::CODE,
+        IcmpReason::Port | IcmpReason::Net | IcmpReason::AdminProhibited if own => {
+            "local-connect-error"
+        }
         IcmpReason::Port => "icmp-port-unreachable",
         IcmpReason::Host => "icmp-host-unreachable",
         IcmpReason::Net => "icmp-net-unreachable",
         IcmpReason::AdminProhibited => "icmp-admin-prohibited",
+        IcmpReason::TimeExceeded => "icmp-ttl-exceeded",
         _ => return None,
     };
     let mut conclusion = Conclusion::new(code, Confidence::Likely);
@@ -154,7 +164,12 @@ fn from_stray_icmp(
     Some(conclusion)
 }
 
-fn from_unread(timeline: &Timeline, chain: &Chain, candidate: &Candidate) -> Option<Conclusion> {
+fn from_unread(
+    timeline: &Timeline,
+    member: &Member,
+    chain: &Chain,
+    candidate: &Candidate,
+) -> Option<Conclusion> {
     let record = timeline.connection(candidate.id.connection)?;
     let lossy = record.lossy(Direction::ToClient) || record.lossy(Direction::ToServer);
     let cut = record.facts.from_server.snapped > 0 || record.facts.from_client.snapped > 0;
@@ -184,8 +199,9 @@ fn from_unread(timeline: &Timeline, chain: &Chain, candidate: &Candidate) -> Opt
             conclusion
         }
         Standing::Well => {
-            let mut conclusion =
-                Conclusion::new("attempt-succeeded-but-error", Confidence::Certain);
+            let mut conclusion = silent::although_well(member).unwrap_or_else(|| {
+                Conclusion::new("attempt-succeeded-but-error", Confidence::Certain)
+            });
             let status = candidate.status.unwrap_or_default();
             if let Some(end) = candidate.end {
                 let summary = format!(
@@ -243,6 +259,17 @@ fn from_unread(timeline: &Timeline, chain: &Chain, candidate: &Candidate) -> Opt
     Some(conclusion)
 }
 
+/// Whether a finding rests on the absence of the whole upstream leg, which may show up later in the capture.
+#[must_use]
+pub fn leg_is_missing(finding: &Finding) -> bool {
+    let silent = matches!(
+        finding.code,
+        "gateway-raw-passthrough" | "gateway-truncated-relay"
+    );
+    finding.code == "upstream-leg-not-captured"
+        || silent && finding.confidence == Confidence::Possible
+}
+
 /// Whether the gateway's close acknowledges the request: else it closed an idle connection, and the client's
 /// request crossed that.
 fn request_was_read(timeline: &Timeline, member: &Member, exchange: &ExchangeRecord) -> bool {
@@ -259,17 +286,46 @@ fn request_was_read(timeline: &Timeline, member: &Member, exchange: &ExchangeRec
         .is_some_and(|acknowledged| acknowledged > exchange.request_offset)
 }
 
-fn not_captured(member: &Member) -> Conclusion {
+fn not_captured(member: &Member, exchange: &ExchangeRecord) -> Conclusion {
     let mut conclusion = Conclusion::new("upstream-leg-not-captured", Confidence::Unknown);
     conclusion.reasons.push(format!(
         "{} sends nothing to anybody in this capture: its upstream leg was not captured",
         member.identified.gateway.endpoint.addr
     ));
+    conclusion
+        .reasons
+        .extend(told_by_the_client_leg(member, exchange));
     conclusion.not_observable.push(
         "everything between the gateway and its upstreams: a filter such as `port 80 or port 443` drops upstreams on other ports, DNS and ICMP; capture on the gateway's host without it"
             .to_owned(),
     );
     conclusion
+}
+
+/// What the client's leg alone tells of the cause (causes.md B.8): what the page says, and how long the answer took.
+fn told_by_the_client_leg(member: &Member, exchange: &ExchangeRecord) -> Vec<String> {
+    let page = member.identified.recognised.as_ref();
+    let mut words = Vec::new();
+    if let Some(page) = page.filter(|page| page.own_page)
+        && let Some(code) = page.page_cause
+    {
+        words.push(match page.page_detail {
+            Some(detail) => format!("the gateway's own error page says {code} ({detail})"),
+            None => format!("the gateway's own error page says {code}"),
+        });
+    }
+    let waited = member.suspect.at.time.nanos_since(exchange.asked_at().time);
+    let product = member.identified.gateway.product;
+    let equals = [Wait::Response, Wait::Connect]
+        .map(|wait| default_words(product, wait, waited))
+        .into_iter()
+        .find(|words| !words.is_empty());
+    words.push(format!(
+        "the gateway answered after {}{}",
+        millis(waited),
+        equals.unwrap_or_default()
+    ));
+    words
 }
 
 /// The clock was set inside the exchange: what lies between its ends cannot be told from what does not.
@@ -293,88 +349,4 @@ fn lost(timeline: &Timeline, member: &Member) -> Option<Conclusion> {
             .push("the capture lost frames around the error".to_owned());
         conclusion
     })
-}
-
-fn no_attempt(timeline: &Timeline, member: &Member, exchange: &ExchangeRecord) -> Conclusion {
-    let at = member.suspect.at;
-    let gateway = &member.identified.gateway;
-    let waited = at.time.nanos_since(exchange.asked_at().time);
-    let prompt = waited <= PROMPT_NANOS;
-    let page_says = member
-        .identified
-        .recognised
-        .as_ref()
-        .and_then(|page| page.page_cause)
-        == Some("no-upstream-attempt");
-    let from = exchange.request_at.time.plus_millis(-BENCH_MILLIS);
-    let tried = candidates(timeline, gateway, from, at.time, EARLIER_LOOKED_AT_MAX);
-    let earlier: Vec<&Candidate> = tried
-        .iter()
-        .filter(|candidate| {
-            candidate.standing == Standing::Failed
-                && candidate.code != Some("upstream-returned-5xx")
-        })
-        .collect();
-    let mut conclusion = Conclusion::new("no-upstream-attempt", Confidence::Possible);
-    conclusion.reasons.push(
-        "other exchanges of this gateway show attempts in the capture, this one none".to_owned(),
-    );
-    if let Some(last) = earlier.last()
-        && let Some(code) = last.code
-    {
-        conclusion.detail = Some("no-live-upstream".to_owned());
-        conclusion.contributing.push(code);
-        conclusion.reasons.push(format!(
-            "{} earlier attempts failed, the last by {code}: they put the upstream on the bench",
-            earlier.len()
-        ));
-        for candidate in earlier.iter().rev().take(EARLIER_SHOWN_MAX) {
-            conclusion.evidence.extend(
-                candidate
-                    .verdict
-                    .iter()
-                    .flat_map(|verdict| verdict.evidence.iter().take(3).cloned()),
-            );
-        }
-    }
-    if let Some(question) = unresolved::in_vain(timeline, gateway, from, at.time) {
-        conclusion.contributing.push(unresolved::CODE);
-        conclusion.reasons.push(format!(
-            "the gateway's host asks for {} in vain: checks of that upstream may have failed by it",
-            question.target
-        ));
-    }
-    if page_says {
-        conclusion.detail = Some("no-live-upstream".to_owned());
-        conclusion
-            .reasons
-            .push("the error page itself says that no upstream was available".to_owned());
-    }
-    // Where the gateway's other upstream connections moved meanwhile, one of them may have been this exchange's.
-    let moved = |candidate: &Candidate| {
-        let facts = timeline
-            .connection(candidate.id.connection)
-            .map(|record| &record.facts);
-        let seen =
-            facts.and_then(|facts| facts.from_client.last_seen.max(facts.from_server.last_seen));
-        candidate.start >= exchange.request_at
-            || seen.is_some_and(|seen| seen >= exchange.request_at)
-    };
-    let alone = !tried.iter().any(moved);
-    let own_page = member
-        .identified
-        .recognised
-        .as_ref()
-        .is_some_and(|page| page.own_page);
-    conclusion.confidence = match (prompt && own_page && alone, page_says, earlier.is_empty()) {
-        (true, true, _) | (true, _, false) => Confidence::Certain,
-        (true, _, true) => Confidence::Likely,
-        (false, _, false) => Confidence::Likely,
-        (false, ..) => Confidence::Possible,
-    };
-    conclusion
-        .reasons
-        .push(format!("the gateway answered after {}", millis(waited)));
-    conclusion.not_observable.push("an upstream behind a Unix socket leaves no packets: look at the gateway's own log, or at `ss -x`".to_owned());
-    conclusion
 }

@@ -28,13 +28,14 @@ pub fn compare(member: &Member, conclusion: &mut Conclusion) {
     else {
         return;
     };
+    let detail = recognised.and_then(|page| page.page_detail);
     if said == conclusion.code {
         conclusion
             .reasons
             .push("the gateway's own error page says the same".to_owned());
         return;
     }
-    let (Some(page), Some(wire)) = (kind(said), kind(conclusion.code)) else {
+    let (Some(page), Some(wire)) = (kind_of_page(said, detail), kind(conclusion.code)) else {
         return;
     };
     if page == wire {
@@ -46,6 +47,14 @@ pub fn compare(member: &Member, conclusion: &mut Conclusion) {
             Confidence::Likely,
             format!("the gateway's own error page says {said}"),
         );
+    }
+}
+
+/// The kind of what a page says. A failed lookup is one whether it was asked anew or remembered.
+fn kind_of_page(said: &str, detail: Option<&str>) -> Option<Kind> {
+    match detail {
+        Some("dns-cached-failure") => Some(Kind::Name),
+        _ => kind(said),
     }
 }
 

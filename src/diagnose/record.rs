@@ -198,6 +198,30 @@ impl ConnectionRecord {
                 .is_none_or(|first| first.time.nanos_since(ready.time) < OPENED_AHEAD_MIN_NANOS)
     }
 
+    /// For how long nothing had been outstanding when the server closed first, nanoseconds, and after how many answers;
+    /// `None` where the client closed first, or a request was open.
+    #[must_use]
+    pub fn closed_while_idle(&self) -> Option<(i64, u32)> {
+        let fin = self.facts.from_server.fin?;
+        let client = &self.facts.from_client;
+        let client_first = [client.fin, client.reset]
+            .into_iter()
+            .flatten()
+            .any(|closing| closing.mark < fin.mark);
+        let open = self
+            .exchanges
+            .back()
+            .is_some_and(|last| !last.response_end.is_some_and(|end| end.how.is_complete()));
+        let announced = self
+            .exchanges
+            .back()
+            .and_then(|last| last.response.as_ref())
+            .is_some_and(|head| head.close);
+        let since = self.idle_since?;
+        (!client_first && !open && !announced)
+            .then(|| (fin.mark.time.nanos_since(since.time), self.responses))
+    }
+
     /// Whether bytes of `direction` are missing from the capture.
     #[must_use]
     pub fn lossy(&self, direction: Direction) -> bool {

@@ -12,12 +12,13 @@ use crate::decode::segment::{IcmpError, Resolution, Step};
 use crate::diagnose::clock::Clock;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::gateway;
-use crate::diagnose::gateway::product::{Product, Recognised};
+use crate::diagnose::gateway::product::{Product, Recognised, header};
+use crate::diagnose::idle_habit::Habit;
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::neighbour::Questions;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::views::Views;
-use crate::flow::{Endpoint, Vantage};
+use crate::flow::{Direction, Endpoint, Vantage};
 use crate::frame::{FrameId, Mark};
 use crate::loss::Loss;
 use crate::protocol::observation::{ConnectionEvent, ExchangeId, Observation, Seen, TlsStep};
@@ -93,6 +94,36 @@ pub struct Service {
     pub answers_without_header: u64,
     /// The product whose own error page it sent latest.
     pub page: Option<(&'static Product, Recognised)>,
+    /// Latest segment of a connection on which the server's host had acknowledged payload: it accepts connections.
+    pub took: Option<Mark>,
+    /// First byte of its latest answer.
+    pub last_answer: Option<Mark>,
+    /// Lowest and highest time to live of what it sent on connections that it accepted.
+    pub ttls: Option<(u8, u8)>,
+    /// How it treats idle connections, once it has closed one or announced a timeout.
+    pub habit: Option<Box<Habit>>,
+}
+
+impl Service {
+    /// Notes what a connection that ends shows of its server; `idle` when the server closed it while nothing was
+    /// outstanding: for how long, and after how many answers.
+    fn note(&mut self, facts: &Connection, idle: Option<(i64, u32)>) {
+        if facts
+            .from_client
+            .acknowledged
+            .is_some_and(|bytes| bytes > 0)
+        {
+            self.took = self.took.max(facts.server_alive);
+        }
+        if let (Some((low, high)), Some(_)) = (facts.from_server.ttls, facts.established) {
+            let (lowest, highest) = self.ttls.unwrap_or((low, high));
+            self.ttls = Some((lowest.min(low), highest.max(high)));
+        }
+        if let Some((nanos, responses)) = idle {
+            let habit = self.habit.get_or_insert_default();
+            habit.closed(nanos, responses);
+        }
+    }
 }
 
 impl Service {
@@ -459,6 +490,18 @@ impl Timeline {
         {
             host.answered = true;
         }
+        let idle = match event {
+            ConnectionEvent::Fin(Direction::ToClient) => record.closed_while_idle(),
+            _ => None,
+        };
+        if matches!(
+            event,
+            ConnectionEvent::Fin(_) | ConnectionEvent::Reset(_) | ConnectionEvent::Ended(_)
+        ) && facts.from_server.last_seen.is_some()
+            && let Some(service) = service_entry(&mut self.services, facts.vantage, facts.server)
+        {
+            service.note(facts, idle);
+        }
         if let ConnectionEvent::Ended(ending) = event {
             record.ended = Some(ending);
             if was_open && self.views.counts(facts.id) {
@@ -671,7 +714,12 @@ impl Timeline {
         match what {
             Seen::RequestHead { head, .. } => exchange.request = Some(head.clone()),
             Seen::RequestEnd { end, .. } => exchange.request_end = Some(*end),
-            Seen::ResponseStart { at, .. } => exchange.response_at = Some(*at),
+            Seen::ResponseStart { at, .. } => {
+                exchange.response_at = Some(*at);
+                if let Some(service) = service_entry(&mut self.services, vantage, server) {
+                    service.last_answer = Some(*at);
+                }
+            }
             Seen::Interim { status, at, .. } => {
                 if exchange.interim.len() < DETAILS_MAX {
                     exchange.interim.push((*status, *at));
@@ -680,10 +728,14 @@ impl Timeline {
             }
             Seen::ResponseHead { head, .. } => {
                 exchange.response = Some(head.clone());
-                if head.status != BAD_REQUEST
-                    && let Some(service) = service_entry(&mut self.services, vantage, server)
-                {
-                    service.answered(after_header);
+                if let Some(service) = service_entry(&mut self.services, vantage, server) {
+                    if head.status != BAD_REQUEST {
+                        service.answered(after_header);
+                    }
+                    if let Some(value) = header(&head.kept, "keep-alive") {
+                        let habit = service.habit.get_or_insert_default();
+                        habit.announces(&value, head.at);
+                    }
                 }
             }
             Seen::ResponseFault {

@@ -15,6 +15,7 @@ use crate::diagnose::gateway::product::header;
 use crate::diagnose::habits::Traits;
 use crate::diagnose::page;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
+use crate::diagnose::refine::refine;
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::{Timeline, whose};
 use crate::diagnose::unresolved;
@@ -118,6 +119,7 @@ pub fn from_attempt(
             "the gateway's upstream address differs from the one that its client used; it was recognised by the request",
         );
     }
+    refine(timeline, member, last, &mut conclusion);
     if conclusion.confidence == Confidence::Certain {
         conclusion.reasons.insert(0, why_certain(chain).to_owned());
     }
@@ -392,7 +394,7 @@ pub fn finding(
     evidence.sort_by(|a, b| (a.mark, a.leg, &a.summary).cmp(&(b.mark, b.leg, &b.summary)));
     evidence.dedup();
     let origin = match conclusion.code {
-        "upstream-returned-5xx" => Origin::Relayed,
+        "upstream-returned-5xx" | "relayed-nested" => Origin::Relayed,
         "upstream-leg-not-captured" | "ambiguous" | "capture-gap" | "encrypted-inconclusive"
             if !member
                 .identified
@@ -421,6 +423,7 @@ pub fn finding(
         confidence_reasons: conclusion.reasons,
         contributing: conclusion.contributing,
         caused_by: caused_by(timeline, last),
+        blames: conclusion.blamed,
         upstream,
         upstream_connection: last
             .and_then(|candidate| timeline.connection(candidate.id.connection))

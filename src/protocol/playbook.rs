@@ -47,6 +47,8 @@ impl Play {
                 from_server: HalfFacts::default(),
                 multipath: false,
                 initial_sequences: (Some(1), Some(2)),
+                challenge: None,
+                server_alive: None,
                 birthmarks: Default::default(),
             },
             told: Vec::new(),
@@ -162,6 +164,8 @@ impl Play {
             with_ack: false,
             in_sequence,
             ttl: 64,
+            ip_id: None,
+            ip_id_before: None,
         };
         match direction {
             ToServer => self.connection.from_client.reset = Some(closing),

@@ -14,9 +14,9 @@ use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Row};
 use crate::loss;
 use crate::report::model::{
-    Attempt, Capture, Cause, Common, Connection, Damage, Evidence, Exchange, ExchangeFrames,
-    Finding, FrameRef, Gateway, Incident, Input, LogWording, Loss, Program, Report, RuledOut,
-    SCHEMA_VERSION, Sighting, Summary, Upstream, UpstreamEvent, Warning,
+    Attempt, Capture, Cause, ClientEvent, Common, Connection, Damage, Evidence, Exchange,
+    ExchangeFrames, Finding, FrameRef, Gateway, Incident, Input, LogWording, Loss, Program, Report,
+    RuledOut, SCHEMA_VERSION, Sighting, Summary, Upstream, UpstreamEvent, Warning,
 };
 use crate::report::names;
 use crate::report::redact;
@@ -81,6 +81,11 @@ impl Report {
                 .upstream_events
                 .iter()
                 .map(|event| words.upstream_event(event))
+                .collect(),
+            client_events: diagnosis
+                .client_events
+                .iter()
+                .map(|event| words.client_event(event))
                 .collect(),
             warnings: diagnosis
                 .warnings
@@ -148,6 +153,8 @@ fn summary(diagnosis: &found::Diagnosis) -> Summary {
         incidents: diagnosis.incidents.len() as u64,
         application_errors: diagnosis.health.application_errors,
         client_aborts: diagnosis.health.client_aborts,
+        client_request_timeouts: diagnosis.health.client_request_timeouts,
+        client_bad_requests: diagnosis.health.client_bad_requests,
         upstream_events: diagnosis.upstream_events.len() as u64,
         connections: diagnosis.health.connections,
         retransmissions: diagnosis.health.retransmissions,
@@ -263,7 +270,7 @@ impl Words {
                 .iter()
                 .map(|attempt| self.attempt(attempt))
                 .collect(),
-            evidence: self.evidence(finding),
+            evidence: self.evidence(&finding.evidence, finding.exchange.request.time),
             ruled_out: self.ruled_out(&finding.ruled_out),
             not_observable: self.sentences(&finding.not_observable),
             log_wording: log_wording(product, finding.code, finding.status),
@@ -330,9 +337,23 @@ impl Words {
         }
     }
 
-    fn evidence(self, finding: &found::Finding) -> Vec<Evidence> {
-        let asked = finding.exchange.request.time;
-        let evidence = |evidence: &found::Evidence| Evidence {
+    fn client_event(self, event: &found::ClientEvent) -> ClientEvent {
+        let asked = event.at.time.plus_nanos(-event.waited_nanos);
+        ClientEvent {
+            cause: event.code,
+            time: event.at.time.rfc3339(),
+            client: event.client.to_string(),
+            gateway: event.gateway.to_string(),
+            tcp_stream: event.tcp_stream,
+            status: event.status,
+            waited_ms: event.at.time.millis_since(asked),
+            patience_seconds: event.patience_seconds,
+            evidence: self.evidence(&event.evidence, asked),
+        }
+    }
+
+    fn evidence(self, evidence: &[found::Evidence], asked: Timestamp) -> Vec<Evidence> {
+        let one = |evidence: &found::Evidence| Evidence {
             input: evidence.mark.frame.input,
             frame: evidence.mark.frame.number,
             time: evidence.mark.time.rfc3339(),
@@ -340,7 +361,7 @@ impl Words {
             leg: evidence.leg.word(),
             summary: self.sentence(&evidence.summary),
         };
-        finding.evidence.iter().map(evidence).collect()
+        evidence.iter().map(one).collect()
     }
 
     fn ruled_out(self, ruled_out: &[found::RuledOut]) -> Vec<RuledOut> {

@@ -33,6 +33,8 @@ pub struct Report {
     pub incidents: Vec<Incident>,
     /// Failed attempts after which the client was served all the same.
     pub upstream_events: Vec<UpstreamEvent>,
+    /// What clients did, or what gateways refused of them, in order of time.
+    pub client_events: Vec<ClientEvent>,
     /// What to know about the capture before trusting the findings.
     pub warnings: Vec<Warning>,
 }
@@ -133,6 +135,10 @@ pub struct Summary {
     pub application_errors: u64,
     /// Clients that left before their answer.
     pub client_aborts: u64,
+    /// Requests that clients did not finish in time, by the gateway's own 408.
+    pub client_request_timeouts: u64,
+    /// Requests that a gateway itself refused with 400.
+    pub client_bad_requests: u64,
     /// Failed attempts that the client did not notice.
     pub upstream_events: u64,
     /// TCP connections.
@@ -168,7 +174,8 @@ pub struct Finding {
     pub confidence_reasons: Vec<String>,
     /// Codes that contributed.
     pub contributing: Vec<&'static str>,
-    /// Id of the inner gateway's finding that this one follows from.
+    /// Id of the finding that this one follows from: the inner gateway's, or that of the failure that took the upstream
+    /// out of service.
     pub caused_by: Option<String>,
     /// The upstream of the last attempt.
     pub upstream: Option<Upstream>,
@@ -414,6 +421,30 @@ pub struct UpstreamEvent {
     /// The attempt.
     #[serde(flatten)]
     pub attempt: Attempt,
+}
+
+/// What a client did, or what a gateway refused of it: no gateway error.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ClientEvent {
+    /// Stable code; `gwcap --explain CODE` tells more.
+    #[schemars(extend("enum" = ["client-aborted", "client-request-timeout", "client-bad-request"]))]
+    pub cause: &'static str,
+    /// The client's close, or the first byte of the refusal, RFC 3339 UTC.
+    pub time: String,
+    /// `ip:port`.
+    pub client: String,
+    /// The end that it asked.
+    pub gateway: String,
+    /// Wireshark's number of the stream, where it can be known.
+    pub tcp_stream: Option<u32>,
+    /// The status that was sent; null where none was.
+    pub status: Option<u16>,
+    /// From the first byte of the request, milliseconds.
+    pub waited_ms: f64,
+    /// The wait in whole seconds, where it equals such as people give to timers; else null.
+    pub patience_seconds: Option<u32>,
+    /// Proof, in order of time.
+    pub evidence: Vec<Evidence>,
 }
 
 /// Something to know about the capture.

@@ -89,6 +89,9 @@ pub fn write(report: &Report, view: &View, out: &mut dyn Write) -> io::Result<()
     for event in &report.upstream_events {
         line(out, "upstream_event", event)?;
     }
+    for event in &report.client_events {
+        line(out, "client_event", event)?;
+    }
     for warning in &report.warnings {
         line(out, "warning", warning)?;
     }

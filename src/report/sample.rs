@@ -93,6 +93,7 @@ pub(super) fn finding() -> Finding {
         confidence_reasons: vec!["the RST was seen".to_owned()],
         contributing: vec![],
         caused_by: None,
+        blames: None,
         upstream: Some(endpoint("10.2.0.3:8080")),
         upstream_connection: Some(connection(5, "10.2.0.2:45001", "10.2.0.3:8080")),
         interchangeable: false,
@@ -161,6 +162,7 @@ pub(super) fn diagnosis() -> Diagnosis {
             retransmissions: 1,
             application_errors: 0,
             client_aborts: 2,
+            ..Health::default()
         },
         ..Diagnosis::default()
     }

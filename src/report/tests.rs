@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::diagnose::finding::{Diagnosis, Finding};
+use crate::diagnose::finding::{ClientEvent, Diagnosis, Evidence, Finding};
 
 /// Secrets in every shape in which the wire carries them; none may be seen.
 const CANARY: &str = "c4n4ry";
@@ -54,6 +54,24 @@ fn hostile_diagnosis() -> Diagnosis {
     diagnosis.incidents[0].id.clone_from(&finding.incident);
     diagnosis.incidents[0].findings = vec![finding.id.clone()];
     diagnosis.upstream_events[0].attempt.detail = Some(planted());
+    diagnosis.client_events = vec![ClientEvent {
+        code: "client-aborted",
+        at: finding.at,
+        client: finding.exchange.connection.client,
+        gateway: finding.exchange.connection.server,
+        tcp_stream: None,
+        status: None,
+        waited_nanos: 1,
+        patience_seconds: None,
+        evidence: finding
+            .evidence
+            .iter()
+            .map(|evidence| Evidence {
+                summary: planted(),
+                ..evidence.clone()
+            })
+            .collect(),
+    }];
     diagnosis.warnings[0].message = planted();
     diagnosis.warnings[0].remedy = planted();
     diagnosis.findings = vec![finding];

@@ -80,6 +80,7 @@ fn render(report: &Report, view: &View) -> String {
     damage(&mut page, report);
     details(&mut page, report, view);
     upstream_events(&mut page, report);
+    client_events(&mut page, report);
     closing(&mut page, report);
     page.into_text()
 }
@@ -379,6 +380,43 @@ fn upstream_events(page: &mut Page, report: &Report) {
                 "  {}  {cause}  {} -> {upstream}  frames {}",
                 clock::time_of_day(&attempt.start),
                 named(report, &event.gateway),
+                frames.join(", "),
+            ),
+        );
+    }
+    if let Some(more) = events.len().checked_sub(EVENTS_SHOWN_MAX + 1) {
+        page.line(PLAIN, &format!("  and {} more", more + 1));
+    }
+}
+
+fn client_events(page: &mut Page, report: &Report) {
+    let events = &report.client_events;
+    if events.is_empty() {
+        return;
+    }
+    page.blank();
+    page.line(
+        HEADING,
+        &format!(
+            "{}, no gateway errors",
+            count(events.len() as u64, "client event")
+        ),
+    );
+    for event in events.iter().take(EVENTS_SHOWN_MAX) {
+        let what = event.evidence.last().map_or("", |last| &last.summary);
+        let frames: Vec<String> = event
+            .evidence
+            .iter()
+            .map(|evidence| evidence.frame.to_string())
+            .collect();
+        page.line(
+            PLAIN,
+            &format!(
+                "  {}  {}  {} -> {}  {what}  frames {}",
+                clock::time_of_day(&event.time),
+                event.cause,
+                event.client,
+                event.gateway,
                 frames.join(", "),
             ),
         );

@@ -35,6 +35,7 @@ where
         if self.segment.flags.syn() {
             self.syn();
         } else if !self.is_acceptable() {
+            self.note_challenge();
             self.out.shared.segments_out_of_window += 1;
             return;
         }
@@ -58,11 +59,17 @@ where
         half.last_seen = Some(now);
         half.ttl.get_or_insert(segment.ttl);
         if !segment.flags.rst() {
+            half.ip_id = segment.ip_id;
+            let (low, high) = half.ttls.unwrap_or((segment.ttl, segment.ttl));
+            half.ttls = Some((low.min(segment.ttl), high.max(segment.ttl)));
             half.zero_window = match (segment.window, half.zero_window) {
                 (0, None) => Some(now),
                 (0, since) => since,
                 _ => None,
             };
+        }
+        if self.direction == Direction::ToClient && !segment.flags.rst() {
+            self.out.facts.server_alive = Some(now);
         }
         self.out.facts.birthmarks.note(segment, self.direction);
         if !self.life.opened {
@@ -92,6 +99,16 @@ where
             self.own.anchor(self.segment.sequence, true);
         }
         self.own.place(self.segment).is_some()
+    }
+
+    /// An acknowledgement from the server before its SYN-ACK that answers another connection than this.
+    fn note_challenge(&mut self) {
+        let facts = &self.out.facts;
+        let unanswered = facts.initial_sequences.0.is_some() && facts.initial_sequences.1.is_none();
+        if unanswered && self.direction == Direction::ToClient && self.segment.flags.ack() {
+            let now = self.out.now;
+            self.out.facts.challenge.get_or_insert(now);
+        }
     }
 
     fn syn(&mut self) {
@@ -139,8 +156,18 @@ where
             let certain = self.has_syn();
             self.peer.anchor(number, certain);
         }
+        let before = self.peer.acked;
         if !self.peer.acknowledge(number, self.out.facts) {
             self.out.shared.segments_out_of_window += 1;
+            return;
+        }
+        let bare = self.segment.payload_len == 0
+            && !(self.segment.flags.syn() || self.segment.flags.fin() || self.segment.flags.rst());
+        if bare
+            && before.is_some_and(|acked| Some(acked) == self.peer.acked && acked < self.peer.sent)
+        {
+            let half = self.out.half(self.direction.opposite());
+            half.duplicate_acks = half.duplicate_acks.saturating_add(1);
         }
     }
 
@@ -256,6 +283,8 @@ where
             with_ack: self.segment.flags.ack(),
             in_sequence,
             ttl: self.segment.ttl,
+            ip_id: self.segment.ip_id,
+            ip_id_before: self.out.facts.half(self.direction).ip_id,
         }
     }
 }

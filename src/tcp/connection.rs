@@ -72,6 +72,8 @@ impl<S: Default> Entry<S> {
                 from_server: HalfFacts::default(),
                 multipath: false,
                 initial_sequences: (None, None),
+                challenge: None,
+                server_alive: None,
                 birthmarks: Birthmarks::default(),
             },
             state: S::default(),

@@ -57,6 +57,21 @@ pub struct HalfFacts {
     pub reset: Option<Closing>,
     /// Time to live (hop limit) of the first segment of this direction.
     pub ttl: Option<u8>,
+    /// Lowest and highest time to live of segments without RST: all of one host's come the same way.
+    pub ttls: Option<(u8, u8)>,
+    /// IPv4 identification of the latest segment without RST.
+    pub ip_id: Option<u16>,
+    /// Retransmissions since the peer last acknowledged anything new.
+    pub unanswered_repeats: u32,
+    /// The first of them.
+    pub first_unanswered: Option<Mark>,
+    /// Payload bytes of the latest of them.
+    pub repeated_len: u32,
+    /// Largest payload of a segment that is known to have arrived, as all that was sent was acknowledged.
+    pub delivered_max: u32,
+    /// Acknowledgements of the peer without payload that brought nothing new while bytes were on their way, since the
+    /// last that did: later segments arrive, and one before them does not (RFC 5681, section 3.2).
+    pub duplicate_acks: u32,
 }
 
 /// A FIN or RST: when, after how many bytes, and what it acknowledges.
@@ -79,6 +94,10 @@ pub struct Closing {
     pub in_sequence: bool,
     /// Its time to live (hop limit).
     pub ttl: u8,
+    /// Its IPv4 identification.
+    pub ip_id: Option<u16>,
+    /// IPv4 identification of the sender's latest segment before it.
+    pub ip_id_before: Option<u16>,
 }
 
 /// One connection as known at an event.
@@ -109,6 +128,11 @@ pub struct Connection {
     pub multipath: bool,
     /// Both initial sequence numbers, where seen.
     pub initial_sequences: (Option<u32>, Option<u32>),
+    /// A segment of the server that answered the SYN and acknowledged something else (RFC 5961, section 4): the server
+    /// still holds an older connection on the same ports.
+    pub challenge: Option<Mark>,
+    /// Latest segment of the server without RST: one that comes long after a RST in its name was sent by who knows of none.
+    pub server_alive: Option<Mark>,
     /// By what views of one connection are told.
     pub birthmarks: Birthmarks,
 }

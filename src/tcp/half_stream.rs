@@ -43,6 +43,8 @@ pub(super) struct HalfStream {
     pub seen: Option<i64>,
     pub recent: Recent,
     repeats: Repeats,
+    /// Largest payload since all that was sent had been acknowledged.
+    on_its_way_max: u32,
     pub pace: Pace,
 }
 
@@ -64,6 +66,7 @@ impl HalfStream {
             seen: None,
             recent: Recent::default(),
             repeats: Repeats::default(),
+            on_its_way_max: 0,
             pace: Pace::default(),
         }
     }
@@ -161,9 +164,18 @@ impl HalfStream {
         // An old acknowledgement that came late tells nothing new.
         if offset >= 0 {
             let acked = self.acked.unwrap_or(0).max(offset.cast_unsigned());
+            let half = half_mut(facts, self.direction);
+            if self.acked.is_none_or(|before| acked > before) {
+                half.unanswered_repeats = 0;
+                half.first_unanswered = None;
+                half.duplicate_acks = 0;
+            }
+            if acked >= self.sent {
+                half.delivered_max = half.delivered_max.max(self.on_its_way_max);
+                self.on_its_way_max = 0;
+            }
             self.acked = Some(acked);
-            half_mut(facts, self.direction).acknowledged =
-                Some(acked.min(self.fin_at.unwrap_or(u64::MAX)));
+            half.acknowledged = Some(acked.min(self.fin_at.unwrap_or(u64::MAX)));
         }
         true
     }
@@ -184,6 +196,9 @@ impl HalfStream {
         self.movable = false;
         self.last_start = start;
         let now = out.now;
+        self.on_its_way_max = self
+            .on_its_way_max
+            .max(u32::try_from(len).unwrap_or(u32::MAX));
         let facts = out.half(self.direction);
         facts.data_segments += 1;
         facts.first_data.get_or_insert(now);
@@ -303,9 +318,15 @@ impl HalfStream {
             out.shared.duplicate_frames += 1;
             return;
         }
+        let unanswered = self.acked.is_none_or(|acked| piece.end() > acked);
         let facts = out.half(self.direction);
         facts.retransmissions += 1;
         facts.last_retransmission = Some(now);
+        if unanswered {
+            facts.unanswered_repeats = facts.unanswered_repeats.saturating_add(1);
+            facts.first_unanswered.get_or_insert(now);
+            facts.repeated_len = u32::try_from(piece.len).unwrap_or(u32::MAX);
+        }
     }
 
     /// Tells a piece that starts at or before `next`, and what it makes contiguous.

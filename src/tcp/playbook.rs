@@ -30,7 +30,7 @@ pub(super) struct Play {
     /// Nanoseconds.
     pub now: i64,
     frame: u64,
-    ip_id: u16,
+    pub ip_id: u16,
 }
 
 /// One segment before it is sent.

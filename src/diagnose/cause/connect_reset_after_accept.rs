@@ -63,10 +63,16 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     }
     if close.acknowledges.is_none() {
         // A host without the socket answers so to whatever reaches it, a request that the capture lost included.
-        verdict = verdict.at_most(
-            Confidence::Likely,
-            "the RST does not tell what it answers: a request before it may be missing from the capture",
-        );
+        verdict = verdict
+            .at_most(
+                Confidence::Likely,
+                "the RST does not tell what it answers: a request before it may be missing from the capture",
+            )
+            .contributes(CAUSE.code, "listen-queue-overflow")
+            .proof(
+                close.mark,
+                "a bare RST: no process had taken the connection (a full queue with tcp_abort_on_overflow, or a balancer without a target)",
+            );
     }
     Some(
         verdict

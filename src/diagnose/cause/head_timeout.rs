@@ -5,7 +5,7 @@
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
-use crate::diagnose::gateway::product::Family;
+use crate::diagnose::gateway::product::{Family, Wait};
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -70,8 +70,9 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         Some(close) => proven(Verdict::gave_up(close.closing.mark)).proof(
             close.closing.mark,
             format!(
-                "the gateway gives up {} later",
-                attempt.waited(last, close.closing.mark)
+                "the gateway gives up {} later{}",
+                attempt.waited(last, close.closing.mark),
+                attempt.equal_timers(Wait::Response, last, close.closing.mark)
             ),
         ),
         None => proven(Verdict::absent()).at_most(

@@ -21,8 +21,11 @@ const FAMILIES: &[Family] = &[
     Family::WaitingForHead,
     Family::MalformedHead,
     Family::Body,
+    Family::Path,
     Family::NoUpstreamPackets,
     Family::Relayed,
+    Family::ClientSide,
+    Family::Silent,
     Family::CouldNotTell,
 ];
 

@@ -8,6 +8,8 @@ mod cut;
 mod limits;
 pub mod manual;
 pub mod model;
+mod origin;
+mod path;
 mod strictness;
 
 mod ambiguous;
@@ -17,20 +19,30 @@ mod bad_content_coding;
 mod bad_header;
 mod bad_interim_response;
 mod capture_gap;
+mod client_aborted;
+mod client_bad_request;
+mod client_request_timeout;
 mod closed_before_response;
 mod closed_mid_head;
 mod conflicting_framing;
+mod connect_half_open;
 mod connect_refused;
 mod connect_reset_after_accept;
+mod connect_stale_tuple;
 mod connect_timeout;
 mod content_length_mismatch;
 mod dns_nodata;
 mod dns_nxdomain;
 mod dns_refused;
 mod dns_servfail;
+mod dns_stale_address;
 mod dns_timeout;
+mod dns_unreachable;
 mod early_response_abort;
 mod encrypted_inconclusive;
+mod gateway_raw_passthrough;
+mod gateway_silent_close;
+mod gateway_truncated_relay;
 mod h1_on_h2_port;
 mod h2_on_h1_port;
 mod head_timeout;
@@ -41,12 +53,20 @@ mod icmp_admin_prohibited;
 mod icmp_host_unreachable;
 mod icmp_net_unreachable;
 mod icmp_port_unreachable;
+mod icmp_ttl_exceeded;
+mod idle_drop_middlebox;
+mod injected_reset;
 mod invalid_content_length;
+mod listen_queue_overflow;
+mod local_connect_error;
+mod loss_stall;
 mod malformed_status_line;
 mod neighbor_unresolved;
 mod no_upstream_attempt;
+mod path_mtu_blackhole;
 mod proxy_protocol_missing;
 mod proxy_protocol_unexpected;
+mod relayed_nested;
 mod request_reset_mid_body;
 mod request_write_timeout;
 mod reset_before_response;
@@ -69,6 +89,7 @@ mod unsolicited_response;
 mod upstream_leg_not_captured;
 mod upstream_returned_5xx;
 mod wrong_service;
+mod zero_window_stall;
 
 use model::{Cause, Examine};
 
@@ -77,12 +98,21 @@ use crate::diagnose::attempt::{Attempt, Verdict};
 /// All causes. The order of those that examine an attempt is precedence: the first that explains it wins,
 /// so the more specific stands above the more general. Those that judge the whole follow.
 pub const CAUSES: &[&Cause] = &[
+    &dns_unreachable::CAUSE,
     &connect_refused::CAUSE,
     &icmp_port_unreachable::CAUSE,
     &icmp_host_unreachable::CAUSE,
     &icmp_net_unreachable::CAUSE,
     &icmp_admin_prohibited::CAUSE,
+    &icmp_ttl_exceeded::CAUSE,
+    &connect_stale_tuple::CAUSE,
+    &listen_queue_overflow::CAUSE,
+    &connect_half_open::CAUSE,
     &connect_timeout::CAUSE,
+    &injected_reset::CAUSE,
+    &idle_drop_middlebox::CAUSE,
+    &path_mtu_blackhole::CAUSE,
+    &loss_stall::CAUSE,
     &connect_reset_after_accept::CAUSE,
     &proxy_protocol_missing::CAUSE,
     &proxy_protocol_unexpected::CAUSE,
@@ -129,9 +159,19 @@ pub const CAUSES: &[&Cause] = &[
     &dns_servfail::CAUSE,
     &dns_refused::CAUSE,
     &dns_timeout::CAUSE,
+    &dns_stale_address::CAUSE,
     &neighbor_unresolved::CAUSE,
+    &local_connect_error::CAUSE,
+    &zero_window_stall::CAUSE,
     &no_upstream_attempt::CAUSE,
     &attempt_succeeded_but_error::CAUSE,
+    &relayed_nested::CAUSE,
+    &gateway_silent_close::CAUSE,
+    &gateway_raw_passthrough::CAUSE,
+    &gateway_truncated_relay::CAUSE,
+    &client_aborted::CAUSE,
+    &client_request_timeout::CAUSE,
+    &client_bad_request::CAUSE,
     &upstream_leg_not_captured::CAUSE,
     &capture_gap::CAUSE,
     &encrypted_inconclusive::CAUSE,
@@ -161,7 +201,9 @@ pub fn index() -> String {
 pub fn examine(attempt: &Attempt<'_>) -> Option<(&'static Cause, Verdict)> {
     CAUSES.iter().find_map(|cause| match cause.examine {
         Examine::Attempt(examine) => {
-            examine(attempt).map(|verdict| (*cause, attempt.provenance(verdict)))
+            let verdict = examine(attempt)?;
+            let verdict = origin::tell(attempt, cause.code, verdict);
+            Some((*cause, path::contributed(attempt, cause.code, verdict)))
         }
         Examine::Whole => None,
     })

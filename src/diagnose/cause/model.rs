@@ -34,6 +34,7 @@ pub enum Examine {
     /// In one attempt on an upstream connection.
     Attempt(fn(&Attempt<'_>) -> Option<Verdict>),
     /// In the absence or the doubt of attempts, decided where attempts are assigned to exchanges
-    /// (`assign.rs`, `verdict.rs`): lookups, nothing upstream, loss, encryption.
+    /// (`assign.rs`, `verdict.rs`): lookups, nothing upstream, loss, encryption; and what only contributes, or happens
+    /// to the client.
     Whole,
 }

@@ -6,7 +6,8 @@
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
-use crate::diagnose::gateway::product::Family;
+use crate::diagnose::gateway::product::{Family, Wait, header};
+use crate::diagnose::record::ExchangeRecord;
 use crate::frame::Mark;
 
 /// The manual of this cause.
@@ -48,6 +49,13 @@ pub const CAUSE: Cause = Cause {
 /// Less than this is no patience but a client that left or a decision, nanoseconds.
 const WAITED_MIN_NANOS: i64 = 100_000_000;
 
+/// The timeout that Envoy writes into its requests, milliseconds; 0 means none.
+fn announced_millis(exchange: &ExchangeRecord) -> Option<u32> {
+    let head = exchange.request.as_ref()?;
+    let value = header(&head.kept, "x-envoy-expected-rq-timeout-ms")?;
+    value.trim().parse().ok().filter(|millis| *millis > 0)
+}
+
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange?;
@@ -79,7 +87,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
                 close.mark,
                 format!(
                     "the gateway gives up after {waited}{}; {server} had not sent a byte",
-                    attempt.equal_timers(asked, close.mark)
+                    attempt.equal_timers(Wait::Response, asked, close.mark)
                 ),
             )
         }
@@ -88,6 +96,12 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             "the gateway's own close of the upstream connection was not seen",
         ),
     };
+    if let Some(announced) = announced_millis(exchange) {
+        verdict = verdict.proof(
+            exchange.request_at,
+            format!("its own request announces that it waits {announced} ms (x-envoy-expected-rq-timeout-ms)"),
+        );
+    }
     if attempt.was_sending_at(end) {
         verdict = verdict.at_most(
             Confidence::Possible,
@@ -95,10 +109,16 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         );
     }
     if let Some(late) = exchange.response_at {
+        let left = gave_up.map_or(String::new(), |close| {
+            format!(
+                ", the gateway had left after {}",
+                attempt.waited(asked, close.mark)
+            )
+        });
         verdict = verdict.proof(
             late,
             format!(
-                "{server} answers {} after the request: too late",
+                "too late: {server} answers {} after the request{left}",
                 attempt.waited(asked, late)
             ),
         );

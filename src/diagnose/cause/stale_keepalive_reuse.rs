@@ -8,6 +8,8 @@ use crate::diagnose::attempt::{Attempt, Verdict, millis};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
+use crate::diagnose::idle_habit::{self as habit, Habit};
+use crate::frame::Mark;
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -46,6 +48,52 @@ pub const CAUSE: Cause = Cause {
 /// A close that was sent within this of the request crossed it: one round trip and some scheduling,
 /// nanoseconds (causes.md A.9).
 const CROSSED_MAX_NANOS: i64 = 50_000_000;
+
+/// Adds what is known of the upstream's way with idle connections: what it announces, what it did to others, and whose
+/// default that is. It closed this one `idle` nanoseconds after the answer at `since`.
+fn habits(
+    attempt: &Attempt<'_>,
+    responses: u32,
+    idle: i64,
+    since: Mark,
+    mut verdict: Verdict,
+) -> Verdict {
+    let server = attempt.connection.facts.server;
+    let default = match habit::idle_default(idle) {
+        Some(name) => format!(" (equals the default of {name})"),
+        None => String::new(),
+    };
+    let habit = attempt.habit;
+    if let Some(known) = habit.and_then(|habit| habit.closes_after(idle)) {
+        let others = match known.count {
+            1 => "another idle connection".to_owned(),
+            count => format!("{count} other idle connections"),
+        };
+        let words = format!(
+            "{server} closed {others} after {}{default}",
+            millis(known.nanos)
+        );
+        verdict = verdict.proof(since, words);
+    } else if !default.is_empty() {
+        let words = format!("its close came {} after that answer{default}", millis(idle));
+        verdict = verdict.proof(since, words);
+    }
+    if let Some((seconds, at)) = habit.and_then(Habit::announced) {
+        let words = format!("{server} announces Keep-Alive: timeout={seconds}");
+        verdict = verdict.proof(at, words);
+    }
+    if let Some(count) = habit.and_then(|habit| habit.closes_at_request(responses)) {
+        let default = match habit::limit_default(responses) {
+            Some(name) => format!(" (equals the default of {name})"),
+            None => String::new(),
+        };
+        let words = format!(
+            "{server} closed {count} other connections right after their answer number {responses}{default}"
+        );
+        verdict = verdict.proof(since, words);
+    }
+    verdict
+}
 
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
@@ -87,6 +135,8 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             millis(gap)
         );
         verdict = verdict.proof(idle, words);
+        let closed = close.closing.mark.time.nanos_since(idle.time);
+        verdict = habits(attempt, exchange.prior_responses, closed, idle, verdict);
     }
     if exchange.prior_responses == 0 {
         verdict = verdict.at_most(

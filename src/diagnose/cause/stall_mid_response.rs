@@ -6,7 +6,7 @@
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
-use crate::diagnose::gateway::product::Family;
+use crate::diagnose::gateway::product::{Family, Wait};
 use crate::protocol::observation::Completion;
 
 /// The manual of this cause.
@@ -87,7 +87,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             format!(
                 "the gateway gives up {} later{}",
                 attempt.waited(silent_since, close.closing.mark),
-                attempt.equal_timers(silent_since, close.closing.mark)
+                attempt.equal_timers(Wait::Response, silent_since, close.closing.mark)
             ),
         ),
         None => proven(Verdict::absent()).at_most(

@@ -79,12 +79,22 @@ const ROWS: &[Row] = &[
         "AH00957 and AH01114 with (111)Connection refused",
     ),
     row(
+        "local-connect-error",
+        &[503],
+        "AH01114 with the errno, or AH00957",
+    ),
+    row(
         "icmp-port-unreachable",
         &[503],
         "AH00957 and AH01114 with (111)Connection refused",
     ),
     row(
         "icmp-host-unreachable",
+        &[503],
+        "AH00957 and AH01114 with (113)No route to host",
+    ),
+    row(
+        "icmp-ttl-exceeded",
         &[503],
         "AH00957 and AH01114 with (113)No route to host",
     ),
@@ -105,6 +115,26 @@ const ROWS: &[Row] = &[
     ),
     row(
         "connect-timeout",
+        &[503],
+        "AH00957 and AH01114 with (70007)The timeout specified has expired",
+    ),
+    row(
+        "connect-stale-tuple",
+        &[503],
+        "AH00957 and AH01114 with (70007)The timeout specified has expired",
+    ),
+    row(
+        "listen-queue-overflow",
+        &[503, 502],
+        "AH00957 and AH01114 with (70007)The timeout specified has expired",
+    ),
+    row(
+        "connect-half-open",
+        &[503, 502],
+        "AH00957 and AH01114 with (70007)The timeout specified has expired",
+    ),
+    row(
+        "dns-stale-address",
         &[503],
         "AH00957 and AH01114 with (70007)The timeout specified has expired",
     ),
@@ -151,6 +181,11 @@ const ROWS: &[Row] = &[
         "AH01102 with (104)Connection reset by peer",
     ),
     row(
+        "injected-reset",
+        &[502, 0],
+        "AH01102 with (104)Connection reset by peer",
+    ),
+    row(
         "closed-before-response",
         &[502, 0],
         "AH01102 with (20014) or end of file: error reading status line from remote server",
@@ -173,12 +208,28 @@ const ROWS: &[Row] = &[
         "AH01102 with (70007)The timeout specified has expired",
     ),
     row(
+        "loss-stall",
+        &[502],
+        "AH01102 with (70007)The timeout specified has expired",
+    ),
+    row(
+        "path-mtu-blackhole",
+        &[502, 500],
+        "AH01102 with (70007)The timeout specified has expired",
+    ),
+    row(
+        "idle-drop-middlebox",
+        &[502, 0],
+        "AH01102 with (70007)The timeout specified has expired",
+    ),
+    row(
         "reset-mid-response",
         &[200],
         "AH01110 with (104)Connection reset by peer",
     ),
     row("truncated-body", &[200], "AH01110 with (70008)"),
     row("upstream-returned-5xx", &[], "nothing in the error log"),
+    row("relayed-nested", &[], "nothing in the error log"),
     row(
         "bad-header",
         &[502, 500],
@@ -257,9 +308,24 @@ const ROWS: &[Row] = &[
         "AH00898: DNS lookup failure for",
     ),
     row(
+        "dns-unreachable",
+        &[500, 502],
+        "AH00898: DNS lookup failure for",
+    ),
+    row(
         "no-upstream-attempt",
         &[503],
         "AH01170, AH01171 or AH00940 (worker in error state); AH00934 or AH00941 when busy",
+    ),
+    row(
+        "client-request-timeout",
+        &[408],
+        "408 in the access log; AH01382 from mod_reqtimeout",
+    ),
+    row(
+        "client-bad-request",
+        &[400],
+        "AH00126 (Invalid URI in request) or another AH number; 400 in the access log",
     ),
 ];
 
@@ -309,18 +375,21 @@ const TIMERS: &[Timer] = &[
         "connectiontimeout (ProxyTimeout, Timeout)",
         Wait::Connect,
         60_000,
-    ),
-    timer("ProxyTimeout (Timeout)", Wait::Response, 60_000),
+    )
+    .every(1_000),
+    timer("ProxyTimeout (Timeout)", Wait::Response, 60_000).every(1_000),
     timer(
         "Timeout of older and of packaged configurations",
         Wait::Connect,
         300_000,
-    ),
+    )
+    .every(1_000),
     timer(
         "Timeout of older and of packaged configurations",
         Wait::Response,
         300_000,
-    ),
+    )
+    .every(1_000),
     timer("resolv.conf timeout", Wait::Resolve, 5_000),
     timer("resolv.conf timeout, two tries", Wait::Resolve, 10_000),
 ];

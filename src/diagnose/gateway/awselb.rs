@@ -49,13 +49,35 @@ const ROWS: &[Row] = &[
         &[502],
         "elb_status_code 502, target_status_code -",
     ),
+    row("local-connect-error", &[502], ""),
     row("icmp-port-unreachable", &[502], ""),
     row("icmp-host-unreachable", &[502], ""),
+    row("icmp-ttl-exceeded", &[502], ""),
     row("icmp-net-unreachable", &[502], ""),
     row("icmp-admin-prohibited", &[502], ""),
     row(
         "connect-timeout",
         &[504],
+        "elb_status_code 504, target_processing_time -1",
+    ),
+    row(
+        "connect-stale-tuple",
+        &[504],
+        "elb_status_code 504, target_processing_time -1",
+    ),
+    row(
+        "listen-queue-overflow",
+        &[504],
+        "elb_status_code 504, target_processing_time -1",
+    ),
+    row(
+        "connect-half-open",
+        &[504],
+        "elb_status_code 504, target_processing_time -1",
+    ),
+    row(
+        "dns-stale-address",
+        &[504, 502],
         "elb_status_code 504, target_processing_time -1",
     ),
     row(
@@ -90,6 +112,11 @@ const ROWS: &[Row] = &[
         "elb_status_code 502, target_status_code -",
     ),
     row(
+        "injected-reset",
+        &[502],
+        "elb_status_code 502, target_status_code -",
+    ),
+    row(
         "closed-before-response",
         &[502],
         "elb_status_code 502, target_status_code -",
@@ -102,13 +129,30 @@ const ROWS: &[Row] = &[
         &[504],
         "elb_status_code 504, target_status_code -",
     ),
+    row(
+        "loss-stall",
+        &[504],
+        "elb_status_code 504, target_status_code -",
+    ),
+    row(
+        "path-mtu-blackhole",
+        &[504, 502],
+        "elb_status_code 504, target_status_code -",
+    ),
+    row(
+        "idle-drop-middlebox",
+        &[504, 502],
+        "elb_status_code 504, target_status_code -",
+    ),
     row("truncated-body", &[200, 504], ""),
     row("upstream-returned-5xx", &[], "target_status_code has it"),
+    row("relayed-nested", &[], "target_status_code has it"),
     row(
         "no-upstream-attempt",
         &[503],
         "no registered targets in the target group",
     ),
+    row("client-aborted", &[], "elb_status_code 460"),
 ];
 
 const ADVICE: &[(Family, &str)] = &[

@@ -78,10 +78,19 @@ fn front_door_request(head: &RequestHead) -> Option<&'static str> {
 
 const APPLICATION_GATEWAY_ROWS: &[Row] = &[
     row("connect-refused", &[502], ""),
+    row("local-connect-error", &[502], ""),
     row("connect-timeout", &[502], ""),
+    row("connect-stale-tuple", &[502], ""),
+    row("listen-queue-overflow", &[502, 504], ""),
+    row("connect-half-open", &[502, 504], ""),
+    row("dns-stale-address", &[502], ""),
     row("tls-alert-from-upstream", &[502], ""),
     row("response-timeout", &[502, 504], ""),
+    row("loss-stall", &[502, 504], ""),
+    row("path-mtu-blackhole", &[502, 504], ""),
+    row("idle-drop-middlebox", &[502, 504], ""),
     row("upstream-returned-5xx", &[], "serverStatus has it"),
+    row("relayed-nested", &[], "serverStatus has it"),
     row("no-upstream-attempt", &[502], ""),
 ];
 
@@ -92,7 +101,11 @@ const FRONT_DOOR_ROWS: &[Row] = &[
         "ErrorInfo OriginInvalidResponse",
     ),
     row("response-timeout", &[503, 504], ""),
+    row("loss-stall", &[503, 504], ""),
+    row("path-mtu-blackhole", &[503, 504], ""),
+    row("idle-drop-middlebox", &[503, 504], ""),
     row("upstream-returned-5xx", &[], "originStatusCode has it"),
+    row("relayed-nested", &[], "originStatusCode has it"),
 ];
 
 const APPLICATION_GATEWAY_ADVICE: &[(Family, &str)] = &[

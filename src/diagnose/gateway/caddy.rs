@@ -53,6 +53,7 @@ const ROWS: &[Row] = &[
         &[502],
         "dial tcp ...: connect: connection refused",
     ),
+    row("local-connect-error", &[502], ""),
     row(
         "icmp-port-unreachable",
         &[502],
@@ -60,6 +61,11 @@ const ROWS: &[Row] = &[
     ),
     row(
         "icmp-host-unreachable",
+        &[502],
+        "dial tcp ...: connect: no route to host",
+    ),
+    row(
+        "icmp-ttl-exceeded",
         &[502],
         "dial tcp ...: connect: no route to host",
     ),
@@ -79,6 +85,18 @@ const ROWS: &[Row] = &[
         "dial tcp ...: connect: no route to host",
     ),
     row("connect-timeout", &[502], "dial tcp ...: i/o timeout"),
+    row("connect-stale-tuple", &[502], "dial tcp ...: i/o timeout"),
+    row(
+        "listen-queue-overflow",
+        &[502, 504],
+        "dial tcp ...: i/o timeout",
+    ),
+    row(
+        "connect-half-open",
+        &[502, 504],
+        "dial tcp ...: i/o timeout",
+    ),
+    row("dns-stale-address", &[502], "dial tcp ...: i/o timeout"),
     row(
         "connect-reset-after-accept",
         &[502],
@@ -118,6 +136,7 @@ const ROWS: &[Row] = &[
         &[502],
         "read: connection reset by peer",
     ),
+    row("injected-reset", &[502], "read: connection reset by peer"),
     row("closed-before-response", &[502], "EOF"),
     row("reset-mid-head", &[502], "read: connection reset by peer"),
     row("closed-mid-head", &[502], "unexpected EOF"),
@@ -129,6 +148,21 @@ const ROWS: &[Row] = &[
     row(
         "response-timeout",
         &[504],
+        "net/http: timeout awaiting response headers",
+    ),
+    row(
+        "loss-stall",
+        &[504],
+        "net/http: timeout awaiting response headers",
+    ),
+    row(
+        "path-mtu-blackhole",
+        &[504],
+        "net/http: timeout awaiting response headers",
+    ),
+    row(
+        "idle-drop-middlebox",
+        &[504, 502],
         "net/http: timeout awaiting response headers",
     ),
     row(
@@ -178,6 +212,7 @@ const ROWS: &[Row] = &[
     row("dns-servfail", &[502], "lookup ...: server misbehaving"),
     row("dns-refused", &[502], "lookup ...: server misbehaving"),
     row("dns-timeout", &[502], "lookup ...: i/o timeout"),
+    row("dns-unreachable", &[502], "lookup ...: i/o timeout"),
     row("no-upstream-attempt", &[503], "no upstreams available"),
 ];
 

@@ -66,8 +66,14 @@ fn recognise_request(head: &RequestHead) -> Option<&'static str> {
 
 const ROWS: &[Row] = &[
     row("connect-refused", &[521], ""),
+    row("local-connect-error", &[521, 523], ""),
     row("connect-timeout", &[522], ""),
+    row("connect-stale-tuple", &[522], ""),
+    row("listen-queue-overflow", &[522, 524], ""),
+    row("connect-half-open", &[522, 524], ""),
+    row("dns-stale-address", &[522, 521, 523], ""),
     row("icmp-host-unreachable", &[523], ""),
+    row("icmp-ttl-exceeded", &[523], ""),
     row("icmp-net-unreachable", &[523], ""),
     row("icmp-admin-prohibited", &[523], ""),
     row("tls-alert-from-upstream", &[525, 520], ""),
@@ -75,9 +81,13 @@ const ROWS: &[Row] = &[
     row("tls-handshake-closed", &[525], ""),
     row("malformed-status-line", &[520], ""),
     row("reset-before-response", &[520], ""),
+    row("injected-reset", &[520], ""),
     row("closed-before-response", &[520], ""),
     row("header-too-large", &[520], ""),
     row("response-timeout", &[524], ""),
+    row("loss-stall", &[524], ""),
+    row("path-mtu-blackhole", &[524], ""),
+    row("idle-drop-middlebox", &[524, 520], ""),
     row("dns-nxdomain", &[530], "error 1016"),
     row("dns-nodata", &[530], "error 1016"),
     row("dns-servfail", &[530], "error 1016"),
@@ -118,8 +128,8 @@ const ADVICE: &[(Family, &str)] = &[
 
 const TIMERS: &[Timer] = &[
     timer("connect (522)", Wait::Connect, 19_000),
-    timer("proxy read timeout (524)", Wait::Response, 100_000),
-    timer("proxy read timeout (524), newer", Wait::Response, 120_000),
+    timer("proxy read timeout (524)", Wait::Response, 100_000).every(1_000),
+    timer("proxy read timeout (524), newer", Wait::Response, 120_000).every(1_000),
 ];
 
 #[cfg(test)]

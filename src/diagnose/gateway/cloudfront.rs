@@ -49,9 +49,17 @@ fn recognise_request(head: &RequestHead) -> Option<&'static str> {
 
 const ROWS: &[Row] = &[
     row("connect-refused", &[502], ""),
+    row("local-connect-error", &[502], ""),
     row("connect-timeout", &[504], ""),
+    row("connect-stale-tuple", &[504], ""),
+    row("listen-queue-overflow", &[504], ""),
+    row("connect-half-open", &[504], ""),
+    row("dns-stale-address", &[504, 502], ""),
     row("tls-alert-from-upstream", &[502], ""),
     row("response-timeout", &[504], ""),
+    row("loss-stall", &[504], ""),
+    row("path-mtu-blackhole", &[504], ""),
+    row("idle-drop-middlebox", &[504], ""),
     row("no-upstream-attempt", &[503], ""),
 ];
 

@@ -26,13 +26,19 @@ pub const PRODUCT: Product = Product {
 /// How the page of a reset upstream stream begins.
 const RESET: &str = "upstream connect error or disconnect/reset before headers";
 
-/// The other pages, and the cause that each tells where it is specific.
+/// The other pages, and the cause that each tells where it is specific (`code:detail`).
 const PAGES: &[(&str, Option<&str>)] = &[
     ("upstream request timeout", Some("response-timeout")),
-    ("no healthy upstream", Some("no-upstream-attempt")),
+    (
+        "no healthy upstream",
+        Some("no-upstream-attempt:no-live-upstream"),
+    ),
     ("upstream max stream duration reached", None),
-    ("maintenance mode", Some("no-upstream-attempt")),
-    ("DNS resolution failure", None),
+    ("maintenance mode", Some("no-upstream-attempt:policy")),
+    (
+        "DNS resolution failure",
+        Some("no-upstream-attempt:dns-cached-failure"),
+    ),
 ];
 
 /// Reset reasons that tell one cause. Others ("connection failure", "protocol error", "remote reset") stand
@@ -40,7 +46,7 @@ const PAGES: &[(&str, Option<&str>)] = &[
 const REASONS: &[(&str, &str)] = &[
     ("connection timeout", "connect-timeout"),
     ("connection termination", "closed-before-response"),
-    ("overflow", "no-upstream-attempt"),
+    ("overflow", "no-upstream-attempt:pool-overflow"),
 ];
 
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
@@ -62,8 +68,11 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
             found.note("body: the page of another Envoy");
         } else {
             found.page(&format!("\"{text}\""));
-            found.page_cause = cause;
+            found.tells(cause);
         }
+    }
+    if found.own_page && header(&head.kept, "x-envoy-overloaded").is_some() {
+        found.tells(Some("no-upstream-attempt:circuit-open"));
     }
     found.if_any()
 }
@@ -71,6 +80,10 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
 /// The page that `text` is, and the cause that it tells.
 fn page(text: &str) -> Option<(&'static str, Option<&'static str>)> {
     if let Some(rest) = text.strip_prefix(RESET) {
+        // The kernel refused the socket before a packet left; releases up to 1.2x say so on the page.
+        if rest.contains("immediate connect error") || rest.contains("immediate_connect_error") {
+            return Some((RESET, Some("local-connect-error")));
+        }
         let reason = rest
             .split_once("reset reason: ")
             .map(|(_, reason)| reason.split(',').next().unwrap_or_default().trim());
@@ -96,12 +109,22 @@ const ROWS: &[Row] = &[
         "flag UF; remote_connection_failure, or delayed_connect_error:_Connection_refused",
     ),
     row(
+        "local-connect-error",
+        &[503],
+        "flag UF; immediate_connect_error",
+    ),
+    row(
         "icmp-port-unreachable",
         &[503],
         "flag UF; delayed_connect_error:_Connection_refused",
     ),
     row(
         "icmp-host-unreachable",
+        &[503],
+        "flag UF; delayed_connect_error:_No_route_to_host",
+    ),
+    row(
+        "icmp-ttl-exceeded",
         &[503],
         "flag UF; delayed_connect_error:_No_route_to_host",
     ),
@@ -122,6 +145,26 @@ const ROWS: &[Row] = &[
     ),
     row(
         "connect-timeout",
+        &[503],
+        "flag UF; upstream_reset_before_response_started{connection_timeout}",
+    ),
+    row(
+        "connect-stale-tuple",
+        &[503],
+        "flag UF; upstream_reset_before_response_started{connection_timeout}",
+    ),
+    row(
+        "listen-queue-overflow",
+        &[503, 504],
+        "flag UF; upstream_reset_before_response_started{connection_timeout}",
+    ),
+    row(
+        "connect-half-open",
+        &[503, 504],
+        "flag UF; upstream_reset_before_response_started{connection_timeout}",
+    ),
+    row(
+        "dns-stale-address",
         &[503],
         "flag UF; upstream_reset_before_response_started{connection_timeout}",
     ),
@@ -168,6 +211,11 @@ const ROWS: &[Row] = &[
         "flag UC; upstream_reset_before_response_started{connection_termination}",
     ),
     row(
+        "injected-reset",
+        &[503],
+        "flag UC; upstream_reset_before_response_started{connection_termination}",
+    ),
+    row(
         "closed-before-response",
         &[503],
         "flag UC; upstream_reset_before_response_started{connection_termination}",
@@ -182,6 +230,21 @@ const ROWS: &[Row] = &[
         "flag UT; response_timeout or upstream_per_try_timeout",
     ),
     row(
+        "loss-stall",
+        &[504],
+        "flag UT; response_timeout or upstream_per_try_timeout",
+    ),
+    row(
+        "path-mtu-blackhole",
+        &[504, 503],
+        "flag UT; response_timeout or upstream_per_try_timeout",
+    ),
+    row(
+        "idle-drop-middlebox",
+        &[504, 503],
+        "flag UT; response_timeout or upstream_per_try_timeout",
+    ),
+    row(
         "reset-mid-response",
         &[200],
         "flag UPE or UC; upstream_reset_after_response_started{...}",
@@ -192,6 +255,7 @@ const ROWS: &[Row] = &[
         "flag UPE or UC; upstream_reset_after_response_started{...}",
     ),
     row("upstream-returned-5xx", &[], "no flag; via_upstream"),
+    row("relayed-nested", &[], "no flag; via_upstream"),
     row("bad-header", &[502], "flag UPE; {protocol_error}"),
     row(
         "http09-response",
@@ -301,9 +365,29 @@ const ROWS: &[Row] = &[
         "flag UH, or DF with dns_resolution_failure",
     ),
     row(
+        "dns-unreachable",
+        &[503],
+        "flag UH, or DF with dns_resolution_failure",
+    ),
+    row(
         "no-upstream-attempt",
         &[503],
         "flag UH with no_healthy_upstream, or UO with {overflow}",
+    ),
+    row(
+        "client-aborted",
+        &[],
+        "flag DC; downstream_remote_disconnect",
+    ),
+    row(
+        "client-request-timeout",
+        &[408],
+        "flag SI; stream_idle_timeout, or request_overall_timeout",
+    ),
+    row(
+        "client-bad-request",
+        &[400],
+        "flag DPE; http1.codec_error or its kin",
     ),
 ];
 

@@ -49,8 +49,29 @@ const ROWS: &[Row] = &[
         &[502, 503],
         "failed_to_connect_to_backend",
     ),
+    row("local-connect-error", &[502, 503], ""),
     row(
         "connect-timeout",
+        &[502, 503],
+        "failed_to_connect_to_backend",
+    ),
+    row(
+        "connect-stale-tuple",
+        &[502, 503],
+        "failed_to_connect_to_backend",
+    ),
+    row(
+        "listen-queue-overflow",
+        &[502, 503, 504],
+        "failed_to_connect_to_backend",
+    ),
+    row(
+        "connect-half-open",
+        &[502, 503, 504],
+        "failed_to_connect_to_backend",
+    ),
+    row(
+        "dns-stale-address",
         &[502, 503],
         "failed_to_connect_to_backend",
     ),
@@ -70,6 +91,11 @@ const ROWS: &[Row] = &[
         "backend_connection_closed_before_data_sent_to_client",
     ),
     row(
+        "injected-reset",
+        &[502, 503],
+        "backend_connection_closed_before_data_sent_to_client",
+    ),
+    row(
         "closed-before-response",
         &[502, 503],
         "backend_connection_closed_before_data_sent_to_client",
@@ -80,6 +106,9 @@ const ROWS: &[Row] = &[
         "backend_response_headers_too_long",
     ),
     row("response-timeout", &[502, 503, 504], "backend_timeout"),
+    row("loss-stall", &[502, 503, 504], "backend_timeout"),
+    row("path-mtu-blackhole", &[502, 503, 504], "backend_timeout"),
+    row("idle-drop-middlebox", &[502, 503, 504], "backend_timeout"),
     row(
         "reset-mid-response",
         &[200],
@@ -91,6 +120,7 @@ const ROWS: &[Row] = &[
         "backend_connection_closed_after_partial_response_sent",
     ),
     row("upstream-returned-5xx", &[], "response_sent_by_backend"),
+    row("relayed-nested", &[], "response_sent_by_backend"),
     row("no-upstream-attempt", &[502, 503], "failed_to_pick_backend"),
     row("bad-chunking", &[502, 503], "backend_response_corrupted"),
     row(

@@ -28,6 +28,8 @@ const SENTENCES: &[&str] = &[
     "No server is available to handle this request.",
     "The server didn't respond in time.",
     "An internal server error occurred.",
+    "Your browser sent an invalid request.",
+    "Your browser didn't send a complete request in time.",
 ];
 
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
@@ -60,11 +62,17 @@ const ROWS: &[Row] = &[
         "termination state SC; ECONNREFUSED returned by OS",
     ),
     row(
+        "local-connect-error",
+        &[503],
+        "termination state SC, or RC when local ports or descriptors ran out",
+    ),
+    row(
         "icmp-port-unreachable",
         &[503],
         "termination state SC; ECONNREFUSED returned by OS",
     ),
     row("icmp-host-unreachable", &[503], "termination state SC"),
+    row("icmp-ttl-exceeded", &[503], "termination state SC"),
     row(
         "icmp-net-unreachable",
         &[503],
@@ -77,6 +85,10 @@ const ROWS: &[Row] = &[
         "termination state SC; sC when timeout connect ends before the kernel gives up",
     ),
     row("connect-timeout", &[503], "termination state sC"),
+    row("connect-stale-tuple", &[503], "termination state sC"),
+    row("listen-queue-overflow", &[503, 504], "termination state sC"),
+    row("connect-half-open", &[503, 504], "termination state sC"),
+    row("dns-stale-address", &[503], "termination state sC"),
     row(
         "connect-reset-after-accept",
         &[502, 503, 0],
@@ -115,15 +127,24 @@ const ROWS: &[Row] = &[
     row("malformed-status-line", &[502], "termination state PH"),
     row("stale-keepalive-reuse", &[502, 0], "termination state SH"),
     row("reset-before-response", &[502, 0], "termination state SH"),
+    row("injected-reset", &[502, 0], "termination state SH"),
     row("closed-before-response", &[502, 0], "termination state SH"),
     row("reset-mid-head", &[502, 0], "termination state SH"),
     row("closed-mid-head", &[502, 0], "termination state SH"),
     row("header-too-large", &[502], "termination state PH"),
     row("head-timeout", &[504], "termination state sH"),
     row("response-timeout", &[504], "termination state sH"),
+    row("loss-stall", &[504], "termination state sH"),
+    row("path-mtu-blackhole", &[504, 503], "termination state sH"),
+    row(
+        "idle-drop-middlebox",
+        &[504, 502, 0],
+        "termination state sH",
+    ),
     row("reset-mid-response", &[200], "termination state SD"),
     row("truncated-body", &[200], "termination state SD"),
     row("upstream-returned-5xx", &[], "termination state ----"),
+    row("relayed-nested", &[], "termination state ----"),
     row(
         "bad-header",
         &[502],
@@ -186,9 +207,26 @@ const ROWS: &[Row] = &[
         "server is DOWN for resolution; requests show SC and <NOSRV>",
     ),
     row(
+        "dns-unreachable",
+        &[503],
+        "server is DOWN for resolution; requests show SC and <NOSRV>",
+    ),
+    row(
         "no-upstream-attempt",
         &[503],
         "termination state SC with server <NOSRV> and timers of -1; sQ when the queue timed out",
+    ),
+    row(
+        "gateway-silent-close",
+        &[0],
+        "termination state PR (a rule), SH (later request of a connection) or K-",
+    ),
+    row("client-aborted", &[], "termination state CC, CH, CQ or CD"),
+    row("client-request-timeout", &[408], "termination state cR"),
+    row(
+        "client-bad-request",
+        &[400],
+        "termination state PR; `show errors` keeps the bytes",
     ),
 ];
 
@@ -235,6 +273,11 @@ const ADVICE: &[(Family, &str)] = &[
 ];
 
 const TIMERS: &[Timer] = &[
+    timer(
+        "timeout queue (that of connect where unset; 5s in packaged configurations)",
+        Wait::Queue,
+        5_000,
+    ),
     timer(
         "timeout connect (no default; 5s in packaged configurations)",
         Wait::Connect,

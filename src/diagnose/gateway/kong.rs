@@ -30,10 +30,13 @@ const MESSAGES: &[(&str, Option<&str>)] = &[
         None,
     ),
     ("The upstream server is timing out", None),
-    ("name resolution failed", None),
+    (
+        "name resolution failed",
+        Some("no-upstream-attempt:dns-cached-failure"),
+    ),
     (
         "failure to get a peer from the ring-balancer",
-        Some("no-upstream-attempt"),
+        Some("no-upstream-attempt:no-live-upstream"),
     ),
 ];
 
@@ -53,7 +56,7 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
         .find(|(message, _)| clue::holds(body, message));
     if let Some((_, cause)) = message {
         found.page("Kong error message");
-        found.page_cause = *cause;
+        found.tells(*cause);
     }
     found.if_any()
 }
@@ -70,13 +73,39 @@ const ROWS: &[Row] = &[
         &[502, 503],
         "connect() failed (111: Connection refused) while connecting to upstream",
     ),
+    row("local-connect-error", &[502, 503], ""),
     row(
         "connect-timeout",
         &[504],
         "upstream timed out (110: Connection timed out) while connecting to upstream",
     ),
     row(
+        "connect-stale-tuple",
+        &[504],
+        "upstream timed out (110: Connection timed out) while connecting to upstream",
+    ),
+    row(
+        "listen-queue-overflow",
+        &[504],
+        "upstream timed out (110: Connection timed out) while connecting to upstream",
+    ),
+    row(
+        "connect-half-open",
+        &[504],
+        "upstream timed out (110: Connection timed out) while connecting to upstream",
+    ),
+    row(
+        "dns-stale-address",
+        &[504, 502, 503],
+        "upstream timed out (110: Connection timed out) while connecting to upstream",
+    ),
+    row(
         "reset-before-response",
+        &[502],
+        "recv() failed (104: Connection reset by peer) while reading response header from upstream",
+    ),
+    row(
+        "injected-reset",
         &[502],
         "recv() failed (104: Connection reset by peer) while reading response header from upstream",
     ),
@@ -91,11 +120,30 @@ const ROWS: &[Row] = &[
         "upstream timed out (110: Connection timed out) while reading response header from \
          upstream",
     ),
+    row(
+        "loss-stall",
+        &[504],
+        "upstream timed out (110: Connection timed out) while reading response header from \
+         upstream",
+    ),
+    row(
+        "path-mtu-blackhole",
+        &[504],
+        "upstream timed out (110: Connection timed out) while reading response header from \
+         upstream",
+    ),
+    row(
+        "idle-drop-middlebox",
+        &[504, 502],
+        "upstream timed out (110: Connection timed out) while reading response header from \
+         upstream",
+    ),
     row("dns-nxdomain", &[503], "name resolution failed"),
     row("dns-nodata", &[503], "name resolution failed"),
     row("dns-servfail", &[503], "name resolution failed"),
     row("dns-refused", &[503], "name resolution failed"),
     row("dns-timeout", &[503], "name resolution failed"),
+    row("dns-unreachable", &[503], "name resolution failed"),
     row(
         "no-upstream-attempt",
         &[503],

@@ -19,6 +19,7 @@ mod haproxy;
 mod kong;
 mod lighttpd;
 mod nginx;
+mod proxy_status;
 mod squid;
 mod traefik;
 mod traffic_server;
@@ -72,6 +73,12 @@ pub fn recognise(head: &ResponseHead, body: &[u8]) -> Option<(&'static Product, 
         {
             best = Some((product, found));
         }
+    }
+    if let Some((_, found)) = &mut best
+        && let Some(cause) = proxy_status::cause(head)
+    {
+        found.note("header Proxy-Status");
+        found.tells(Some(cause));
     }
     best
 }
@@ -131,8 +138,8 @@ pub fn status_fits(product: &Product, code: &str, status: Option<u16>) -> Option
     Some(relayed || row.statuses.contains(&status))
 }
 
-/// The default timers that a wait of `millis` milliseconds equals, within 50 ms or 1 %, whichever is more:
-/// those of `product`, or of all products where it is not known.
+/// The default timers that a wait of `millis` milliseconds equals, within 50 ms or 1 %, whichever is more, and later by
+/// the product's tick: those of `product`, or of all products where it is not known.
 #[must_use]
 pub fn timer_that_equals(
     product: Option<&Product>,
@@ -143,14 +150,15 @@ pub fn timer_that_equals(
         .iter()
         .filter(|candidate| product.is_none_or(|product| product.name == candidate.name))
         .flat_map(|candidate| candidate.timers.iter().map(|timer| (*candidate, timer)))
-        .filter(|(_, timer)| timer.wait == wait && equals(timer.millis, millis))
+        .filter(|(_, timer)| timer.wait == wait && equals(timer, millis))
         .collect()
 }
 
-fn equals(timer_millis: u32, millis: f64) -> bool {
-    let expected = f64::from(timer_millis);
-    timer_millis >= TIMER_MIN_MILLIS
-        && (millis - expected).abs() <= (expected * 0.01).max(TOLERANCE_MIN_MILLIS)
+fn equals(timer: &Timer, millis: f64) -> bool {
+    let expected = f64::from(timer.millis);
+    let tolerance = (expected * 0.01).max(TOLERANCE_MIN_MILLIS);
+    let latest = expected + tolerance + f64::from(timer.tick_millis);
+    timer.millis >= TIMER_MIN_MILLIS && (expected - tolerance..=latest).contains(&millis)
 }
 
 #[cfg(test)]

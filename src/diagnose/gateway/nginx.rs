@@ -77,12 +77,22 @@ const ROWS: &[Row] = &[
         "connect() failed (111: Connection refused) while connecting to upstream",
     ),
     row(
+        "local-connect-error",
+        &[502],
+        "connect() failed (101: Network is unreachable), (99: Cannot assign requested address) or (13: Permission denied) while connecting to upstream",
+    ),
+    row(
         "icmp-port-unreachable",
         &[502],
         "connect() failed (111: Connection refused) while connecting to upstream",
     ),
     row(
         "icmp-host-unreachable",
+        &[502],
+        "connect() failed (113: No route to host) while connecting to upstream",
+    ),
+    row(
+        "icmp-ttl-exceeded",
         &[502],
         "connect() failed (113: No route to host) while connecting to upstream",
     ),
@@ -104,6 +114,26 @@ const ROWS: &[Row] = &[
     ),
     row(
         "connect-timeout",
+        &[504, 502],
+        "upstream timed out (110: Connection timed out) while connecting to upstream",
+    ),
+    row(
+        "connect-stale-tuple",
+        &[504, 502],
+        "upstream timed out (110: Connection timed out) while connecting to upstream",
+    ),
+    row(
+        "listen-queue-overflow",
+        &[504, 502],
+        "upstream timed out (110: Connection timed out) while connecting to upstream, or while reading response header from upstream",
+    ),
+    row(
+        "connect-half-open",
+        &[504, 502],
+        "upstream timed out (110: Connection timed out) while connecting to upstream, or while reading response header from upstream",
+    ),
+    row(
+        "dns-stale-address",
         &[504, 502],
         "upstream timed out (110: Connection timed out) while connecting to upstream",
     ),
@@ -160,6 +190,11 @@ const ROWS: &[Row] = &[
         "recv() failed (104: Connection reset by peer) while reading response header from upstream",
     ),
     row(
+        "injected-reset",
+        &[502],
+        "recv() failed (104: Connection reset by peer) while reading response header from upstream",
+    ),
+    row(
         "closed-before-response",
         &[502],
         "upstream prematurely closed connection while reading response header from upstream",
@@ -192,6 +227,24 @@ const ROWS: &[Row] = &[
          upstream",
     ),
     row(
+        "loss-stall",
+        &[504],
+        "upstream timed out (110: Connection timed out) while reading response header from \
+         upstream",
+    ),
+    row(
+        "path-mtu-blackhole",
+        &[504],
+        "upstream timed out (110: Connection timed out) while reading response header from \
+         upstream",
+    ),
+    row(
+        "idle-drop-middlebox",
+        &[504, 502],
+        "upstream timed out (110: Connection timed out) while reading response header from \
+         upstream",
+    ),
+    row(
         "reset-mid-response",
         &[200],
         "readv() failed (104: Connection reset by peer) while reading upstream",
@@ -203,6 +256,11 @@ const ROWS: &[Row] = &[
     ),
     row(
         "upstream-returned-5xx",
+        &[],
+        "nothing in the error log; the access log has it in $upstream_status",
+    ),
+    row(
+        "relayed-nested",
         &[],
         "nothing in the error log; the access log has it in $upstream_status",
     ),
@@ -328,9 +386,34 @@ const ROWS: &[Row] = &[
         "could not be resolved (110: Operation timed out)",
     ),
     row(
+        "dns-unreachable",
+        &[502],
+        "recv() failed (111: Connection refused) while resolving, then could not be resolved (110: Operation timed out)",
+    ),
+    row(
         "no-upstream-attempt",
         &[502, 503],
         "no live upstreams while connecting to upstream",
+    ),
+    row(
+        "gateway-silent-close",
+        &[0],
+        "nothing in the error log; the access log has 444 (return 444) or 000",
+    ),
+    row(
+        "client-aborted",
+        &[],
+        "client prematurely closed connection; 499 in the access log",
+    ),
+    row(
+        "client-request-timeout",
+        &[408],
+        "client timed out (110: Connection timed out) while reading client request headers, or body",
+    ),
+    row(
+        "client-bad-request",
+        &[400],
+        "client sent ... while reading client request line, or headers",
     ),
 ];
 

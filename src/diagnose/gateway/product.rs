@@ -57,6 +57,8 @@ pub struct Recognised {
     pub own_page: bool,
     /// Code of the cause that the page itself tells (Envoy's reset reason, X-Squid-Error), if one.
     pub page_cause: Option<&'static str>,
+    /// What refines it: the reason for which no upstream was asked (`no-live-upstream`, `pool-overflow`).
+    pub page_detail: Option<&'static str>,
 }
 
 impl Recognised {
@@ -79,6 +81,17 @@ impl Recognised {
     pub fn page(&mut self, clue: &str) {
         self.own_page = true;
         self.note(format!("body: {clue}"));
+    }
+
+    /// Notes the cause that the page tells: a code, or `code:detail`.
+    pub fn tells(&mut self, cause: Option<&'static str>) {
+        let Some(cause) = cause else { return };
+        let (code, detail) = match cause.split_once(':') {
+            Some((code, detail)) => (code, Some(detail)),
+            None => (cause, None),
+        };
+        self.page_cause = Some(code);
+        self.page_detail = detail;
     }
 
     /// Itself, if anything gave it away.
@@ -110,6 +123,7 @@ pub const fn row(code: &'static str, statuses: &'static [u16], log: &'static str
 }
 
 /// A default timer.
+#[derive(Debug)]
 pub struct Timer {
     /// The setting: `proxy_read_timeout`.
     pub name: &'static str,
@@ -117,12 +131,30 @@ pub struct Timer {
     pub wait: Wait,
     /// Its default, milliseconds.
     pub millis: u32,
+    /// How much later than that it may fire, milliseconds: the product looks at its timers only now and then.
+    pub tick_millis: u32,
+}
+
+impl Timer {
+    /// The same timer, looked at every `millis` milliseconds only.
+    #[must_use]
+    pub const fn every(self, millis: u32) -> Self {
+        Self {
+            tick_millis: millis,
+            ..self
+        }
+    }
 }
 
 /// A timer, so that a product's timers read as a table.
 #[must_use]
 pub const fn timer(name: &'static str, wait: Wait, millis: u32) -> Timer {
-    Timer { name, wait, millis }
+    Timer {
+        name,
+        wait,
+        millis,
+        tick_millis: 0,
+    }
 }
 
 /// What a gateway waits for.
@@ -134,6 +166,8 @@ pub enum Wait {
     Response,
     /// An answer from DNS.
     Resolve,
+    /// A free connection or slot, before anything is sent.
+    Queue,
 }
 
 /// The families of causes (causes.md A.1).
@@ -155,10 +189,16 @@ pub enum Family {
     MalformedHead,
     /// Body.
     Body,
+    /// The path between gateway and upstream.
+    Path,
     /// No packets upstream.
     NoUpstreamPackets,
     /// Relayed.
     Relayed,
+    /// The client's side.
+    ClientSide,
+    /// No proper answer to the client.
+    Silent,
     /// Could not tell.
     CouldNotTell,
 }
@@ -176,8 +216,11 @@ impl Family {
             Self::WaitingForHead => "waiting for the head",
             Self::MalformedHead => "malformed head",
             Self::Body => "body",
+            Self::Path => "path to the upstream",
             Self::NoUpstreamPackets => "no upstream packets",
             Self::Relayed => "relayed",
+            Self::ClientSide => "client side",
+            Self::Silent => "no proper answer",
             Self::CouldNotTell => "could not tell",
         }
     }

@@ -30,7 +30,12 @@ const ERRORS: &[(&str, &str)] = &[
     ("ERR_READ_ERROR 104", "reset-before-response"),
     ("ERR_READ_TIMEOUT 0", "response-timeout"),
     ("ERR_TOO_BIG 0", "header-too-large"),
-    ("ERR_CANNOT_FORWARD 0", "no-upstream-attempt"),
+    (
+        "ERR_CANNOT_FORWARD 0",
+        "no-upstream-attempt:no-live-upstream",
+    ),
+    ("ERR_DNS_FAIL 0", "no-upstream-attempt:dns-cached-failure"),
+    ("ERR_ACCESS_DENIED 0", "no-upstream-attempt:policy"),
 ];
 
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
@@ -48,10 +53,8 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
     if let Some(error) = header(&head.kept, "x-squid-error") {
         found.own_page = true;
         found.note("header X-Squid-Error");
-        found.page_cause = ERRORS
-            .iter()
-            .find(|(value, _)| error.trim() == *value)
-            .map(|(_, code)| *code);
+        let told = ERRORS.iter().find(|(value, _)| error.trim() == *value);
+        found.tells(told.map(|(_, cause)| *cause));
     } else if clue::holds(
         body,
         "<title>ERROR: The requested URL could not be retrieved",
@@ -68,11 +71,33 @@ fn recognise_request(head: &RequestHead) -> Option<&'static str> {
 
 const ROWS: &[Row] = &[
     row("connect-refused", &[503, 502], "ERR_CONNECT_FAIL 111"),
+    row("local-connect-error", &[503, 502], ""),
     row("icmp-port-unreachable", &[502, 503], "ERR_CONNECT_FAIL 111"),
     row("icmp-host-unreachable", &[502, 503], "ERR_CONNECT_FAIL 113"),
+    row("icmp-ttl-exceeded", &[502, 503], "ERR_CONNECT_FAIL 113"),
     row("icmp-net-unreachable", &[502, 503], "ERR_CONNECT_FAIL 101"),
     row("icmp-admin-prohibited", &[502, 503], "ERR_CONNECT_FAIL 113"),
     row("connect-timeout", &[503, 504, 502], "ERR_CONNECT_FAIL 110"),
+    row(
+        "connect-stale-tuple",
+        &[503, 504, 502],
+        "ERR_CONNECT_FAIL 110",
+    ),
+    row(
+        "listen-queue-overflow",
+        &[503, 504, 502],
+        "ERR_CONNECT_FAIL 110",
+    ),
+    row(
+        "connect-half-open",
+        &[503, 504, 502],
+        "ERR_CONNECT_FAIL 110",
+    ),
+    row(
+        "dns-stale-address",
+        &[503, 504, 502],
+        "ERR_CONNECT_FAIL 110",
+    ),
     row("tls-alert-from-upstream", &[503], "ERR_SECURE_CONNECT_FAIL"),
     row("tls-handshake-reset", &[503], "ERR_SECURE_CONNECT_FAIL"),
     row("tls-handshake-closed", &[503], "ERR_SECURE_CONNECT_FAIL"),
@@ -87,12 +112,16 @@ const ROWS: &[Row] = &[
         "ERR_ZERO_SIZE_OBJECT; a GET is repeated in silence",
     ),
     row("reset-before-response", &[502], "ERR_READ_ERROR 104"),
+    row("injected-reset", &[502], "ERR_READ_ERROR 104"),
     row("closed-before-response", &[502], "ERR_ZERO_SIZE_OBJECT 0"),
     row("reset-mid-head", &[502], "ERR_READ_ERROR 104"),
     row("closed-mid-head", &[502], "ERR_INVALID_RESP"),
     row("header-too-large", &[502], "ERR_TOO_BIG"),
     row("head-timeout", &[504], "ERR_READ_TIMEOUT"),
     row("response-timeout", &[504], "ERR_READ_TIMEOUT"),
+    row("loss-stall", &[504], "ERR_READ_TIMEOUT"),
+    row("path-mtu-blackhole", &[504], "ERR_READ_TIMEOUT"),
+    row("idle-drop-middlebox", &[504, 502], "ERR_READ_TIMEOUT"),
     row("reset-mid-response", &[200], ""),
     row("truncated-body", &[200], "SRV_PREMATURE_EOF"),
     row("bad-header", &[502], "ERR_INVALID_RESP"),
@@ -110,6 +139,7 @@ const ROWS: &[Row] = &[
     row("dns-servfail", &[503], "ERR_DNS_FAIL"),
     row("dns-refused", &[503], "ERR_DNS_FAIL"),
     row("dns-timeout", &[503], "ERR_DNS_FAIL"),
+    row("dns-unreachable", &[503], "ERR_DNS_FAIL"),
     row("no-upstream-attempt", &[503], "ERR_CANNOT_FORWARD"),
 ];
 
@@ -142,10 +172,11 @@ const ADVICE: &[(Family, &str)] = &[
 ];
 
 const TIMERS: &[Timer] = &[
-    timer("connect_timeout", Wait::Connect, 60_000),
-    timer("peer_connect_timeout", Wait::Connect, 30_000),
-    timer("forward_timeout", Wait::Connect, 240_000),
-    timer("read_timeout", Wait::Response, 900_000),
+    timer("forward_timeout", Wait::Queue, 240_000),
+    timer("connect_timeout", Wait::Connect, 60_000).every(1_000),
+    timer("peer_connect_timeout", Wait::Connect, 30_000).every(1_000),
+    timer("forward_timeout", Wait::Connect, 240_000).every(1_000),
+    timer("read_timeout", Wait::Response, 900_000).every(1_000),
 ];
 
 #[cfg(test)]

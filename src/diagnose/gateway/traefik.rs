@@ -26,7 +26,11 @@ pub const PRODUCT: Product = Product {
 const PAGES: &[(u16, &str, Option<&str>)] = &[
     (500, "Internal Server Error", None),
     (502, "Bad Gateway", None),
-    (503, "no available server", Some("no-upstream-attempt")),
+    (
+        503,
+        "no available server",
+        Some("no-upstream-attempt:no-live-upstream"),
+    ),
     (504, "Gateway Timeout", None),
 ];
 
@@ -40,10 +44,8 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
     let (_, _, cause) = PAGES
         .iter()
         .find(|(status, page, _)| *status == head.status && *page == text)?;
-    let mut found = Recognised {
-        page_cause: *cause,
-        ..Recognised::default()
-    };
+    let mut found = Recognised::default();
+    found.tells(*cause);
     found.page("bare status text without Server header, as Traefik writes it");
     Some(found)
 }
@@ -56,12 +58,14 @@ fn recognise_request(head: &RequestHead) -> Option<&'static str> {
 
 const ROWS: &[Row] = &[
     row("connect-refused", &[502], "connect: connection refused"),
+    row("local-connect-error", &[502], ""),
     row(
         "icmp-port-unreachable",
         &[502],
         "connect: connection refused",
     ),
     row("icmp-host-unreachable", &[502], "connect: no route to host"),
+    row("icmp-ttl-exceeded", &[502], "connect: no route to host"),
     row(
         "icmp-net-unreachable",
         &[502],
@@ -69,6 +73,10 @@ const ROWS: &[Row] = &[
     ),
     row("icmp-admin-prohibited", &[502], "connect: no route to host"),
     row("connect-timeout", &[504], "i/o timeout"),
+    row("connect-stale-tuple", &[504], "i/o timeout"),
+    row("listen-queue-overflow", &[504], "i/o timeout"),
+    row("connect-half-open", &[504], "i/o timeout"),
+    row("dns-stale-address", &[504, 502], "i/o timeout"),
     row(
         "tls-on-http-port",
         &[500, 502],
@@ -83,12 +91,24 @@ const ROWS: &[Row] = &[
     row("tls-handshake-closed", &[502], "EOF"),
     row("malformed-status-line", &[500], "malformed HTTP response"),
     row("reset-before-response", &[502], "connection reset by peer"),
+    row("injected-reset", &[502], "connection reset by peer"),
     row("closed-before-response", &[502], "EOF"),
     row("reset-mid-head", &[502, 500], "connection reset by peer"),
     row("closed-mid-head", &[500, 502], "unexpected EOF"),
     row(
         "response-timeout",
         &[504],
+        "timeout awaiting response headers",
+    ),
+    row("loss-stall", &[504], "timeout awaiting response headers"),
+    row(
+        "path-mtu-blackhole",
+        &[504],
+        "timeout awaiting response headers",
+    ),
+    row(
+        "idle-drop-middlebox",
+        &[504, 502],
         "timeout awaiting response headers",
     ),
     row("no-upstream-attempt", &[503], "no available server"),

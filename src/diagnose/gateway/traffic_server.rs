@@ -39,10 +39,23 @@ const REASONS: &[(&str, Option<&str>)] = &[
     ("Server Hangup", Some("closed-before-response")),
     ("No route to host", None),
     ("Invalid HTTP Response", None),
-    ("Origin Server Marked Down", Some("no-upstream-attempt")),
-    ("Origin server congested", Some("no-upstream-attempt")),
-    ("Cannot find server.", None),
-    ("No valid server.", Some("no-upstream-attempt")),
+    (
+        "Origin Server Marked Down",
+        Some("no-upstream-attempt:no-live-upstream"),
+    ),
+    (
+        "Origin server congested",
+        Some("no-upstream-attempt:pool-overflow"),
+    ),
+    (
+        "Cannot find server.",
+        Some("no-upstream-attempt:dns-cached-failure"),
+    ),
+    (
+        "No valid server.",
+        Some("no-upstream-attempt:no-live-upstream"),
+    ),
+    ("Cycle Detected", Some("no-upstream-attempt:loop-detected")),
 ];
 
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
@@ -71,7 +84,7 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
     if let Some((reason, cause)) = reason {
         found.own_page = true;
         found.note(format!("reason phrase: {reason}"));
-        found.page_cause = *cause;
+        found.tells(*cause);
     }
     found.if_any()
 }
@@ -87,6 +100,7 @@ const ROWS: &[Row] = &[
         &[502],
         "ERR_CONNECT_FAIL; reason phrase Connection refused",
     ),
+    row("local-connect-error", &[502], ""),
     row(
         "icmp-port-unreachable",
         &[502],
@@ -97,6 +111,11 @@ const ROWS: &[Row] = &[
         &[502],
         "ERR_CONNECT_FAIL; reason phrase No route to host",
     ),
+    row(
+        "icmp-ttl-exceeded",
+        &[502],
+        "ERR_CONNECT_FAIL; reason phrase No route to host",
+    ),
     row("icmp-net-unreachable", &[502], "ERR_CONNECT_FAIL"),
     row(
         "icmp-admin-prohibited",
@@ -104,6 +123,10 @@ const ROWS: &[Row] = &[
         "ERR_CONNECT_FAIL; reason phrase No route to host",
     ),
     row("connect-timeout", &[504, 502], "ERR_CONNECT_FAIL"),
+    row("connect-stale-tuple", &[504, 502], "ERR_CONNECT_FAIL"),
+    row("listen-queue-overflow", &[504, 502], "ERR_CONNECT_FAIL"),
+    row("connect-half-open", &[504, 502], "ERR_CONNECT_FAIL"),
+    row("dns-stale-address", &[504, 502], "ERR_CONNECT_FAIL"),
     row(
         "malformed-status-line",
         &[502],
@@ -114,12 +137,20 @@ const ROWS: &[Row] = &[
         &[502],
         "reason phrase Server Hangup",
     ),
+    row("injected-reset", &[502], "reason phrase Server Hangup"),
     row(
         "closed-before-response",
         &[502],
         "reason phrase Server Hangup",
     ),
     row("response-timeout", &[504], "page Inactivity Timeout"),
+    row("loss-stall", &[504], "page Inactivity Timeout"),
+    row("path-mtu-blackhole", &[504], "page Inactivity Timeout"),
+    row(
+        "idle-drop-middlebox",
+        &[504, 502],
+        "page Inactivity Timeout",
+    ),
     row(
         "http09-response",
         &[502],
@@ -175,6 +206,11 @@ const ROWS: &[Row] = &[
     ),
     row(
         "dns-timeout",
+        &[500, 502],
+        "reason phrase Cannot find server.",
+    ),
+    row(
+        "dns-unreachable",
         &[500, 502],
         "reason phrase Cannot find server.",
     ),

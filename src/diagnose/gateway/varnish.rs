@@ -26,8 +26,14 @@ pub const PRODUCT: Product = Product {
 const FASTLY_REASONS: &[(&str, &str)] = &[
     ("first byte timeout", "response-timeout"),
     ("Connection timed out", "connect-timeout"),
-    ("All backends failed or unhealthy", "no-upstream-attempt"),
-    ("Backend is unhealthy", "no-upstream-attempt"),
+    (
+        "All backends failed or unhealthy",
+        "no-upstream-attempt:no-live-upstream",
+    ),
+    (
+        "Backend is unhealthy",
+        "no-upstream-attempt:no-live-upstream",
+    ),
 ];
 
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
@@ -50,10 +56,10 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
     if clue::holds(body, "Guru Meditation:") {
         found.page("Varnish error page (Guru Meditation)");
         if fastly {
-            found.page_cause = FASTLY_REASONS
+            let told = FASTLY_REASONS
                 .iter()
-                .find(|(reason, _)| reason.eq_ignore_ascii_case(&head.reason))
-                .map(|(_, code)| *code);
+                .find(|(reason, _)| reason.eq_ignore_ascii_case(&head.reason));
+            found.tells(told.map(|(_, cause)| *cause));
         }
     }
     found.if_any()
@@ -69,6 +75,7 @@ const ROWS: &[Row] = &[
         &[503],
         "FetchError backend X: fail errno 111 (Connection refused)",
     ),
+    row("local-connect-error", &[503], ""),
     row(
         "icmp-port-unreachable",
         &[503],
@@ -76,6 +83,11 @@ const ROWS: &[Row] = &[
     ),
     row(
         "icmp-host-unreachable",
+        &[503],
+        "FetchError backend X: fail errno 113 (No route to host)",
+    ),
+    row(
+        "icmp-ttl-exceeded",
         &[503],
         "FetchError backend X: fail errno 113 (No route to host)",
     ),
@@ -100,6 +112,26 @@ const ROWS: &[Row] = &[
         "FetchError backend X: fail errno 110 (Connection timed out)",
     ),
     row(
+        "connect-stale-tuple",
+        &[503],
+        "FetchError backend X: fail errno 110 (Connection timed out)",
+    ),
+    row(
+        "listen-queue-overflow",
+        &[503],
+        "FetchError backend X: fail errno 110 (Connection timed out)",
+    ),
+    row(
+        "connect-half-open",
+        &[503],
+        "FetchError backend X: fail errno 110 (Connection timed out)",
+    ),
+    row(
+        "dns-stale-address",
+        &[503],
+        "FetchError backend X: fail errno 110 (Connection timed out)",
+    ),
+    row(
         "connect-reset-after-accept",
         &[503],
         "FetchError HTC eof (-1)",
@@ -120,6 +152,7 @@ const ROWS: &[Row] = &[
         "FetchError HTC eof (-1); a GET is repeated once in silence",
     ),
     row("reset-before-response", &[503], "FetchError HTC eof (-1)"),
+    row("injected-reset", &[503], "FetchError HTC eof (-1)"),
     row(
         "closed-before-response",
         &[503],
@@ -130,6 +163,17 @@ const ROWS: &[Row] = &[
     row("header-too-large", &[503], "FetchError overflow"),
     row("head-timeout", &[503], "FetchError first byte timeout"),
     row("response-timeout", &[503], "FetchError first byte timeout"),
+    row("loss-stall", &[503], "FetchError first byte timeout"),
+    row(
+        "path-mtu-blackhole",
+        &[503],
+        "FetchError first byte timeout",
+    ),
+    row(
+        "idle-drop-middlebox",
+        &[503],
+        "FetchError first byte timeout",
+    ),
     row(
         "reset-mid-response",
         &[200],
@@ -141,6 +185,7 @@ const ROWS: &[Row] = &[
         "FetchError straight insufficient bytes",
     ),
     row("upstream-returned-5xx", &[], "BerespStatus has it"),
+    row("relayed-nested", &[], "BerespStatus has it"),
     row("bad-header", &[503], "FetchError http format error"),
     row(
         "no-upstream-attempt",

@@ -694,6 +694,7 @@ mod endings {
         let mut rst = play.seg(true, RST, 0, 0);
         rst.sequence = challenge.acknowledgement;
         play.push(&rst);
+        assert!(play.facts.as_ref().unwrap().challenge.is_some());
         play.wait(1);
         play.server_isn = 333;
         play.handshake();
@@ -844,6 +845,69 @@ mod copies_and_probes {
         play.client_says(2, b"cde", 0);
         assert_eq!(play.told(), ["> 0: ab", "> 2: c", "> 3: de"]);
         assert_eq!(play.current().from_client.retransmissions, 0);
+    }
+}
+
+mod silences {
+    use super::*;
+
+    /// Lets enough time pass that the next payload is a retransmission.
+    fn wait(play: &mut Play) {
+        play.now += RTO_NANOS;
+    }
+
+    #[test]
+    fn repetitions_are_counted_until_something_new_is_acknowledged() {
+        let mut play = Play::established();
+        for _ in 0..4 {
+            play.client_says(0, b"request", 0);
+            wait(&mut play);
+        }
+        let facts = play.current().from_client.clone();
+        assert_eq!((facts.unanswered_repeats, facts.repeated_len), (3, 7));
+        assert!(facts.first_unanswered < facts.last_retransmission);
+        play.push(&play.ack(false, 0, 7));
+        let facts = play.current().from_client.clone();
+        assert_eq!(facts.unanswered_repeats, 0);
+        assert_eq!(facts.first_unanswered, None);
+        assert_eq!(facts.retransmissions, 3);
+        assert_eq!(facts.delivered_max, 7);
+    }
+
+    #[test]
+    fn acknowledgements_that_bring_nothing_new_are_counted() {
+        let mut play = Play::established();
+        play.client_says(0, b"abc", 0);
+        play.push(&play.ack(false, 0, 3));
+        // Of the next three one is lost: the two behind it are acknowledged as what was there before.
+        for offset in [3, 6, 9] {
+            play.client_says(offset, b"xyz", 0);
+        }
+        for _ in 0..2 {
+            play.push(&play.ack(false, 0, 3));
+        }
+        let facts = play.current().from_client.clone();
+        assert_eq!((facts.duplicate_acks, facts.delivered_max), (2, 3));
+        play.push(&play.ack(false, 0, 12));
+        assert_eq!(play.current().from_client.duplicate_acks, 0);
+    }
+
+    #[test]
+    fn a_rst_keeps_the_ids_beside_it_and_what_comes_after() {
+        let mut play = Play::established();
+        play.server_says(0, b"220", 0);
+        let before = play.ip_id;
+        play.rst(false, 3, Some(0));
+        let facts = play.current().clone();
+        let reset = facts.from_server.reset.unwrap();
+        assert_eq!(reset.ip_id_before, Some(before));
+        assert_eq!(reset.ip_id, Some(before + 1));
+        assert!(facts.server_alive.unwrap() < reset.mark);
+        wait(&mut play);
+        play.server_says(3, b"221", 0);
+        let facts = play.current().clone();
+        assert!(facts.server_alive.unwrap() > reset.mark);
+        assert_eq!(facts.from_server.ttls, Some((64, 64)));
     }
 }
 

@@ -1,0 +1,58 @@
+//! `loss-stall`. In: an attempt whose request was repeated and never acknowledged. Out: the verdict that it did not
+//! arrive.
+//!
+//! The rule: primary only where nothing of the request arrived; where a part did, it contributes (`path.rs`).
+
+use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::cause::model::{Cause, Examine};
+use crate::diagnose::cause::path;
+use crate::diagnose::finding::Confidence;
+use crate::diagnose::gateway::product::Family;
+
+/// The manual of this cause.
+pub const CAUSE: Cause = Cause {
+    code: "loss-stall",
+    family: Family::Path,
+    title: "The request did not get through",
+    explanation: "The connection was up, but the gateway's request was never acknowledged: it was \
+     sent again and again until the gateway's timer ran out. The path lost it, or lost every \
+     answer, or the upstream's host died without a word. The application never had a chance to be \
+     slow.",
+    signature: "Handshake complete; the request, then the same bytes again after growing pauses; \
+     no acknowledgement of them; the gateway closes.",
+    is_not: &[
+        "response-timeout: there the request was acknowledged, and the application is slow.",
+        "path-mtu-blackhole: there only large segments are lost.",
+        "idle-drop-middlebox: there the connection had been idle, and new ones work.",
+        "listen-queue-overflow: there the upstream repeats its SYN-ACK as well.",
+    ],
+    root_causes: &[
+        "Packets are lost on the way: a bad link, a full queue, a policer.",
+        "The upstream's host died or was cut off after the handshake.",
+        "A firewall drops what follows the handshake, or one direction of it.",
+        "The way back lost the acknowledgements: an asymmetric route.",
+    ],
+    next_steps: &[
+        "Capture at the upstream too: requests that arrive there show that the way back is broken.",
+        "`mtr -T -P PORT UPSTREAM` from the gateway's host, during the fault.",
+        "On both hosts: `nstat -az TcpRetransSegs TcpExtTCPTimeouts`, `ip -s link` for drops.",
+        "See whether other connections to the same host had losses at that time.",
+    ],
+    examine: Examine::Attempt(examine),
+};
+
+/// Looks for the signature in one attempt.
+fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let stuck = path::stuck(attempt)?;
+    let verdict = stuck
+        .verdict(attempt)
+        .at_most(
+            Confidence::Likely,
+            "packets show that nothing came back, not which way was broken",
+        )
+        .not(
+            "response-timeout",
+            "the request was not acknowledged: the application may never have seen it",
+        );
+    Some(verdict)
+}
