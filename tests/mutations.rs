@@ -38,6 +38,10 @@ const HONEST: &[&str] = &[
     "encrypted-inconclusive",
 ];
 
+/// What remains true, and is all that can be said, when one direction is missing: whoever repeats its SYN has no answer
+/// (causes.md D.7), though the host at the other end has sent one.
+const COARSER: &[(&str, &str)] = &[("connect-half-open", "connect-timeout")];
+
 /// Sender and receiver, where it carries TCP or UDP.
 fn ends(frame: &Owned) -> Option<(Endpoint, Endpoint)> {
     let packet = Frame {
@@ -183,7 +187,7 @@ impl Verdict {
                 .iter()
                 .any(|name| other.upstreams.contains(name));
         self.clients.iter().any(|name| other.clients.contains(name))
-            && self.code == other.code
+            && (self.code == other.code || COARSER.contains(&(other.code, self.code)))
             && (self.detail == other.detail || self.detail.is_none())
             && same_upstream
     }

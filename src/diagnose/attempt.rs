@@ -537,7 +537,8 @@ impl Attempt<'_> {
     pub fn nothing_before(&self, close: &Closing, verdict: Verdict) -> Verdict {
         let index = self.exchange.map_or(0, |exchange| exchange.id.index);
         let before = match index.checked_sub(1) {
-            None => Some(0),
+            // What came before the capture counts too where the beginning is not in it.
+            None => self.connection.facts.roles_known.then_some(0),
             Some(previous) => self
                 .connection
                 .exchange(previous)
@@ -545,11 +546,11 @@ impl Attempt<'_> {
                 .map(|end| end.end_offset),
         };
         let readable = self.connection.protocol == Some(Protocol::Http1);
-        let interim_only = self
-            .exchange
-            .is_some_and(|exchange| !exchange.interim.is_empty())
-            && self.connection.facts.from_server.snapped == 0;
-        if !readable || interim_only || before.is_none_or(|before| close.sent <= before) {
+        // A 100 that was asked for is no answer, and nothing is missing.
+        let interim = self.exchange.is_some_and(|exchange| {
+            exchange.interims.0 > 0 && exchange.expects_continue() == Some(true)
+        }) && self.connection.facts.from_server.snapped == 0;
+        if !readable || interim || before.is_none_or(|before| close.sent <= before) {
             return verdict;
         }
         verdict.at_most(

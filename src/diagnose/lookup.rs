@@ -21,6 +21,10 @@ const PATIENCE_MIN_NANOS: i64 = 500_000_000;
 /// the way to an upstream.
 const PTR: u16 = 12;
 
+/// Within this an error may as well follow an ICMP error that the capture lost as silence, nanoseconds: resolvers ask
+/// again after one to five seconds.
+const ASKED_ONCE_NANOS: i64 = 3_000_000_000;
+
 /// Most lookups that are remembered of one host.
 pub const LOOKUPS_PER_HOST_MAX: usize = 4_096;
 
@@ -236,10 +240,10 @@ fn judge(
                 );
             }
             // Only who got no answer asks again.
-            if last == first.asked {
+            if last == first.asked && until.nanos_since(last.time) < ASKED_ONCE_NANOS {
                 verdict = verdict.at_most(
                     Confidence::Likely,
-                    "the query was not repeated: what answered it may be missing from the capture",
+                    "it asked only once and soon gave up: what answered it may be missing from the capture",
                 );
             }
             if last == first.asked && !heard {

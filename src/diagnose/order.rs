@@ -11,7 +11,7 @@ use crate::diagnose::record::{AttemptId, ExchangeRecord};
 use crate::diagnose::timeline::Timeline;
 use crate::diagnose::workers::Workers;
 use crate::frame::{FrameId, Mark};
-use crate::protocol::observation::ExchangeId;
+use crate::protocol::observation::{Completion, ExchangeId};
 use crate::tcp::event::ConnectionId;
 use crate::time::Timestamp;
 
@@ -244,8 +244,11 @@ pub fn relayed(client: &ExchangeRecord, upstream: &ExchangeRecord) -> bool {
         return false;
     };
     let same_body = match (client.response_end, upstream.response_end) {
+        // A client that misses bytes of it has not got it, though nothing else came.
         (Some(one), Some(other)) => {
-            one.body_len == other.body_len && one.body_hash == other.body_hash
+            one.how != Completion::BodyClosed
+                && one.body_len == other.body_len
+                && one.body_hash == other.body_hash
         }
         _ => false,
     };

@@ -63,6 +63,10 @@ fn kind(code: &str) -> Option<Kind> {
     if code.ends_with("-timeout") && !code.starts_with("dns-") {
         return Some(Kind::Timer);
     }
+    // What came was content, and what failed was the end: products say either.
+    if matches!(code, "bad-interim-response" | "unsolicited-response") {
+        return None;
+    }
     match cause::by_code(code)?.family {
         Family::NameResolution => Some(Kind::Name),
         Family::NoUpstreamPackets => Some(Kind::Nothing),

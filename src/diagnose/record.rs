@@ -145,6 +145,17 @@ impl ExchangeRecord {
             .map_or(self.request_at, |head| head.at)
     }
 
+    /// Whether the request asked for a 100 before its body (RFC 9110, section 10.1.1); `None` where the capture does
+    /// not hold its whole head.
+    #[must_use]
+    pub fn expects_continue(&self) -> Option<bool> {
+        let cut = self
+            .request_end
+            .is_some_and(|end| end.how == Completion::LostInGap);
+        let head = self.request.as_ref().filter(|_| !cut)?;
+        Some(head.kept.iter().any(|header| header.name == "expect"))
+    }
+
     /// Whether its request was still being sent at `at`: the body that its head announces was not whole then.
     /// False where the capture does not tell.
     #[must_use]

@@ -142,7 +142,10 @@ fn was_not_repeated(timeline: &Timeline, member: &Member, last: &Candidate) -> b
 fn late_reaction(member: &Member, verdict: &Verdict) -> Option<i64> {
     /// A gateway that gives up says so at once; a busy one within this, nanoseconds.
     const AT_ONCE_NANOS: i64 = 250_000_000;
-    let closed = verdict.at.filter(|_| verdict.by_gateway)?;
+    // Of an answer that is cut short nothing more can come after the close; Envoy keeps the client's connection for a
+    // second longer.
+    let cut = member.suspect.failure == Failure::TruncatedRelay;
+    let closed = verdict.at.filter(|_| verdict.by_gateway && !cut)?;
     let gap = member.suspect.at.time.nanos_since(closed.time);
     (gap > AT_ONCE_NANOS).then_some(gap)
 }

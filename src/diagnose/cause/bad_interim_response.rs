@@ -6,10 +6,10 @@
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
-use crate::diagnose::gateway::product::{Family, header};
+use crate::diagnose::gateway::product::Family;
 use crate::diagnose::record::ExchangeRecord;
 use crate::frame::Mark;
-use crate::protocol::observation::{Completion, HttpVersion};
+use crate::protocol::observation::HttpVersion;
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -44,6 +44,12 @@ pub const CAUSE: Cause = Cause {
 
 /// Apache takes this many interim responses and no more; nobody sends as many with good reason.
 const FLOOD: u32 = 10;
+/// Products that count them: Apache takes 10, those in Go take 5.
+const LIMIT_THEM: &[&str] = &["Apache httpd", "Caddy", "Traefik"];
+/// Products that refuse a single one.
+const REFUSE_THEM: &[&str] = &["Varnish"];
+/// A gateway that does not take what came closes at once, nanoseconds.
+const AT_ONCE_NANOS: i64 = 150_000_000;
 
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
@@ -54,7 +60,8 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         return None;
     }
     let flood = count > FLOOD;
-    let asked_for = status == 100 && count == 1 && may_expect_continue(exchange);
+    // Where the head of the request was cut, it may have asked for it.
+    let asked_for = status == 100 && count == 1 && exchange.expects_continue().unwrap_or(true);
     if asked_for {
         return None;
     }
@@ -79,31 +86,36 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             );
         return Some(attempt.in_sequence(in_old_http(exchange, first, verdict), close));
     }
-    let close = attempt.closed_by_gateway().filter(|_| flood)?.closing;
+    let close = attempt.closed_by_gateway()?.closing;
+    // One that was not liked, or one too many: the gateway closes at once and not after a wait.
+    let seen = latest.min(close.mark);
+    if close.mark.time.nanos_since(seen.time) > AT_ONCE_NANOS {
+        return None;
+    }
     let verdict = attempt
         .asked(Verdict::gave_up(close.mark))
-        .detail("flood")
+        .detail(if flood { "flood" } else { "not-taken" })
         .proof(first, told)
-        .proof(latest.min(close.mark), "the gateway has had enough of them")
-        .not("response-timeout", "the gateway closed while they came");
-    Some(match attempt.product.map(|product| product.name) {
-        Some("Apache httpd") => verdict,
-        _ => verdict.at_most(
+        .proof(
+            close.mark,
+            "the gateway closes at once, before a final response",
+        )
+        .not(
+            "response-timeout",
+            "the gateway did not wait before it closed",
+        );
+    let refuses = if flood { LIMIT_THEM } else { REFUSE_THEM };
+    let known = attempt
+        .product
+        .is_some_and(|product| refuses.contains(&product.name));
+    Some(if known {
+        verdict
+    } else {
+        verdict.at_most(
             Confidence::Likely,
             "how many interim responses this gateway takes is not known",
-        ),
+        )
     })
-}
-
-/// Whether the request may have asked for a 100: it says so, or the capture does not hold its whole head.
-fn may_expect_continue(exchange: &ExchangeRecord) -> bool {
-    let cut = exchange
-        .request_end
-        .is_some_and(|end| end.how == Completion::LostInGap);
-    cut || exchange
-        .request
-        .as_ref()
-        .is_none_or(|head| header(&head.kept, "expect").is_some())
 }
 
 /// Notes that a request in HTTP/1.0 cannot be answered so (RFC 9110, section 15.2).

@@ -49,6 +49,10 @@ pub const CAUSE: Cause = Cause {
 /// the world take 300 ms.
 const UNANSWERED_MIN_NANOS: i64 = 300_000_000;
 
+/// No stack repeats an unanswered SYN sooner, nanoseconds: the initial time-out is a second (RFC 6298, section 2.1), and
+/// some systems are set to half of it.
+const REPEATED_MIN_NANOS: i64 = 400_000_000;
+
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let facts = &attempt.connection.facts;
@@ -79,6 +83,15 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         verdict = verdict.at_most(
             Confidence::Likely,
             "the last SYN was sent right before the end; its answer may be missing from the capture",
+        );
+    }
+    if syns
+        .get(1)
+        .is_some_and(|second| second.time.nanos_since(first.time) < REPEATED_MIN_NANOS)
+    {
+        verdict = verdict.at_most(
+            Confidence::Likely,
+            "the SYN is sent again sooner than silence explains: something that the capture does not hold answered it",
         );
     }
     if last == first && attempt.server_unreachable {

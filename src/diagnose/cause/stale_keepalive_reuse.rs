@@ -138,12 +138,6 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         let closed = close.closing.mark.time.nanos_since(idle.time);
         verdict = habits(attempt, exchange.prior_responses, closed, idle, verdict);
     }
-    if attempt.connection.unsolicited.is_some() {
-        verdict = verdict.at_most(
-            Confidence::Likely,
-            "the upstream had sent bytes that no request of the capture asked for",
-        );
-    }
     if exchange.prior_responses == 0 {
         verdict = verdict.at_most(
             Confidence::Likely,
@@ -151,7 +145,8 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         );
     }
     Some(
-        verdict
+        attempt
+            .nothing_before(&close.closing, verdict)
             .not(
                 "closed-before-response",
                 "the close does not acknowledge the request",

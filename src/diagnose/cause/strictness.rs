@@ -69,6 +69,7 @@ const C: &str = "Caddy";
 const V: &str = "Varnish";
 const S: &str = "Squid";
 const L: &str = "lighttpd";
+const T: &str = "Apache Traffic Server";
 /// Of nginx the old and the new versions differ in framing.
 const NGINX_FRAMING: &[(&str, &str)] =
     &[(N, "nginx 1.22 passes it on, its current versions refuse it")];
@@ -102,7 +103,7 @@ pub const FORMS: &[Form] = &[
         Rule::SpaceInName,
         "space-in-name",
         "a space in a field name (RFC 9110, section 5.1)",
-        &[N, H, E, V, S, A],
+        &[N, H, E, V, S, A, T],
         &[C, L],
     ),
     form(
@@ -173,7 +174,7 @@ pub const FORMS: &[Form] = &[
             Rule::TwoLengths,
             "two-lengths",
             "two different values of Content-Length (RFC 9110, section 8.6)",
-            &[H, E, C, S],
+            &[H, E, C, S, T],
             &[A, V, L],
         )
     },
@@ -183,7 +184,7 @@ pub const FORMS: &[Form] = &[
             Rule::InvalidLength,
             "not-a-number",
             "a Content-Length that is no number (RFC 9110, section 8.6)",
-            &[H, E, A, C, V, S],
+            &[H, E, A, C, V, S, T],
             &[L],
         )
     },
@@ -243,8 +244,8 @@ impl Form {
 /// What products make of an answer without a status line.
 #[must_use]
 pub fn no_status_line() -> String {
-    "without a status line it is refused by HAProxy, Envoy, Caddy, Varnish, lighttpd; nginx passes the bytes on as \
-     they are; Apache httpd and Squid take them for the body of a 200"
+    "without a status line it is refused by HAProxy, Envoy, Caddy, Varnish, lighttpd, Apache Traffic Server; nginx \
+     passes the bytes on as they are; Apache httpd and Squid take them for the body of a 200"
         .to_owned()
 }
 

@@ -55,24 +55,25 @@ const CROSSED_NANOS: i64 = 50_000_000;
 
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    before_the_request(attempt).or_else(|| crossing(attempt))
+}
+
+/// It came before the request.
+fn before_the_request(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange?;
     let (at, said) = attempt.connection.unsolicited.as_ref()?;
     let idle = exchange.idle_since?;
-    let between = *at >= idle && *at <= exchange.request_at;
+    let close = attempt.closed_by_upstream()?;
+    let between = *at >= idle && *at <= close.closing.mark;
     if exchange.id.index == 0 || !between || attempt.response_start().is_some() {
         return None;
     }
     if at.time.nanos_since(idle.time) < SURPLUS_NANOS {
         return None;
     }
-    let close = attempt.closed_by_upstream()?;
     let server = attempt.connection.facts.server;
     let end = close.closing.mark.max(exchange.request_at);
-    let mut verdict = attempt.asked(Verdict::seen(end));
-    if let Some(status) = status_of(said) {
-        verdict = verdict.detail(status);
-    }
-    let verdict = verdict
+    let verdict = of_status(attempt.asked(Verdict::seen(end)), said)
         .proof(*at, words(server, idle, *at, said))
         .proof(
             close.closing.mark,
@@ -103,6 +104,59 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             "the upstream closed only some time after the request",
         )
     })
+}
+
+/// It crossed the request: the close behind it does not acknowledge a byte of the request, so the upstream had said
+/// all of it before it could know of the request.
+fn crossing(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let exchange = attempt.exchange?;
+    let begun = attempt.response_start()?;
+    let close = attempt.closed_by_upstream()?.closing;
+    let unread = close
+        .acknowledges
+        .is_some_and(|acknowledged| acknowledged <= exchange.request_offset);
+    if exchange.id.index == 0 || !unread || close.mark < begun {
+        return None;
+    }
+    let server = attempt.connection.facts.server;
+    let status = match exchange.status() {
+        Some(status) => Some(status.to_string()),
+        None => status_of(&exchange.body_prefix),
+    };
+    let what = status
+        .as_ref()
+        .map_or_else(|| "bytes".to_owned(), |status| format!("a {status}"));
+    let verdict = attempt.asked(Verdict::seen(begun));
+    let verdict = match status {
+        Some(status) => verdict.detail(status),
+        None => verdict,
+    };
+    Some(
+        verdict
+            .proof(
+                begun,
+                format!("{server} sends {what} on the idle connection: it crosses the request"),
+            )
+            .proof(
+                close.mark,
+                format!(
+                    "{server} sends {}, which acknowledges no byte of the request: it had said all of this before",
+                    attempt.close_words()
+                ),
+            )
+            .not(
+                "upstream-returned-5xx",
+                "the upstream had not received the request when it spoke",
+            )
+            .not("closed-mid-head", "what came was no answer to this request"),
+    )
+}
+
+fn of_status(verdict: Verdict, said: &[u8]) -> Verdict {
+    match status_of(said) {
+        Some(status) => verdict.detail(status),
+        None => verdict,
+    }
 }
 
 fn words(server: Endpoint, idle: Mark, at: Mark, said: &[u8]) -> String {

@@ -235,11 +235,57 @@ const ROWS: &[Row] = &[
         &[502, 500],
         "AH01106, AH10404 or AH01100; AH01107 and AH02476 for framing",
     ),
-    row("invalid-content-length", &[502], "AH01107, AH02476"),
-    row("unexpected-upgrade", &[502], ""),
-    row("bad-interim-response", &[502], ""),
-    row("bad-chunking", &[502, 200], "AH01110"),
-    row("truncated-chunked", &[200], "AH01110: (70008)"),
+    row(
+        "h1-on-h2-port",
+        &[502, 0],
+        "AH01102: error reading status line from remote server",
+    ),
+    row(
+        "wrong-service",
+        &[502, 0],
+        "AH01102: error reading status line from remote server",
+    ),
+    row(
+        "proxy-protocol-missing",
+        &[502, 0],
+        "AH01102: error reading status line from remote server",
+    ),
+    row(
+        "unsolicited-response",
+        &[502, 503, 0],
+        "AH01102: error reading status line from remote server",
+    ),
+    row(
+        "invalid-content-length",
+        &[502],
+        "AH01110: error reading response",
+    ),
+    row("unexpected-upgrade", &[502], "AH00898: Unexpected Upgrade"),
+    row(
+        "bad-interim-response",
+        &[502],
+        "AH00898: Too many (10) interim responses from origin server, or AH01102",
+    ),
+    row(
+        "request-reset-mid-body",
+        &[502],
+        "(104)Connection reset by peer, AH01102: error reading status line from remote server",
+    ),
+    row(
+        "bad-chunking",
+        &[502, 200],
+        "AH01110: error reading response",
+    ),
+    row(
+        "truncated-chunked",
+        &[200],
+        "(70008)Partial results are valid but processing is incomplete, AH01110",
+    ),
+    row(
+        "stall-mid-response",
+        &[200],
+        "(70007)The timeout specified has expired, AH01110: error reading response",
+    ),
     row(
         "dns-nxdomain",
         &[500, 502],

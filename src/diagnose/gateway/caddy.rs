@@ -183,10 +183,11 @@ const ROWS: &[Row] = &[
     row("http09-response", &[502], "malformed HTTP response"),
     row("wrong-service", &[502], "malformed HTTP response"),
     row("h1-on-h2-port", &[502], "malformed HTTP response"),
+    row("proxy-protocol-missing", &[502], "EOF"),
     row(
         "conflicting-framing",
         &[502],
-        "multiple Content-Length headers",
+        "http: message cannot contain multiple Content-Length headers",
     ),
     row("invalid-content-length", &[502], "bad Content-Length"),
     row(
@@ -194,8 +195,18 @@ const ROWS: &[Row] = &[
         &[502],
         "unsupported transfer encoding",
     ),
+    row(
+        "bad-interim-response",
+        &[502],
+        "EOF, or too many 1xx informational responses",
+    ),
     row("bad-chunking", &[200], "invalid byte in chunk length"),
     row("truncated-chunked", &[200], "unexpected EOF"),
+    row(
+        "stall-mid-response",
+        &[200],
+        "reading from backend: i/o timeout",
+    ),
     row("dns-nxdomain", &[502], "lookup ...: no such host"),
     row("dns-nodata", &[502], "lookup ...: no such host"),
     row("dns-servfail", &[502], "lookup ...: server misbehaving"),

@@ -298,21 +298,47 @@ const ROWS: &[Row] = &[
         "flag UPE, upstream_reset_before_response_started{protocol_error}",
     ),
     row(
+        "proxy-protocol-unexpected",
+        &[503],
+        "flag UC, upstream_reset_before_response_started{connection_termination}",
+    ),
+    row(
+        "proxy-protocol-missing",
+        &[503],
+        "flag UC, upstream_reset_before_response_started{connection_termination}",
+    ),
+    row(
         "unsolicited-response",
         &[503],
-        "flag UC, {connection_termination}",
+        "flag UC, upstream_reset_before_response_started{connection_termination}",
     ),
     row(
         "bad-interim-response",
-        &[503, 502],
-        "flag UC, {connection_termination}",
+        &[503],
+        "flag UC, upstream_reset_after_response_started{connection_termination}",
     ),
-    row("bad-chunking", &[200, 502], "flag UPE"),
+    row(
+        "request-reset-mid-body",
+        &[503],
+        "flag UC, upstream_reset_before_response_started{connection_termination}",
+    ),
+    row(
+        "early-response-abort",
+        &[503],
+        "flag UC, upstream_reset_before_response_started{connection_termination}",
+    ),
+    row("request-write-timeout", &[504], "flag UT, response_timeout"),
+    row(
+        "bad-chunking",
+        &[200],
+        "flag UPE, upstream_reset_after_response_started{protocol_error}",
+    ),
     row(
         "truncated-chunked",
         &[200],
-        "flag UPE or UC, upstream_reset_after_response_started",
+        "flag UPE, upstream_reset_after_response_started{protocol_error}",
     ),
+    row("stall-mid-response", &[200], "flag UT, response_timeout"),
     row(
         "dns-nxdomain",
         &[503],

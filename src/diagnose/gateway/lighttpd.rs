@@ -107,6 +107,7 @@ const ROWS: &[Row] = &[
     row("http09-response", &[502], ""),
     row("wrong-service", &[502], ""),
     row("h1-on-h2-port", &[502], ""),
+    row("bad-interim-response", &[500], ""),
     row("bad-chunking", &[200], ""),
     row("truncated-chunked", &[200], ""),
 ];

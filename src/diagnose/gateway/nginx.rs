@@ -291,13 +291,18 @@ const ROWS: &[Row] = &[
         "upstream sent too large http2 frame: 4740180 while reading response header from upstream",
     ),
     row(
+        "proxy-protocol-missing",
+        &[502],
+        "recv() failed (104: Connection reset by peer) while reading response header from upstream",
+    ),
+    row(
         "too-many-headers",
         &[502],
         "upstream sent too big header while reading response header from upstream",
     ),
     row(
         "conflicting-framing",
-        &[502],
+        &[502, 200],
         "upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time, or upstream sent duplicate header line",
     ),
     row(
@@ -312,13 +317,13 @@ const ROWS: &[Row] = &[
     ),
     row(
         "unsolicited-response",
-        &[502],
+        &[502, 503],
         "upstream prematurely closed connection while reading response header from upstream",
     ),
     row(
         "request-reset-mid-body",
         &[502],
-        "(104: Connection reset by peer) while sending request to upstream",
+        "recv() failed (104: Connection reset by peer) while reading response header from upstream, or while sending request to upstream",
     ),
     row(
         "early-response-abort",
@@ -332,8 +337,8 @@ const ROWS: &[Row] = &[
     ),
     row(
         "bad-chunking",
-        &[0, 200, 502],
-        "upstream sent invalid chunked response",
+        &[0, 200],
+        "upstream sent invalid chunked response while reading upstream",
     ),
     row(
         "truncated-chunked",
@@ -344,6 +349,11 @@ const ROWS: &[Row] = &[
         "content-length-mismatch",
         &[200],
         "upstream sent more data than specified in \"Content-Length\" header",
+    ),
+    row(
+        "bad-content-coding",
+        &[0, 200],
+        "inflate() failed: 0, -3 while sending to client",
     ),
     row(
         "stall-mid-response",

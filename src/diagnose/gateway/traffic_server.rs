@@ -152,6 +152,39 @@ const ROWS: &[Row] = &[
         "page Inactivity Timeout",
     ),
     row(
+        "http09-response",
+        &[502],
+        "ERR_CONNECT_FAIL, with the reason Invalid HTTP Response",
+    ),
+    row(
+        "wrong-service",
+        &[502],
+        "ERR_CONNECT_FAIL, with the reason Invalid HTTP Response",
+    ),
+    row(
+        "h1-on-h2-port",
+        &[502],
+        "ERR_CONNECT_FAIL, with the reason Invalid HTTP Response",
+    ),
+    row(
+        "conflicting-framing",
+        &[502],
+        "ERR_CONNECT_FAIL, with the reason Invalid HTTP Response",
+    ),
+    row(
+        "invalid-content-length",
+        &[502],
+        "ERR_CONNECT_FAIL, with the reason Invalid HTTP Response",
+    ),
+    row(
+        "bad-interim-response",
+        &[502],
+        "ERR_CONNECT_FAIL, with the reason Malformed Server Response",
+    ),
+    row("bad-chunking", &[200, 0], "ERR_READ_ERROR"),
+    row("truncated-chunked", &[200], "ERR_READ_ERROR"),
+    row("stall-mid-response", &[200], "ERR_READ_TIMEOUT"),
+    row(
         "dns-nxdomain",
         &[500, 502],
         "reason phrase Cannot find server.",

@@ -192,33 +192,49 @@ const ROWS: &[Row] = &[
         &[503],
         "FetchError backend X: unhealthy, No backend, or backend X: busy",
     ),
-    row("http09-response", &[503], "FetchError: Received junk"),
-    row("wrong-service", &[503], "FetchError: Received junk"),
-    row("h1-on-h2-port", &[503], "FetchError: Received junk"),
-    row("too-many-headers", &[503], "FetchError: http format error"),
+    row("http09-response", &[503], "FetchError: HTC eof (-1)"),
+    row("wrong-service", &[503], "FetchError: HTC eof (-1)"),
+    row("h1-on-h2-port", &[503], "FetchError: HTC eof (-1)"),
+    row(
+        "proxy-protocol-unexpected",
+        &[503],
+        "FetchError: HTC eof (-1)",
+    ),
+    row("request-reset-mid-body", &[503], "FetchError: HTC eof (-1)"),
     row(
         "conflicting-framing",
         &[503],
-        "FetchError: http format error",
+        "Error: Body cannot be fetched",
     ),
     row(
         "invalid-content-length",
         &[503],
-        "FetchError: http format error",
+        "Error: Body cannot be fetched",
     ),
     row(
         "unknown-transfer-coding",
         &[503],
-        "FetchError: http format error",
+        "Error: Body cannot be fetched",
     ),
     row(
         "unexpected-upgrade",
         &[503],
-        "FetchError: http format error",
+        "Error: Body cannot be fetched",
+    ),
+    row(
+        "bad-interim-response",
+        &[503],
+        "Error: Body cannot be fetched",
+    ),
+    row("too-many-headers", &[503], "FetchError: http format error"),
+    row(
+        "early-response-abort",
+        &[503],
+        "FetchError: backend write error: 104 (Connection reset by peer)",
     ),
     row(
         "bad-chunking",
-        &[503, 200],
+        &[200, 503],
         "FetchError: chunked header non-hex",
     ),
     row(
@@ -228,8 +244,13 @@ const ROWS: &[Row] = &[
     ),
     row(
         "bad-content-coding",
-        &[503, 200],
+        &[200, 503],
         "FetchError: Invalid Gzip data",
+    ),
+    row(
+        "stall-mid-response",
+        &[200],
+        "FetchError: straight insufficient bytes",
     ),
 ];
 
