@@ -72,12 +72,12 @@ class Truth:
         self.told = defaultdict(list)
         for exchange in case.gateway.exchanges(work, self.syns):
             self.told[exchange.client].append(exchange)
-        self.events, self.application_errors, self.asked_at = [], 0, {}
+        self.events, self.application_errors, self.own_faults, self.asked_at = [], 0, 0, {}
         self.client_aborts = sum(line["aborted"] for line in self.asked)
 
     def findings(self):
         found = [finding for line in self.asked for finding in self._judge(line)]
-        if bool(found) == self.case.healthy:
+        if bool(found or self.own_faults) == self.case.healthy:
             raise Disagreement(f"{len(found)} clients failed, which is not what was arranged")
         _accept_neighbours(found)
         if self.case.crowd and self.case.gateway.PRODUCT == "Envoy":
@@ -94,6 +94,7 @@ class Truth:
         failure, exchange = _failure(line), self._exchange(line)
         if "fault" in line:
             self._own_fault(line, exchange)
+            self.own_faults += 1
             return []
         if failure == "status" and exchange.status != line["status"]:
             raise Disagreement(f"the client got {line['status']}, the log says: {exchange.line}")
