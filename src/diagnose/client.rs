@@ -6,10 +6,11 @@
 use crate::diagnose::attempt::millis;
 use crate::diagnose::finding::{ClientEvent, Evidence, Leg};
 use crate::diagnose::gateway;
+use crate::diagnose::host::Host;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::role::uses_inside;
 use crate::diagnose::suspect::first_close;
-use crate::diagnose::timeline::{Host, Timeline};
+use crate::diagnose::timeline::Timeline;
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::protocol::observation::ExchangeId;

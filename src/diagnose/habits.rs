@@ -9,8 +9,9 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
+use crate::diagnose::host::whose;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
-use crate::diagnose::timeline::{Timeline, whose};
+use crate::diagnose::timeline::Timeline;
 use crate::flow::{Endpoint, Vantage};
 use crate::protocol::observation::ExchangeId;
 
@@ -161,6 +162,8 @@ pub const GATEWAYS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub struct Register {
     by_host: HashMap<(Vantage, IpAddr), Box<Habits>>,
+    /// Attempts of gateways that were beyond [`GATEWAYS_MAX`].
+    pub not_counted: u64,
 }
 
 impl Register {
@@ -186,6 +189,8 @@ impl Register {
                 .entry(key)
                 .or_default()
                 .note(Traits::of(record, exchange));
+        } else {
+            self.not_counted += 1;
         }
     }
 

@@ -19,6 +19,7 @@ pub mod fragments;
 pub mod gateway;
 pub mod group;
 pub mod habits;
+pub mod host;
 pub mod identity;
 pub mod idle_habit;
 pub mod incident;
@@ -194,6 +195,8 @@ impl Diagnose {
         warnings::weigh_filter(&self.seen, &mut out.findings);
         out.incidents = self.incidents.fold(&mut out.findings);
         incident::compare(&mut out.incidents, &out.findings, &self.habits);
+        let not_counted = self.habits.not_counted;
+        self.timeline.loss.add("attempts_not_compared", not_counted);
         out.health.connections = self.timeline.opened;
         out.health.retransmissions = self.timeline.retransmissions;
         warnings::add(&self.seen, out);
@@ -401,7 +404,7 @@ type Groups = BTreeMap<(Vantage, Endpoint), Vec<Member>>;
 fn add(groups: &mut Groups, suspect: Suspect, identified: Identified, due: bool) {
     let endpoint = identified.gateway.endpoint;
     let key = (
-        timeline::whose(identified.gateway.vantage, endpoint.addr).0,
+        host::whose(identified.gateway.vantage, endpoint.addr).0,
         endpoint,
     );
     groups.entry(key).or_default().push(Member {

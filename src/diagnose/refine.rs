@@ -8,9 +8,10 @@ use crate::diagnose::candidate::Candidate;
 use crate::diagnose::conclusion::{Conclusion, Member};
 use crate::diagnose::finding::{Confidence, Evidence, Leg, RuledOut};
 use crate::diagnose::gateway::product::Wait;
+use crate::diagnose::host::Host;
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::record::ExchangeRecord;
-use crate::diagnose::timeline::{Host, Timeline};
+use crate::diagnose::timeline::Timeline;
 use crate::frame::Mark;
 
 /// Exchanges at the upstream that one look back goes through: enough to know whether it holds any.

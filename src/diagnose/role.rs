@@ -215,7 +215,7 @@ fn enclosed(timeline: &Timeline, connection: &ConnectionRecord, exchange: &Excha
 
 /// The uses of a host that began between two marks.
 pub fn uses_inside(
-    host: &crate::diagnose::timeline::Host,
+    host: &crate::diagnose::host::Host,
     from: Mark,
     until: Mark,
 ) -> impl Iterator<Item = AttemptId> + '_ {

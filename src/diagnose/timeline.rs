@@ -12,10 +12,9 @@ use crate::decode::segment::{IcmpError, Resolution, Step};
 use crate::diagnose::clock::Clock;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::gateway;
-use crate::diagnose::gateway::product::{Product, Recognised, header};
-use crate::diagnose::idle_habit::Habit;
+use crate::diagnose::gateway::product::header;
+use crate::diagnose::host::{Host, Service, whose};
 use crate::diagnose::lookup::LookupRecord;
-use crate::diagnose::neighbour::Questions;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::views::Views;
 use crate::flow::{Direction, Endpoint, Vantage};
@@ -45,97 +44,6 @@ pub const SETTLED_KEPT_NANOS: i64 = 6_000_000_000;
 /// How long something that failed is remembered: the longest usual timer of a gateway is 100 s (Cloudflare),
 /// and Linux gives a SYN up after 127 s. Nanoseconds.
 pub const FAILED_KEPT_NANOS: i64 = 150_000_000_000;
-
-/// What is remembered of one address.
-#[derive(Debug, Default)]
-pub struct Host {
-    /// Connections that it opened, whole capture.
-    pub opened: u64,
-    /// Its recent uses as a client, by their beginning: the candidates for attempts.
-    pub uses: BTreeSet<(Mark, AttemptId)>,
-    /// Recent exchanges that it served, by the request's first byte.
-    pub served: BTreeSet<(Mark, ExchangeId)>,
-    /// Ports on which it was asked.
-    pub ports: BTreeSet<u16>,
-    /// The capturing machine that itself sends from this address.
-    pub local: Option<Vantage>,
-    /// Whether the capture shows anything that was sent back to it on connections that it opened.
-    pub answered: bool,
-    /// Recent ICMP errors that quote TCP segments of it which the capture does not hold.
-    pub stray_icmp: VecDeque<IcmpError>,
-    /// Its recent DNS lookups.
-    pub lookups: VecDeque<LookupRecord>,
-    /// Its recent questions for neighbours.
-    pub questions: Questions,
-    /// When it was heard last on its link, in ARP or neighbour discovery.
-    pub heard: Option<Mark>,
-}
-
-impl Host {
-    /// Whether the capture shows what is sent to this host by those that it asks: else an absence proves nothing.
-    #[must_use]
-    pub fn hears(&self) -> bool {
-        self.answered
-            || self.local.is_some()
-            || self.lookups.iter().any(|record| record.answer.is_some())
-    }
-}
-
-/// What is remembered of one server endpoint.
-#[derive(Debug, Default)]
-pub struct Service {
-    /// TLS handshakes that a server completed here.
-    pub tls_handshakes: u64,
-    /// ICMP errors that quote a segment to it.
-    pub icmp_errors: u64,
-    /// Connections that it answered in HTTP or TLS and that had begun with a PROXY header.
-    pub answers_after_header: u64,
-    /// The same without a PROXY header.
-    pub answers_without_header: u64,
-    /// The product whose own error page it sent latest.
-    pub page: Option<(&'static Product, Recognised)>,
-    /// Latest segment of a connection on which the server's host had acknowledged payload: it accepts connections.
-    pub took: Option<Mark>,
-    /// First byte of its latest answer.
-    pub last_answer: Option<Mark>,
-    /// Lowest and highest time to live of what it sent on connections that it accepted.
-    pub ttls: Option<(u8, u8)>,
-    /// How it treats idle connections, once it has closed one or announced a timeout.
-    pub habit: Option<Box<Habit>>,
-}
-
-impl Service {
-    /// Notes what a connection that ends shows of its server; `idle` when the server closed it while nothing was
-    /// outstanding: for how long, and after how many answers.
-    fn note(&mut self, facts: &Connection, idle: Option<(i64, u32)>) {
-        if facts
-            .from_client
-            .acknowledged
-            .is_some_and(|bytes| bytes > 0)
-        {
-            self.took = self.took.max(facts.server_alive);
-        }
-        if let (Some((low, high)), Some(_)) = (facts.from_server.ttls, facts.established) {
-            let (lowest, highest) = self.ttls.unwrap_or((low, high));
-            self.ttls = Some((lowest.min(low), highest.max(high)));
-        }
-        if let Some((nanos, responses)) = idle {
-            let habit = self.habit.get_or_insert_default();
-            habit.closed(nanos, responses);
-        }
-    }
-}
-
-impl Service {
-    /// Notes an answer that shows whether a PROXY header is expected here.
-    fn answered(&mut self, after_header: bool) {
-        if after_header {
-            self.answers_after_header += 1;
-        } else {
-            self.answers_without_header += 1;
-        }
-    }
-}
 
 /// The memory of diagnosis.
 #[derive(Debug, Default)]
@@ -498,7 +406,12 @@ impl Timeline {
             event,
             ConnectionEvent::Fin(_) | ConnectionEvent::Reset(_) | ConnectionEvent::Ended(_)
         ) && facts.from_server.last_seen.is_some()
-            && let Some(service) = service_entry(&mut self.services, facts.vantage, facts.server)
+            && let Some(service) = service_entry(
+                &mut self.services,
+                &mut self.loss,
+                facts.vantage,
+                facts.server,
+            )
         {
             service.note(facts, idle);
         }
@@ -512,6 +425,8 @@ impl Timeline {
         let connections = &self.connections;
         let look = |id: ConnectionId| connections.get(&id).map(|record| &record.facts);
         let joined = self.views.note(facts, look).is_some();
+        let not_folded = std::mem::take(&mut self.views.not_folded);
+        self.loss.add("views_not_folded", not_folded);
         if joined {
             self.opened = self.opened.saturating_sub(1);
             self.share_stream_number(facts);
@@ -596,7 +511,12 @@ impl Timeline {
     }
 
     fn on_icmp(&mut self, connection: Option<ConnectionId>, error: &IcmpError) {
-        let service = service_entry(&mut self.services, error.vantage, error.quoted_destination);
+        let service = service_entry(
+            &mut self.services,
+            &mut self.loss,
+            error.vantage,
+            error.quoted_destination,
+        );
         if let Some(service) = service.filter(|_| error.quoted_tcp) {
             service.icmp_errors += 1;
         }
@@ -650,7 +570,8 @@ impl Timeline {
         let (vantage, server) = (record.facts.vantage, record.facts.server);
         let after_header = record.proxy_header.is_some();
         if matches!(step, TlsStep::ServerHello { .. })
-            && let Some(service) = service_entry(&mut self.services, vantage, server)
+            && let Some(service) =
+                service_entry(&mut self.services, &mut self.loss, vantage, server)
         {
             service.tls_handshakes += 1;
             service.answered(after_header);
@@ -716,7 +637,9 @@ impl Timeline {
             Seen::RequestEnd { end, .. } => exchange.request_end = Some(*end),
             Seen::ResponseStart { at, .. } => {
                 exchange.response_at = Some(*at);
-                if let Some(service) = service_entry(&mut self.services, vantage, server) {
+                if let Some(service) =
+                    service_entry(&mut self.services, &mut self.loss, vantage, server)
+                {
                     service.last_answer = Some(*at);
                 }
             }
@@ -728,7 +651,9 @@ impl Timeline {
             }
             Seen::ResponseHead { head, .. } => {
                 exchange.response = Some(head.clone());
-                if let Some(service) = service_entry(&mut self.services, vantage, server) {
+                if let Some(service) =
+                    service_entry(&mut self.services, &mut self.loss, vantage, server)
+                {
                     if head.status != BAD_REQUEST {
                         service.answered(after_header);
                     }
@@ -755,7 +680,8 @@ impl Timeline {
                     .and_then(|head| gateway::recognise(head, prefix))
                     .filter(|(_, recognised)| recognised.own_page);
                 if let Some(page) = page
-                    && let Some(service) = service_entry(&mut self.services, vantage, server)
+                    && let Some(service) =
+                        service_entry(&mut self.services, &mut self.loss, vantage, server)
                 {
                     service.page = Some(page);
                 }
@@ -765,27 +691,18 @@ impl Timeline {
     }
 }
 
-fn service_entry(
-    services: &mut HashMap<(Vantage, Endpoint), Service>,
+fn service_entry<'s>(
+    services: &'s mut HashMap<(Vantage, Endpoint), Service>,
+    loss: &mut Loss,
     vantage: Vantage,
     endpoint: Endpoint,
-) -> Option<&mut Service> {
+) -> Option<&'s mut Service> {
     let key = (whose(vantage, endpoint.addr).0, endpoint);
     if services.len() >= HOSTS_MAX && !services.contains_key(&key) {
+        loss.add("services_not_remembered", 1);
         return None;
     }
     Some(services.entry(key).or_default())
-}
-
-/// Under which name a host is remembered: an address is one host wherever it is seen, but each machine has a
-/// loopback and link-local addresses of its own.
-#[must_use]
-pub fn whose(vantage: Vantage, addr: IpAddr) -> (Vantage, IpAddr) {
-    let own = match addr {
-        IpAddr::V4(addr) => addr.is_loopback() || addr.is_link_local(),
-        IpAddr::V6(addr) => addr.is_loopback() || addr.is_unicast_link_local(),
-    };
-    (if own { vantage } else { Vantage::default() }, addr)
 }
 
 /// The exchange that an observation of a message speaks of.

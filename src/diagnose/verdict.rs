@@ -13,11 +13,12 @@ use crate::diagnose::finding::{
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
 use crate::diagnose::habits::Traits;
+use crate::diagnose::host::whose;
 use crate::diagnose::page;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::refine::refine;
 use crate::diagnose::suspect::Suspect;
-use crate::diagnose::timeline::{Timeline, whose};
+use crate::diagnose::timeline::Timeline;
 use crate::diagnose::unresolved;
 use crate::flow::Direction;
 use crate::frame::Mark;

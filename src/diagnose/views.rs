@@ -34,6 +34,8 @@ pub(super) struct Views {
     by_mark: HashMap<Birthmark, (ConnectionId, Timestamp)>,
     group_of: HashMap<ConnectionId, ConnectionId>,
     groups: BTreeMap<ConnectionId, Vec<ConnectionId>>,
+    /// Views that were beyond [`VIEWS_MAX`].
+    pub not_folded: u64,
 }
 
 impl Views {
@@ -113,6 +115,7 @@ impl Views {
         let mut all = members(one);
         all.extend(members(other));
         if all.len() > VIEWS_MAX {
+            self.not_folded += 1;
             return false;
         }
         for id in &all {

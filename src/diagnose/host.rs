@@ -1,0 +1,119 @@
+//! What is remembered of an address and of a server endpoint. In: nothing. Out: the records that the timeline keeps.
+//!
+//! The rule: an address is one host wherever it is seen; only what every machine has of its own is told apart.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use crate::decode::segment::IcmpError;
+use crate::diagnose::gateway::product::{Product, Recognised};
+use crate::diagnose::idle_habit::Habit;
+use crate::diagnose::lookup::LookupRecord;
+use crate::diagnose::neighbour::Questions;
+use crate::diagnose::record::AttemptId;
+use crate::flow::Vantage;
+use crate::frame::Mark;
+use crate::protocol::observation::ExchangeId;
+use crate::tcp::event::Connection;
+
+/// What is remembered of one address.
+#[derive(Debug, Default)]
+pub struct Host {
+    /// Connections that it opened, whole capture.
+    pub opened: u64,
+    /// Its recent uses as a client, by their beginning: the candidates for attempts.
+    pub uses: BTreeSet<(Mark, AttemptId)>,
+    /// Recent exchanges that it served, by the request's first byte.
+    pub served: BTreeSet<(Mark, ExchangeId)>,
+    /// Ports on which it was asked.
+    pub ports: BTreeSet<u16>,
+    /// The capturing machine that itself sends from this address.
+    pub local: Option<Vantage>,
+    /// Whether the capture shows anything that was sent back to it on connections that it opened.
+    pub answered: bool,
+    /// Recent ICMP errors that quote TCP segments of it which the capture does not hold.
+    pub stray_icmp: VecDeque<IcmpError>,
+    /// Its recent DNS lookups.
+    pub lookups: VecDeque<LookupRecord>,
+    /// Its recent questions for neighbours.
+    pub questions: Questions,
+    /// When it was heard last on its link, in ARP or neighbour discovery.
+    pub heard: Option<Mark>,
+}
+
+impl Host {
+    /// Whether the capture shows what is sent to this host by those that it asks: else an absence proves nothing.
+    #[must_use]
+    pub fn hears(&self) -> bool {
+        self.answered
+            || self.local.is_some()
+            || self.lookups.iter().any(|record| record.answer.is_some())
+    }
+}
+
+/// What is remembered of one server endpoint.
+#[derive(Debug, Default)]
+pub struct Service {
+    /// TLS handshakes that a server completed here.
+    pub tls_handshakes: u64,
+    /// ICMP errors that quote a segment to it.
+    pub icmp_errors: u64,
+    /// Connections that it answered in HTTP or TLS and that had begun with a PROXY header.
+    pub answers_after_header: u64,
+    /// The same without a PROXY header.
+    pub answers_without_header: u64,
+    /// The product whose own error page it sent latest.
+    pub page: Option<(&'static Product, Recognised)>,
+    /// Latest segment of a connection on which the server's host had acknowledged payload: it accepts connections.
+    pub took: Option<Mark>,
+    /// First byte of its latest answer.
+    pub last_answer: Option<Mark>,
+    /// Lowest and highest time to live of what it sent on connections that it accepted.
+    pub ttls: Option<(u8, u8)>,
+    /// How it treats idle connections, once it has closed one or announced a timeout.
+    pub habit: Option<Box<Habit>>,
+}
+
+impl Service {
+    /// Notes what a connection that ends shows of its server; `idle` when the server closed it while nothing was
+    /// outstanding: for how long, and after how many answers.
+    pub(super) fn note(&mut self, facts: &Connection, idle: Option<(i64, u32)>) {
+        if facts
+            .from_client
+            .acknowledged
+            .is_some_and(|bytes| bytes > 0)
+        {
+            self.took = self.took.max(facts.server_alive);
+        }
+        if let (Some((low, high)), Some(_)) = (facts.from_server.ttls, facts.established) {
+            let (lowest, highest) = self.ttls.unwrap_or((low, high));
+            self.ttls = Some((lowest.min(low), highest.max(high)));
+        }
+        if let Some((nanos, responses)) = idle {
+            let habit = self.habit.get_or_insert_default();
+            habit.closed(nanos, responses);
+        }
+    }
+}
+
+impl Service {
+    /// Notes an answer that shows whether a PROXY header is expected here.
+    pub(super) fn answered(&mut self, after_header: bool) {
+        if after_header {
+            self.answers_after_header += 1;
+        } else {
+            self.answers_without_header += 1;
+        }
+    }
+}
+
+/// Under which name a host is remembered: an address is one host wherever it is seen, but each machine has a
+/// loopback and link-local addresses of its own.
+#[must_use]
+pub fn whose(vantage: Vantage, addr: IpAddr) -> (Vantage, IpAddr) {
+    let own = match addr {
+        IpAddr::V4(addr) => addr.is_loopback() || addr.is_link_local(),
+        IpAddr::V6(addr) => addr.is_loopback() || addr.is_unicast_link_local(),
+    };
+    (if own { vantage } else { Vantage::default() }, addr)
+}
