@@ -19,6 +19,9 @@ use crate::tcp::event::Connection;
 /// Frames of two interfaces are written this much out of order at most, nanoseconds.
 const OVERTAKEN_NANOS: u64 = 20_000_000;
 
+/// Most servers behind a filter that are remembered of a host: one is enough to doubt.
+pub const HIDDEN_SERVERS_MAX: usize = 64;
+
 /// What is remembered of one address.
 #[derive(Debug, Default)]
 pub struct Host {
@@ -34,6 +37,9 @@ pub struct Host {
     pub local: Option<Vantage>,
     /// Whether the capture shows anything that was sent back to it on connections that it opened.
     pub answered: bool,
+    /// Servers that it turned to while a filter kept out what was said, and whose words were not seen since; at most
+    /// [`HIDDEN_SERVERS_MAX`].
+    pub hidden: BTreeSet<Endpoint>,
     /// Recent ICMP errors that quote packets of it which the capture does not hold.
     pub stray_icmp: VecDeque<IcmpError>,
     /// Its recent DNS lookups.

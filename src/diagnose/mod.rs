@@ -19,6 +19,7 @@ pub mod fragments;
 pub mod gateway;
 pub mod group;
 pub mod habits;
+pub mod hidden;
 pub mod host;
 pub mod identity;
 pub mod idle_habit;

@@ -11,7 +11,7 @@ use crate::frame::Mark;
 use crate::protocol::observation::{
     Completion, ExchangeId, Fault, MessageEnd, Protocol, RequestHead, ResponseHead, TlsStep,
 };
-use crate::tcp::event::{Connection, ConnectionId, Ending};
+use crate::tcp::event::{Connection, ConnectionId, Ending, HalfFacts};
 
 /// One connection as diagnosis remembers it.
 #[derive(Clone, Debug)]
@@ -183,6 +183,18 @@ impl ExchangeRecord {
 }
 
 impl ConnectionRecord {
+    /// Whether a filter kept out what was said here: only segments with SYN, FIN or RST are in the capture.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        let facts = &self.facts;
+        let unbegun = facts.initial_sequences == (None, None);
+        let closed = |half: &HalfFacts| half.fin.is_some() || half.reset.is_some();
+        facts.flags_only
+            && (facts.from_client.hidden > 0
+                || facts.from_server.hidden > 0
+                || unbegun && (closed(&facts.from_client) || closed(&facts.from_server)))
+    }
+
     /// Whether the first request followed the handshake at once, so that the connection was opened for it
     /// and not held ready in a pool.
     #[must_use]

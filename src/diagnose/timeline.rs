@@ -13,7 +13,7 @@ use crate::diagnose::clock::Clock;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
-use crate::diagnose::host::{Host, Service, whose};
+use crate::diagnose::host::{HIDDEN_SERVERS_MAX, Host, Service, whose};
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::views::Views;
@@ -399,6 +399,15 @@ impl Timeline {
         {
             host.answered = true;
         }
+        if let ConnectionEvent::Fin(_) | ConnectionEvent::Reset(_) = event
+            && record.is_hidden()
+            && !facts.from_client.syns.is_empty()
+            && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
+        {
+            if host.hidden.len() < HIDDEN_SERVERS_MAX {
+                host.hidden.insert(facts.server);
+            }
+        }
         let idle = match event {
             ConnectionEvent::Fin(Direction::ToClient) => record.closed_while_idle(),
             _ => None,
@@ -584,6 +593,7 @@ impl Timeline {
             return;
         };
         let exchange = ExchangeRecord::new(id, offset, at, record);
+        let (flags_only, server_endpoint) = (record.facts.flags_only, record.facts.server);
         record.exchanges.push_back(exchange);
         let crowded = record.exchanges.len() > EXCHANGES_PER_CONNECTION_MAX;
         let oldest = if crowded {
@@ -601,6 +611,9 @@ impl Timeline {
             self.loss.add("exchanges_forgotten_early", 1);
         }
         if let Some(host) = self.host_entry(vantage, client) {
+            if !flags_only {
+                host.hidden.remove(&server_endpoint);
+            }
             host.uses.insert((
                 at,
                 AttemptId {

@@ -13,6 +13,7 @@ use crate::diagnose::finding::{
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
 use crate::diagnose::habits::Traits;
+use crate::diagnose::hidden;
 use crate::diagnose::host::whose;
 use crate::diagnose::page;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
@@ -93,6 +94,12 @@ pub fn from_attempt(
         conclusion.at_most(
             Confidence::Likely,
             "frames are missing around other exchanges of this moment, so that attempts may have been exchanged",
+        );
+    }
+    if !identified && hidden::hides(timeline, member, Some(last.id.connection)).is_some() {
+        conclusion.at_most(
+            Confidence::Likely,
+            "a filter kept out what was said on other connections of this gateway to upstreams: one of them may be the one that counted",
         );
     }
     weigh_loss(timeline, member, last, &mut conclusion);
