@@ -69,6 +69,10 @@ pub struct InputFacts {
     pub first_time: Option<Timestamp>,
     /// Latest capture time.
     pub last_time: Option<Timestamp>,
+    /// Frames that the capturing kernel dropped, as far as the input tells: a total.
+    pub kernel_drops: u64,
+    /// Frames that the interface dropped, as far as the input tells: a total.
+    pub interface_drops: u64,
     /// Most bytes that the capture kept of a frame; the smallest one when interfaces differ, `None` when
     /// it is not limited.
     pub snap_length: Option<u32>,
