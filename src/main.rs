@@ -15,6 +15,7 @@ mod cli;
 mod run;
 
 use cli::{Inputs, Settings, Task};
+use run::companions::Companions;
 use run::failure::{Failure, exit};
 use run::feed::{self, Plan};
 use run::output::{self, Follower};
@@ -62,13 +63,17 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let mut analyzer = Analyzer::new(options(settings, look.clocks));
     let mut progress = Progress::new(files(settings));
     let plan = plan(settings, stop);
-    let mut follower = Follower::new(&mut sinks, settings.quiet, settings.show_secrets);
-    // A file is read as fast as it can be: there the report is all that is waited for.
-    let mut follow = |analyzer: &mut Analyzer| match plan.ends_elsewhere {
-        true => follower.tell(analyzer),
-        false => Ok(true),
+    let follower = Follower::new(&mut sinks, settings.quiet, settings.show_secrets);
+    let mut companions = Companions {
+        follower: Some(follower).filter(|_| plan.ends_elsewhere),
     };
-    let fed = feed::feed(sources, &mut analyzer, &plan, &mut progress, &mut follow);
+    let fed = feed::feed(
+        sources,
+        &mut analyzer,
+        &plan,
+        &mut progress,
+        &mut companions,
+    );
     progress.clear();
     let fed = fed?;
 

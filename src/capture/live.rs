@@ -12,8 +12,12 @@ use pcap::{Active, Capture, Device, Linktype, PacketHeader, Precision};
 
 use crate::capture::error::CaptureError;
 use crate::capture::filter::{link_type_of, pcap_message};
+<<<<<<< HEAD
 use crate::capture::follow::Follow;
 use crate::capture::ledger::{Found, INTERFACE_DROPS, KERNEL_DROPS, Ledger};
+=======
+use crate::capture::ledger::{Found, Ledger};
+>>>>>>> a007637
 use crate::capture::source::{FILL_BYTES_MIN, Fill, InputFacts, Source};
 use crate::capture::widen::widened;
 use crate::frame::{Batch, LinkType, Way};
@@ -218,10 +222,8 @@ impl LiveSource {
         };
         let dropped = now.dropped.wrapping_sub(self.dropped);
         let interface_dropped = now.if_dropped.wrapping_sub(self.interface_dropped);
-        self.ledger.loss.add(KERNEL_DROPS, u64::from(dropped));
         self.ledger
-            .loss
-            .add(INTERFACE_DROPS, u64::from(interface_dropped));
+            .dropped(u64::from(dropped), u64::from(interface_dropped));
         self.dropped = now.dropped;
         self.interface_dropped = now.if_dropped;
     }
@@ -405,6 +407,7 @@ pub fn interfaces() -> Result<Vec<Interface>, CaptureError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::ledger::KERNEL_DROPS;
     use std::net::UdpSocket;
 
     /// Whether this process may capture; without the capability only the refusal can be tested.

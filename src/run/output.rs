@@ -9,7 +9,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use gwcap::analyzer::Analyzer;
+use gwcap::diagnose::finding::News;
 use gwcap::report::{self, Finding, Format, Report, View};
 
 use crate::cli::{Inputs, Output};
@@ -31,6 +31,8 @@ pub struct Follower<'s> {
     quiet: bool,
     show_secrets: bool,
     begun: Instant,
+    /// What is not told yet.
+    news: Vec<News>,
 }
 
 impl<'s> Follower<'s> {
@@ -41,18 +43,23 @@ impl<'s> Follower<'s> {
             quiet,
             show_secrets,
             begun: Instant::now(),
+            news: Vec::new(),
         }
     }
 
-    /// Tells what was found since the last call. False when nobody reads standard output any more.
+    /// Tells what was found since the last call, as soon as it is time. False when nobody reads standard output any more.
     ///
     /// # Errors
     /// An output that cannot be written.
-    pub fn tell(&mut self, analyzer: &mut Analyzer) -> Result<bool, Failure> {
-        if self.begun.elapsed() < NEWS_AFTER || !self.sinks.iter().any(Sink::follows) {
+    pub fn tell(&mut self, news: Vec<News>) -> Result<bool, Failure> {
+        if !self.sinks.iter().any(Sink::follows) {
             return Ok(true);
         }
-        for news in analyzer.news() {
+        self.news.extend(news);
+        if self.begun.elapsed() < NEWS_AFTER {
+            return Ok(true);
+        }
+        for news in self.news.drain(..) {
             let finding = report::one_finding(&news.finding, self.show_secrets);
             for sink in self.sinks.iter_mut() {
                 if !sink.tell(&finding, news.last, self.quiet)? {

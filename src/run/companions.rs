@@ -1,0 +1,30 @@
+//! What goes along with a run. In: its batches, and the analyzer between them. Out: findings as they are told.
+//!
+//! The rule: news is taken from the analyzer here and nowhere else, so that all who want it have it.
+
+use gwcap::analyzer::Analyzer;
+use gwcap::capture::InputFacts;
+use gwcap::frame::Batch;
+
+use crate::run::failure::Failure;
+use crate::run::feed::Companion;
+use crate::run::output::Follower;
+
+/// All that goes along with one run.
+pub struct Companions<'s> {
+    /// Tells findings as they come; none on files, where the report is all that is waited for.
+    pub follower: Option<Follower<'s>>,
+}
+
+impl Companion for Companions<'_> {
+    fn frames(&mut self, _batch: &Batch, _inputs: &[InputFacts]) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
+    fn look(&mut self, analyzer: &mut Analyzer) -> Result<bool, Failure> {
+        match &mut self.follower {
+            Some(follower) => follower.tell(analyzer.news()),
+            None => Ok(true),
+        }
+    }
+}
