@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use gwcap::analyzer::clock::Look;
 use gwcap::analyzer::{Analyzer, Options};
-use gwcap::capture::{self, CaptureError, LiveOptions, StopHandle};
+use gwcap::capture::{self, CaptureError, Follow, LiveOptions, StopHandle};
 use gwcap::diagnose::cause;
 use gwcap::diagnose::clocks::Clocks;
 use gwcap::diagnose::finding::Warning;
@@ -20,6 +20,7 @@ use run::failure::{Failure, exit};
 use run::feed::{self, Plan};
 use run::output::{self, Follower};
 use run::progress::Progress;
+use run::upstreams::Upstreams;
 
 fn main() -> ExitCode {
     let outcome = match cli::parse(std::env::args_os()) {
@@ -54,7 +55,8 @@ fn perform(task: &Task) -> Result<u8, Failure> {
 fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let stop = listen_for_signals()?;
     let hashes = hashes(settings)?;
-    let live = live_options(settings, &stop);
+    let follow = Follow::default();
+    let live = live_options(settings, &stop, &follow);
     let sources = run::open::open(settings.inputs.clone(), settings.filter.clone(), live)?;
     let mut sinks = output::open(&settings.outputs, &settings.inputs)?;
 
@@ -66,6 +68,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let follower = Follower::new(&mut sinks, settings.quiet, settings.show_secrets);
     let mut companions = Companions {
         follower: Some(follower).filter(|_| plan.ends_elsewhere),
+        upstreams: Upstreams::of(settings, follow),
     };
     let fed = feed::feed(
         sources,
@@ -138,10 +141,14 @@ fn files(settings: &Settings) -> &[std::path::PathBuf] {
     }
 }
 
-fn live_options(settings: &Settings, stop: &StopHandle) -> LiveOptions {
+fn live_options(settings: &Settings, stop: &StopHandle, follow: &Follow) -> LiveOptions {
     LiveOptions {
         snap_length: settings.snap_length,
         promiscuous: settings.promiscuous,
+        buffer_kib: settings.buffer_kib,
+        strict_filter: settings.strict_filter,
+        tell_asked: false,
+        follow: follow.clone(),
         stop: stop.clone(),
     }
 }

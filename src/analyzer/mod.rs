@@ -12,6 +12,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use rayon::prelude::*;
@@ -23,7 +24,7 @@ use crate::diagnose::Diagnose;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::finding::{Diagnosis, News};
 use crate::diagnose::role::Told;
-use crate::flow::SHARDS;
+use crate::flow::{Endpoint, SHARDS};
 use crate::frame::{Batch, Mark, Record};
 use crate::loss::Loss;
 use crate::protocol::observation::Observation;
@@ -115,6 +116,12 @@ impl Analyzer {
         self.pool = pool;
         self.diagnose.note_skipped(&self.loss);
         self.diagnose_all(&observations, &ticks, &order);
+    }
+
+    /// Upstreams of gateways whose words a filter keeps out of the capture, in order.
+    #[must_use]
+    pub fn hidden_servers(&self) -> BTreeSet<Endpoint> {
+        self.diagnose.hidden_servers(self.last)
     }
 
     /// What was found since the last call.

@@ -11,13 +11,9 @@ use std::time::{Duration, Instant};
 use pcap::{Active, Capture, Device, Linktype, PacketHeader, Precision};
 
 use crate::capture::error::CaptureError;
-use crate::capture::filter::{link_type_of, pcap_message};
-<<<<<<< HEAD
+use crate::capture::filter::{Filter, Verdict, link_type_of, pcap_message};
 use crate::capture::follow::Follow;
-use crate::capture::ledger::{Found, INTERFACE_DROPS, KERNEL_DROPS, Ledger};
-=======
 use crate::capture::ledger::{Found, Ledger};
->>>>>>> a007637
 use crate::capture::source::{FILL_BYTES_MIN, Fill, InputFacts, Source};
 use crate::capture::widen::widened;
 use crate::frame::{Batch, LinkType, Way};
@@ -56,6 +52,8 @@ pub struct LiveOptions {
     pub buffer_kib: u32,
     /// Whether the filter is taken literally; else it is widened by what diagnosis needs.
     pub strict_filter: bool,
+    /// Whether each frame is asked whether the user's own filter lets it pass, for whoever writes what it does.
+    pub tell_asked: bool,
     /// Upstreams whose packets pass a filter that is not strict, too.
     pub follow: Follow,
     /// Ends the capture from elsewhere.
@@ -69,6 +67,7 @@ impl Default for LiveOptions {
             promiscuous: true,
             buffer_kib: 0,
             strict_filter: false,
+            tell_asked: false,
             follow: Follow::default(),
             stop: StopHandle::default(),
         }
@@ -108,6 +107,8 @@ pub struct LiveSource {
     ledger: Ledger,
     stop: StopHandle,
     widening: Option<Widening>,
+    /// The user's own filter, where a wider one is in the kernel and it matters which frames were asked for.
+    own_filter: Option<Filter>,
     dropped: u32,
     interface_dropped: u32,
     finished: bool,
@@ -158,6 +159,10 @@ impl LiveSource {
         if let Some(expression) = &widened {
             set_filter(&mut capture, link, expression)?;
         }
+        let own_filter = match filter.filter(|_| options.tell_asked && widening.is_some()) {
+            Some(user) => Some(Filter::new(user)?),
+            None => None,
+        };
         let capture = capture
             .setnonblock()
             .map_err(|error| refused(interface, &error))?;
@@ -173,6 +178,7 @@ impl LiveSource {
             ledger,
             stop: options.stop.clone(),
             widening,
+            own_filter,
             dropped: 0,
             interface_dropped: 0,
             finished: false,
@@ -210,7 +216,14 @@ impl LiveSource {
             batch.bytes.extend_from_slice(packet.data);
             let read = u64::from(found.captured_len);
             self.ledger.facts.bytes = self.ledger.facts.bytes.saturating_add(read);
+            let asked = match &mut self.own_filter {
+                Some(filter) => filter.judge(self.link, packet.data)? == Verdict::Pass,
+                None => true,
+            };
             self.ledger.frame(&batch.bytes, &mut batch.records, found)?;
+            if let Some(record) = batch.records.last_mut() {
+                record.asked = asked;
+            }
         }
         Ok(())
     }

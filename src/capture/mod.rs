@@ -33,14 +33,11 @@ pub use merge::Merge;
 pub use names::{NAME_BYTES_MAX, NAMES_MAX, Names};
 pub use secrets::{SECRETS_BYTES_MAX, SECRETS_NOT_KEPT, Secrets};
 pub use source::{FILL_BYTES_MIN, Fill, InputFacts, LINK_TYPES_LISTED_MAX, Source};
-<<<<<<< HEAD
 pub use widen::added as added_to_filter;
-=======
 pub use writer::{
     COMMENTS_NOT_WRITTEN, COMMENTS_PER_FRAME_MAX, FRAMES_NOT_WRITTEN, Holding, Section,
     TIMES_NOT_WRITTEN, Writer,
 };
->>>>>>> a007637
 
 /// Opens a capture file, packed (gzip, zstd, lz4) or not, or standard input when `path` is `-`. `input` is the index of the input on the command line,
 /// `filter` a BPF expression.

@@ -6,15 +6,9 @@
 use crate::diagnose::conclusion::{Conclusion, Member};
 use crate::diagnose::finding::{Confidence, Evidence, Leg};
 use crate::diagnose::record::ConnectionRecord;
-use crate::diagnose::timeline::Timeline;
+use crate::diagnose::timeline::{HIDDEN_LOOKED_AT_MAX, Timeline};
 use crate::frame::Mark;
 use crate::tcp::event::ConnectionId;
-
-/// Most uses of upstreams that are looked through for one whose payload was kept out.
-const HIDDEN_LOOKED_AT_MAX: usize = 1_024;
-
-/// How long after a SYN-ACK its acknowledgement, or anything else, would have been seen, nanoseconds.
-const ACKNOWLEDGED_NANOS_MIN: i64 = 1_000_000_000;
 
 /// An upstream leg of which a filter let only flags pass.
 #[derive(Clone, Copy, Debug)]
@@ -44,31 +38,12 @@ pub fn hides<'t>(
             .take(HIDDEN_LOOKED_AT_MAX)
             .filter(|(_, id)| Some(id.connection) != known)
             .filter_map(|(_, id)| timeline.connection(id.connection))
-            .find(|record| was_in_use(record, from, until));
+            .find(|record| record.was_hidden(from, until));
         match record {
             Some(record) => Some(Hidden::Connection(record)),
             None => (!host.hidden.is_empty()).then_some(Hidden::Servers),
         }
     })
-}
-
-/// Whether something may have been said on a connection between two marks that a filter kept out.
-fn was_in_use(record: &ConnectionRecord, from: Mark, until: Mark) -> bool {
-    let facts = &record.facts;
-    if !facts.flags_only {
-        return false;
-    }
-    let halves = [&facts.from_client, &facts.from_server];
-    let closings = halves.map(|half| [half.fin, half.reset]);
-    let closed = closings.iter().flatten().flatten().map(|it| it.mark).min();
-    match closed {
-        Some(closed) => record.is_hidden() && closed >= from,
-        // Open, and acknowledged without a trace.
-        None => halves.iter().all(|half| match half.syns.as_slice() {
-            [only] => until.time.nanos_since(only.time) >= ACKNOWLEDGED_NANOS_MIN,
-            _ => false,
-        }),
-    }
 }
 
 /// That what upstreams were asked was kept out of the capture.

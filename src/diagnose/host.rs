@@ -27,6 +27,8 @@ pub const HIDDEN_SERVERS_MAX: usize = 64;
 pub struct Host {
     /// Connections that it opened, whole capture.
     pub opened: u64,
+    /// To whom it opened the first of them, and whether it turned to anybody else since.
+    pub turned_to: Option<(IpAddr, bool)>,
     /// Its recent uses as a client, by their beginning: the candidates for attempts.
     pub uses: BTreeSet<(Mark, AttemptId)>,
     /// Recent exchanges that it served, by the request's first byte.
@@ -62,6 +64,20 @@ impl Host {
         if let Some(error) = self.stray_icmp.iter().rev().find(answers).copied() {
             LookupRecord::unreachable(&mut self.lookups, &error);
         }
+    }
+
+    /// Notes that it opened a connection to an address.
+    pub fn turns_to(&mut self, addr: IpAddr) {
+        self.opened += 1;
+        let (first, others) = self.turned_to.unwrap_or((addr, false));
+        self.turned_to = Some((first, others || first != addr));
+    }
+
+    /// Whether it opened connections to anybody but this address.
+    #[must_use]
+    pub fn asks_others_than(&self, addr: IpAddr) -> bool {
+        self.turned_to
+            .is_some_and(|(first, others)| others || first != addr)
     }
 
     /// Whether the capture shows what is sent to this host by those that it asks: else an absence proves nothing.

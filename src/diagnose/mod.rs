@@ -45,7 +45,7 @@ mod views;
 pub mod warnings;
 pub mod workers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decode::LostPieces;
 use crate::diagnose::clocks::Clocks;
@@ -157,6 +157,12 @@ impl Diagnose {
         self.events
             .settle(&mut self.timeline, settled, &mut self.out);
         self.timeline.tick(now);
+    }
+
+    /// Upstreams of gateways of which the capture shows that something was said, and not what: a filter keeps it out.
+    #[must_use]
+    pub fn hidden_servers(&self, until: Mark) -> BTreeSet<Endpoint> {
+        self.timeline.hidden_servers(until)
     }
 
     /// What was found since the last call, in the order in which it was judged.

@@ -9,11 +9,14 @@ use gwcap::frame::Batch;
 use crate::run::failure::Failure;
 use crate::run::feed::Companion;
 use crate::run::output::Follower;
+use crate::run::upstreams::Upstreams;
 
 /// All that goes along with one run.
 pub struct Companions<'s> {
     /// Tells findings as they come; none on files, where the report is all that is waited for.
     pub follower: Option<Follower<'s>>,
+    /// Widens the filter by upstreams; none where no filter is widened.
+    pub upstreams: Option<Upstreams>,
 }
 
 impl Companion for Companions<'_> {
@@ -22,6 +25,9 @@ impl Companion for Companions<'_> {
     }
 
     fn look(&mut self, analyzer: &mut Analyzer) -> Result<bool, Failure> {
+        if let Some(upstreams) = &mut self.upstreams {
+            upstreams.look(analyzer);
+        }
         match &mut self.follower {
             Some(follower) => follower.tell(analyzer.news()),
             None => Ok(true),

@@ -8,3 +8,4 @@ pub mod look;
 pub mod open;
 pub mod output;
 pub mod progress;
+pub mod upstreams;

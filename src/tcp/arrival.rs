@@ -14,7 +14,7 @@ use crate::tcp::seq::REACH_MAX;
 
 /// A connection of which only flags were seen is not in full view when this much later something else is: an
 /// acknowledgement follows a SYN-ACK at once. Nanoseconds.
-const HIDDEN_NANOS_MIN: i64 = 1_000_000_000;
+const HIDDEN_NANOS_MIN: i64 = 200_000_000;
 
 /// One segment on its way through a connection.
 pub(super) struct Arrival<'s, 'o, S, F> {
