@@ -33,7 +33,7 @@ pub use merge::Merge;
 pub use names::{NAME_BYTES_MAX, NAMES_MAX, Names};
 pub use secrets::{SECRETS_BYTES_MAX, SECRETS_NOT_KEPT, Secrets};
 pub use source::{FILL_BYTES_MIN, Fill, InputFacts, LINK_TYPES_LISTED_MAX, Source};
-pub use widen::added as added_to_filter;
+pub use widen::{added as added_to_filter, widened};
 pub use writer::{
     COMMENTS_NOT_WRITTEN, COMMENTS_PER_FRAME_MAX, FRAMES_NOT_WRITTEN, Holding, Section,
     TIMES_NOT_WRITTEN, Writer,

@@ -3,6 +3,7 @@
 //!
 //! The rule: sequence numbers prove how much was said and never what: what they leave open is said to be open.
 
+use crate::diagnose::candidate::Candidate;
 use crate::diagnose::conclusion::{Conclusion, Member};
 use crate::diagnose::finding::{Confidence, Evidence, Leg};
 use crate::diagnose::record::ConnectionRecord;
@@ -44,6 +45,24 @@ pub fn hides<'t>(
             None => (!host.hidden.is_empty()).then_some(Hidden::Servers),
         }
     })
+}
+
+/// Takes the doubt off the confidence that a connection leaves of which the capture does not show what was said.
+pub fn weigh(timeline: &Timeline, member: &Member, last: &Candidate, conclusion: &mut Conclusion) {
+    match hides(timeline, member, Some(last.id.connection)) {
+        Some(Hidden::Connection(record)) => conclusion.at_most(
+            Confidence::Possible,
+            format!(
+                "a filter kept out what was said on a connection to {} at the same time: it may be the one that counted",
+                record.facts.server
+            ),
+        ),
+        Some(Hidden::Servers) => conclusion.at_most(
+            Confidence::Likely,
+            "a filter keeps out what the gateway says to other upstreams: one of them may be the one that counted",
+        ),
+        None => {}
+    }
 }
 
 /// That what upstreams were asked was kept out of the capture.

@@ -96,11 +96,8 @@ pub fn from_attempt(
             "frames are missing around other exchanges of this moment, so that attempts may have been exchanged",
         );
     }
-    if !identified && hidden::hides(timeline, member, Some(last.id.connection)).is_some() {
-        conclusion.at_most(
-            Confidence::Likely,
-            "a filter kept out what was said on other connections of this gateway to upstreams: one of them may be the one that counted",
-        );
+    if !identified {
+        hidden::weigh(timeline, member, last, &mut conclusion);
     }
     weigh_loss(timeline, member, last, &mut conclusion);
     weigh_clocks(timeline, member, last, &mut conclusion);
