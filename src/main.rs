@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use gwcap::analyzer::clock::Look;
 use gwcap::analyzer::{Analyzer, Options};
@@ -65,10 +66,16 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let mut analyzer = Analyzer::new(options(settings, look.clocks));
     let mut progress = Progress::new(files(settings));
     let plan = plan(settings, stop);
-    let follower = Follower::new(&mut sinks, settings.quiet, settings.show_secrets);
+    let follower = Follower::new(
+        &mut sinks,
+        settings.quiet,
+        settings.show_secrets,
+        matches!(settings.inputs, Inputs::Interfaces(_)),
+    );
     let mut companions = Companions {
         follower: Some(follower).filter(|_| plan.ends_elsewhere),
         upstreams: Upstreams::of(settings, follow),
+        latest: Instant::now(),
     };
     let fed = feed::feed(
         sources,

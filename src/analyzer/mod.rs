@@ -124,9 +124,11 @@ impl Analyzer {
         self.diagnose.hidden_servers(self.last)
     }
 
-    /// What was found since the last call.
-    pub fn news(&mut self) -> Vec<News> {
-        self.diagnose.news()
+    /// What was found since the last call. `waited` is how long, in nanoseconds, nothing has come after the latest frame:
+    /// with it errors are told before what follows them has been seen, and again when it has.
+    pub fn news(&mut self, waited: Option<i64>) -> Vec<News> {
+        let now = waited.and_then(|waited| Some(self.clock?.plus_nanos(waited)));
+        self.diagnose.news(now)
     }
 
     /// The capture is over.

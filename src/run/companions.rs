@@ -2,6 +2,8 @@
 //!
 //! The rule: news is taken from the analyzer here and nowhere else, so that all who want it have it.
 
+use std::time::Instant;
+
 use gwcap::analyzer::Analyzer;
 use gwcap::capture::InputFacts;
 use gwcap::frame::Batch;
@@ -17,10 +19,15 @@ pub struct Companions<'s> {
     pub follower: Option<Follower<'s>>,
     /// Widens the filter by upstreams; none where no filter is widened.
     pub upstreams: Option<Upstreams>,
+    /// When the latest frames came.
+    pub latest: Instant,
 }
 
 impl Companion for Companions<'_> {
-    fn frames(&mut self, _batch: &Batch, _inputs: &[InputFacts]) -> Result<bool, Failure> {
+    fn frames(&mut self, batch: &Batch, _inputs: &[InputFacts]) -> Result<bool, Failure> {
+        if !batch.records.is_empty() {
+            self.latest = Instant::now();
+        }
         Ok(true)
     }
 
@@ -29,7 +36,10 @@ impl Companion for Companions<'_> {
             upstreams.look(analyzer);
         }
         match &mut self.follower {
-            Some(follower) => follower.tell(analyzer.news()),
+            Some(follower) => {
+                let waited = i64::try_from(self.latest.elapsed().as_nanos()).unwrap_or(i64::MAX);
+                follower.tell(analyzer.news(Some(waited)))
+            }
             None => Ok(true),
         }
     }
