@@ -4,13 +4,14 @@
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Kind, Product, Recognised, Row, Source, Timer, Wait, header, row, timer,
 };
 use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// What is known of Cloudflare.
 pub const PRODUCT: Product = Product {
     name: "Cloudflare",
+    source: Source::Documented,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -45,6 +46,12 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
             521 => Some("connect-refused"),
             522 => Some("connect-timeout"),
             524 => Some("response-timeout"),
+            _ => None,
+        };
+        found.page_kind = match head.status {
+            523 => Some(Kind::Ended),
+            525 | 526 => Some(Kind::Handshake),
+            530 => Some(Kind::Name).filter(|_| clue::holds(body, "1016")),
             _ => None,
         };
     } else if header(&head.kept, "cf-error-type").is_some() {
@@ -123,6 +130,26 @@ const ADVICE: &[(Family, &str)] = &[
     (
         Family::NoUpstreamPackets,
         "pools and monitors of the load balancer.",
+    ),
+    (
+        Family::ProtocolMismatch,
+        "SSL mode and port: Flexible speaks HTTP to port 80, Full speaks TLS to port 443.",
+    ),
+    (
+        Family::SendingRequest,
+        "the write timeout is 30 s; uploads beyond the plan's limit are refused with 413.",
+    ),
+    (
+        Family::Path,
+        "522 also when the request is not acknowledged for 90 s: MTU on tunnels to the origin.",
+    ),
+    (
+        Family::Relayed,
+        "OriginResponseStatus in Logpush; 502 and 504 of the origin get Cloudflare's page, without cf-error-type.",
+    ),
+    (
+        Family::CouldNotTell,
+        "CF-RAY finds the line in Logpush: OriginResponseStatus, OriginTCPHandshakeDurationMs, OriginTLSHandshakeDurationMs.",
     ),
 ];
 

@@ -4,13 +4,14 @@
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Kind, Product, Recognised, Row, Source, Timer, Wait, header, row, timer,
 };
 use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// What is known of CloudFront.
 pub const PRODUCT: Product = Product {
     name: "CloudFront",
+    source: Source::Documented,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -21,6 +22,19 @@ pub const PRODUCT: Product = Product {
     response_line_max: None,
     response_lines_max: None,
 };
+
+/// Sentences of its page that tell a kind of failure. That it "attempted to establish a connection with the origin, but
+/// either the attempt failed or the origin closed the connection" stands on timeouts too and tells none.
+const SENTENCES: &[(&str, Kind)] = &[
+    (
+        "CloudFront wasn't able to connect to the origin",
+        Kind::Ended,
+    ),
+    (
+        "CloudFront wasn't able to resolve the origin domain name",
+        Kind::Name,
+    ),
+];
 
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
     let mut found = Recognised::default();
@@ -37,6 +51,11 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
         && (clue::holds(body, "cloudfront") || found.named_by_server)
     {
         found.page("CloudFront error page");
+        let told = SENTENCES.iter().find(|(text, _)| clue::holds(body, text));
+        found.hints(told.map(|(_, kind)| *kind));
+    }
+    if of("x-cache").eq_ignore_ascii_case("Error from cloudfront") {
+        found.note("X-Cache: Error from cloudfront");
     }
     found.if_any()
 }
@@ -80,6 +99,22 @@ const ADVICE: &[(Family, &str)] = &[
     (
         Family::WaitingForHead,
         "timeouts: origin response timeout (30 s); origin keep-alive timeout (5 s).",
+    ),
+    (
+        Family::NameResolution,
+        "the origin domain must resolve in public DNS.",
+    ),
+    (
+        Family::NoUpstreamPackets,
+        "limits of the distribution, a Lambda@Edge function that failed, or capacity at the edge.",
+    ),
+    (
+        Family::Relayed,
+        "x-edge-detailed-result-type and X-Cache: an origin's own error says Error from cloudfront as well.",
+    ),
+    (
+        Family::CouldNotTell,
+        "standard logs by X-Amz-Cf-Id: x-edge-detailed-result-type tells OriginConnectError, OriginDnsError, OriginCommError and the like.",
     ),
 ];
 

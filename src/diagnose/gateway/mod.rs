@@ -1,33 +1,40 @@
 //! The gateway products. In: heads, pages and waits. Out: which product it is, and what is known of it.
 //!
-//! Growth: a file `gateway/x.rs` and a row in `GATEWAYS`.
+//! Growth: a file `gateway/x.rs` and a row in `GATEWAYS`; of a server that stands behind gateways, in `ORIGIN_SERVERS`.
 
 pub mod product;
 
+mod akamai;
 mod apache;
+mod api_gateway;
 mod awselb;
-mod azure;
+mod azure_application_gateway;
+mod azure_front_door;
 mod caddy;
 mod cloudflare;
 mod cloudfront;
 mod clue;
 mod envoy;
+mod fastly;
 #[cfg(test)]
 mod fixture;
 mod google;
+mod gunicorn;
 mod haproxy;
+mod iis;
 mod kong;
 mod lighttpd;
 mod nginx;
 mod proxy_status;
 mod squid;
+mod tomcat;
 mod traefik;
 mod traffic_server;
 mod varnish;
 
 use crate::frame::Mark;
 use crate::protocol::observation::{Header, HttpVersion, RequestHead, ResponseHead};
-use product::{Product, Recognised, Timer, Wait};
+use product::{OriginServer, Product, Recognised, Timer, Wait};
 
 /// All products that are known, in the order of the manual.
 pub const GATEWAYS: &[&Product] = &[
@@ -38,17 +45,26 @@ pub const GATEWAYS: &[&Product] = &[
     &caddy::PRODUCT,
     &traefik::PRODUCT,
     &varnish::PRODUCT,
+    &fastly::PRODUCT,
     &squid::PRODUCT,
     &traffic_server::PRODUCT,
     &lighttpd::PRODUCT,
     &kong::PRODUCT,
     &awselb::PRODUCT,
+    &api_gateway::PRODUCT,
     &cloudfront::PRODUCT,
-    &azure::APPLICATION_GATEWAY,
-    &azure::FRONT_DOOR,
+    &azure_application_gateway::PRODUCT,
+    &azure_front_door::PRODUCT,
     &cloudflare::PRODUCT,
     &google::PRODUCT,
+    &akamai::PRODUCT,
+    &iis::PRODUCT,
+    // Whom nothing else names.
+    &proxy_status::PRODUCT,
 ];
+
+/// Servers behind gateways whose pages are known, in the order of the manual.
+pub const ORIGIN_SERVERS: &[&OriginServer] = &[&tomcat::SERVER, &gunicorn::SERVER];
 
 /// Shortest timer that a wait is compared with, milliseconds: below it, round trips and scheduling are as
 /// large as the timer.
@@ -74,11 +90,8 @@ pub fn recognise(head: &ResponseHead, body: &[u8]) -> Option<(&'static Product, 
             best = Some((product, found));
         }
     }
-    if let Some((_, found)) = &mut best
-        && let Some(cause) = proxy_status::cause(head)
-    {
-        found.note("header Proxy-Status");
-        found.tells(Some(cause));
+    if let Some((_, found)) = &mut best {
+        proxy_status::read(head, found);
     }
     best
 }
@@ -107,12 +120,30 @@ pub fn recognise_server(server: &str) -> Option<(&'static Product, Recognised)> 
     recognise(&head, &[])
 }
 
+/// The server behind gateways that wrote this response, and what gave it away.
+#[must_use]
+pub fn recognise_origin(
+    head: &ResponseHead,
+    body: &[u8],
+) -> Option<(&'static OriginServer, Recognised)> {
+    ORIGIN_SERVERS
+        .iter()
+        .find_map(|server| (server.recognise)(head, body).map(|found| (*server, found)))
+}
+
 /// The product whose requests to upstreams have this shape, and the clause that says why. Weak evidence.
 #[must_use]
 pub fn recognise_request(head: &RequestHead) -> Option<(&'static Product, &'static str)> {
     GATEWAYS
         .iter()
         .find_map(|product| (product.recognise_request)(head).map(|clause| (*product, clause)))
+}
+
+/// Whether `product` is built on `known` and writes its pages, so that only requests tell the two apart: Application
+/// Gateway v1 is IIS.
+#[must_use]
+pub fn writes_the_page_of(product: &Product, known: &Product) -> bool {
+    *product == azure_application_gateway::PRODUCT && *known == iis::PRODUCT
 }
 
 /// The product of this name, in any case.
@@ -282,8 +313,8 @@ mod tests {
         assert!(of("Caddy", Wait::Connect, 3_051.0).is_empty());
         assert!(of("nginx", Wait::Response, f64::NAN).is_empty());
         let all = timer_that_equals(None, Wait::Response, 15_004.0);
-        assert_eq!(all.len(), 1);
-        assert_eq!(all[0].0.name, "Envoy");
+        let names: Vec<_> = all.iter().map(|(product, _)| product.name).collect();
+        assert_eq!(names, ["Envoy", "Fastly"]);
     }
 
     /// No bytes of a body make recognition fail, whatever they are.
