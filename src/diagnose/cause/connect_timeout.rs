@@ -104,6 +104,12 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             "another SYN to this upstream was answered by an ICMP error; the one for this SYN may be missing from the capture",
         );
     }
+    if facts.from_server.last_seen.is_some() {
+        verdict = verdict.at_most(
+            Confidence::Possible,
+            "the upstream's address answers the SYN, though with no SYN-ACK and no RST: it may hold an older connection on these ports",
+        );
+    }
     // Only a sender that got no answer repeats its SYN.
     if last == first && !attempt.gateway_hears {
         verdict = verdict.at_most(

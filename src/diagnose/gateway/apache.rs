@@ -26,6 +26,8 @@ pub const PRODUCT: Product = Product {
 
 /// Sentences of its own pages, by which they differ from a page that an application wrote.
 const SENTENCES: &[&str] = &[
+    "Your browser sent a request that this server could not understand",
+    "Server timeout waiting for the HTTP request from the client",
     "<h1>Proxy Error</h1>",
     "The server is temporarily unable to service your\nrequest",
     "The gateway did not receive a timely response\nfrom the upstream server",
