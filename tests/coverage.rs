@@ -165,7 +165,8 @@ pub fn written() -> Cases {
     let mut cases = Cases::new();
     let causes = crate::causes::all().map(|case| (case.code, case.name.to_owned()));
     let paths = crate::causes_path::names();
-    for (code, name) in causes.chain(paths) {
+    let signed = crate::causes::products::names();
+    for (code, name) in causes.chain(paths).chain(signed) {
         cases.entry(code).or_default().insert(name);
     }
     cases

@@ -23,6 +23,9 @@ pub const PRODUCT: Product = Product {
     response_lines_max: None,
 };
 
+/// What gives it away.
+const CLUE: &str = "header Proxy-Status";
+
 /// Error types of the registry (RFC 9209, section 2.3) and the cause that each is, as `code` or `code:detail`.
 const ERRORS: &[(&str, &str)] = &[
     ("dns_timeout", "dns-timeout"),
@@ -77,7 +80,9 @@ pub fn read(head: &ResponseHead, found: &mut Recognised) {
     let Some(error) = parameter(last, "error=") else {
         return;
     };
-    found.note("header Proxy-Status");
+    if !found.identified_by.iter().any(|clue| clue == CLUE) {
+        found.note(CLUE);
+    }
     let named = |table: &[(&str, &'static str)], key: &str| {
         table
             .iter()
@@ -111,7 +116,7 @@ fn recognise(head: &ResponseHead, _body: &[u8]) -> Option<Recognised> {
         own_page: error != "http_response_incomplete",
         ..Recognised::default()
     };
-    found.note("an error in its Proxy-Status");
+    found.note(CLUE);
     Some(found)
 }
 
