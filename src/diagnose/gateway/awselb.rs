@@ -1,6 +1,7 @@
 //! AWS Application Load Balancer. In: heads and pages. Out: what gives it away, what it answers.
 //!
-//! The rule: Server awselb is on its own responses; statuses 460 to 464 and 561 are its alone.
+//! The rule: Server awselb is on its own responses; statuses 460 to 464 and 561 are its alone. Written from AWS's
+//! documentation: it was not run.
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{

@@ -1,6 +1,7 @@
 //! Google Cloud's application load balancer. In: heads and pages. Out: what gives it away.
 //!
-//! The rule: Via is on relayed responses too; only its page is its own. Its regional kind is an Envoy.
+//! The rule: Via is on relayed responses too; only its page is its own. Its regional kind is an Envoy. Written from
+//! Google's documentation: it was not run.
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{

@@ -1,7 +1,7 @@
 //! Kong. In: heads and pages. Out: what gives it away, what it answers.
 //!
-//! The rule: Via and its request id are on relayed responses too; its Server and messages are its own. It
-//! is built on nginx, so its error log speaks nginx's words.
+//! The rule: Via and its request id are on relayed responses too; its Server and messages are its own. It is built on
+//! nginx, so its error log speaks nginx's words. Written from its source: it was not run.
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{

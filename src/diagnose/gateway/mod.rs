@@ -32,8 +32,7 @@ mod traefik;
 mod traffic_server;
 mod varnish;
 
-use crate::frame::Mark;
-use crate::protocol::observation::{Header, HttpVersion, RequestHead, ResponseHead};
+use crate::protocol::observation::{RequestHead, ResponseHead};
 use product::{OriginServer, Product, Recognised, Timer, Wait};
 
 /// All products that are known, in the order of the manual.
@@ -94,30 +93,6 @@ pub fn recognise(head: &ResponseHead, body: &[u8]) -> Option<(&'static Product, 
         proxy_status::read(head, found);
     }
     best
-}
-
-/// The product that a Server header names, and its version. Weak evidence: an application behind a gateway
-/// may run on the same product.
-#[must_use]
-pub fn recognise_server(server: &str) -> Option<(&'static Product, Recognised)> {
-    let head = ResponseHead {
-        status: 200,
-        reason: Box::default(),
-        version: HttpVersion::Http11,
-        kept: vec![Header {
-            name: "server",
-            value: server.as_bytes().into(),
-        }],
-        head_len: 0,
-        longest_line: 0,
-        header_lines: 1,
-        content_length: None,
-        chunked: false,
-        close: false,
-        oddities: Vec::new(),
-        at: Mark::default(),
-    };
-    recognise(&head, &[])
 }
 
 /// The server behind gateways that wrote this response, and what gave it away.
@@ -196,6 +171,7 @@ fn equals(timer: &Timer, millis: f64) -> bool {
 mod tests {
     use super::*;
     use fixture::{request, response};
+    use product::Source;
     use std::collections::HashSet;
 
     fn name(head: &'static str, body: &[u8]) -> Option<(&'static str, bool)> {
@@ -256,12 +232,28 @@ mod tests {
 
     #[test]
     fn a_server_header_alone_is_no_page() {
-        let (product, found) = recognise_server("Apache/2.4.71 (Debian)").unwrap();
+        let answer = |server: &str| {
+            let head = format!("HTTP/1.1 503 Service Unavailable\r\nServer: {server}\r\n\r\n");
+            recognise(&response(Box::leak(head.into_boxed_str())), b"")
+        };
+        let (product, found) = answer("Apache/2.4.71 (Debian)").unwrap();
         assert_eq!(product.name, "Apache httpd");
         assert_eq!(found.version.as_deref(), Some("2.4.71"));
         assert!(!found.own_page);
-        assert!(recognise_server("gunicorn").is_none());
-        assert!(recognise_server("Caddy").is_some_and(|(_, found)| !found.own_page));
+        assert!(answer("Caddy").is_some_and(|(_, found)| !found.own_page));
+        assert!(answer("gunicorn").is_none() && answer("Microsoft-IIS/10.0").is_none());
+    }
+
+    /// What was recorded from a product stands in `captures/`; what was not says so.
+    #[test]
+    fn a_product_that_was_not_run_says_so() {
+        let recorded = GATEWAYS
+            .iter()
+            .filter(|product| product.source == Source::Recorded)
+            .count();
+        assert_eq!(recorded, 9);
+        assert_eq!(by_name("Akamai").unwrap().source, Source::Documented);
+        assert_eq!(by_name("lighttpd").unwrap().source, Source::Recorded);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Traefik. In: heads and pages. Out: what gives it away, what it answers.
 //!
-//! The rule: its errors are the bare status text without a Server header; both must agree.
+//! The rule: its errors are the bare status text without a Server header; both must agree. Written from its source:
+//! it was not run.
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
