@@ -264,7 +264,7 @@ const ADVICE: &[(Family, &str)] = &[
     ),
     (
         Family::Relayed,
-        "`handle_response` in `reverse_proxy`; the access log has the upstream's status.",
+        "`handle_response` in `reverse_proxy`; with `debug`, \"upstream roundtrip\" has the upstream's status.",
     ),
     (
         Family::ClientSide,

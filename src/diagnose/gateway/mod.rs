@@ -81,10 +81,12 @@ pub fn recognise(head: &ResponseHead, body: &[u8]) -> Option<(&'static Product, 
     let mut best: Option<(&'static Product, Recognised)> = None;
     let rank = |found: &Recognised| (found.named_by_server, found.own_page);
     for product in GATEWAYS {
+        // Whoever has a name is the gateway; what it says in Proxy-Status is read below.
+        let nameless = **product == proxy_status::PRODUCT;
         if let Some(found) = (product.recognise)(head, body)
             && best
                 .as_ref()
-                .is_none_or(|(_, so_far)| rank(&found) > rank(so_far))
+                .is_none_or(|(_, so_far)| !nameless && rank(&found) > rank(so_far))
         {
             best = Some((product, found));
         }
@@ -214,6 +216,17 @@ mod tests {
         }
         assert_eq!(by_name("haproxy").unwrap().name, "HAProxy");
         assert!(by_name("gunicorn").is_none());
+    }
+
+    #[test]
+    fn a_product_with_a_name_goes_before_proxy_status() {
+        let named = "HTTP/1.1 503 Service Unavailable\r\nX-Azure-Ref: 0abc\r\n\
+            Proxy-Status: x; error=connection_refused\r\n\r\n";
+        let (product, found) = recognise(&response(named), b"").unwrap();
+        assert_eq!(product.name, "Azure Front Door");
+        assert_eq!(found.page_cause, Some("connect-refused"));
+        let bare = "HTTP/1.1 502 Bad Gateway\r\nProxy-Status: x; error=dns_error\r\n\r\n";
+        assert_eq!(name(bare, b""), Some(("a gateway with Proxy-Status", true)));
     }
 
     #[test]
