@@ -5,13 +5,13 @@
 use std::fmt::Write as _;
 
 use crate::diagnose::cause::model::Cause;
-use crate::diagnose::gateway::product::{Family, Product, Row, Source};
+use crate::diagnose::gateway::product::{Family, Product, Row, Source, Wait};
 use crate::diagnose::gateway::{GATEWAYS, ORIGIN_SERVERS};
 
 /// Columns of a page: what every terminal has.
 const COLUMNS: usize = 80;
 
-/// The headings of a page, in order. A page has them all, and something under each.
+/// The headings of a page, in order. A page has them all but the timers, and something under each.
 const WHAT: &str = "What it is";
 const WIRE: &str = "On the wire";
 const NOT: &str = "What it is not";
@@ -19,6 +19,7 @@ const CONTRIBUTING: &str = "What may contribute";
 const WHY: &str = "Why it happens (the most common first)";
 const NEXT: &str = "What to do";
 const LOGS: &str = "What each product answers and logs";
+const TIMERS: &str = "Default timers that end such a wait";
 const PRODUCTS: &str = "Where to look, by product";
 
 /// What the mark at a product's name says.
@@ -71,6 +72,7 @@ pub fn page(cause: &Cause) -> String {
         paragraph(&mut page, &format!("  {number}. "), text);
     }
     products(&mut page, cause);
+    timers(&mut page, cause.code);
     advice(&mut page, cause.family);
     page
 }
@@ -112,6 +114,40 @@ fn products(page: &mut String, cause: &Cause) {
         let own = server.logs.iter().find(|(code, _)| *code == cause.code);
         if let Some((_, log)) = own {
             let line = format!("{}, as the upstream*: log: {log}", server.name);
+            paragraph(page, "  - ", &line);
+        }
+    }
+}
+
+/// The codes of a wait that a timer of the gateway ends, and which it is.
+const WAITS: &[(&str, Wait)] = &[
+    ("dns-timeout", Wait::Resolve),
+    ("connect-timeout", Wait::Connect),
+    ("connect-half-open", Wait::Connect),
+    ("connect-stale-tuple", Wait::Connect),
+    ("listen-queue-overflow", Wait::Connect),
+    ("tls-handshake-timeout", Wait::Connect),
+    ("response-timeout", Wait::Response),
+    ("head-timeout", Wait::Response),
+    ("stall-mid-response", Wait::Response),
+    ("loss-stall", Wait::Response),
+    ("no-upstream-attempt", Wait::Queue),
+];
+
+/// The defaults that a measured wait may be compared with, where a timer ends it.
+fn timers(page: &mut String, code: &str) {
+    let Some((_, wait)) = WAITS.iter().find(|(of, _)| *of == code) else {
+        return;
+    };
+    section(page, TIMERS);
+    for product in GATEWAYS {
+        for timer in product.timers.iter().filter(|timer| timer.wait == *wait) {
+            let seconds = f64::from(timer.millis) / 1e3;
+            let late = match timer.tick_millis {
+                0 => String::new(),
+                tick => format!(", and up to {} s later", f64::from(tick) / 1e3),
+            };
+            let line = format!("{}: {}: {seconds} s{late}", marked(product), timer.name);
             paragraph(page, "  - ", &line);
         }
     }
@@ -270,6 +306,25 @@ mod tests {
         assert!(page.contains("- Cloudflare*: 521"), "{page}");
         assert!(page.contains("- nginx: 502"), "{page}");
         assert!(page.ends_with(&format!("{DOCUMENTED}\n")), "{page}");
+    }
+
+    #[test]
+    fn a_wait_has_the_timers_that_may_end_it() {
+        for (code, _) in WAITS {
+            let cause = CAUSES.iter().find(|cause| cause.code == *code).unwrap();
+            assert!(!under(&page(cause), TIMERS).is_empty(), "{code}");
+        }
+        let cause = CAUSES.iter().find(|cause| cause.code == "response-timeout");
+        let page = page(cause.unwrap());
+        let lines = under(&page, TIMERS);
+        assert!(
+            lines.contains("- nginx: proxy_read_timeout: 60 s"),
+            "{lines}"
+        );
+        assert!(
+            lines.contains("- Cloudflare*: proxy read timeout (524): 100 s, and up to 1 s later")
+        );
+        assert!(!lines.contains("proxy_connect_timeout"));
     }
 
     #[test]
