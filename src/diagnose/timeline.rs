@@ -422,10 +422,9 @@ impl Timeline {
             && record.is_hidden()
             && !facts.from_client.syns.is_empty()
             && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
+            && host.hidden.len() < HIDDEN_SERVERS_MAX
         {
-            if host.hidden.len() < HIDDEN_SERVERS_MAX {
-                host.hidden.insert(facts.server);
-            }
+            host.hidden.insert(facts.server);
         }
         let idle = match event {
             ConnectionEvent::Fin(Direction::ToClient) => record.closed_while_idle(),
