@@ -286,6 +286,23 @@ pub struct News {
     pub last: bool,
 }
 
+/// Where a diagnosis stands while the capture goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Complete exchanges of clients.
+    pub exchanges: u64,
+    /// Connections that were seen.
+    pub connections: u64,
+    /// Gateway errors that were judged.
+    pub findings: u64,
+    /// The same by code, the most frequent first.
+    pub by_cause: Vec<(&'static str, u64)>,
+    /// 503 and 500 that applications wrote.
+    pub application_errors: u64,
+    /// Clients that left before their answer.
+    pub client_aborts: u64,
+}
+
 /// Findings of one cause, gateway and upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {

@@ -48,13 +48,13 @@ mod views;
 pub mod warnings;
 pub mod workers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decode::LostPieces;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::conclusion::Member;
 use crate::diagnose::due::{Groups, add, dedup};
-use crate::diagnose::finding::{Diagnosis, Finding, News};
+use crate::diagnose::finding::{Diagnosis, Finding, News, Standing};
 use crate::diagnose::fragments::LostFragments;
 use crate::diagnose::role::{Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
@@ -97,6 +97,8 @@ pub struct Diagnose {
     out: Diagnosis,
     /// Findings of this tick, with the suspects of those that are looked at again at the end.
     fresh: Vec<(Finding, Option<Suspect>)>,
+    /// Findings by code, as they were judged first.
+    counts: BTreeMap<&'static str, u64>,
     /// Errors that were told before they had settled.
     early: early::Early,
     /// Findings of `out` that were handed over as news.
@@ -163,6 +165,25 @@ impl Diagnose {
         self.events
             .settle(&mut self.timeline, settled, &mut self.out);
         self.timeline.tick(now);
+    }
+
+    /// Where it stands now.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let mut by_cause: Vec<_> = self
+            .counts
+            .iter()
+            .map(|(code, count)| (*code, *count))
+            .collect();
+        by_cause.sort_by_key(|(code, count)| (std::cmp::Reverse(*count), *code));
+        Standing {
+            exchanges: self.out.health.exchanges,
+            connections: self.timeline.opened,
+            findings: self.counts.values().sum(),
+            by_cause,
+            application_errors: self.out.health.application_errors,
+            client_aborts: self.out.health.client_aborts,
+        }
     }
 
     /// Upstreams of gateways of which the capture shows that something was said, and not what: a filter keeps it out.
@@ -358,6 +379,7 @@ impl Diagnose {
             let place = self.out.findings.len();
             self.bare.extend(suspect.map(|suspect| (place, suspect)));
             let incident = self.incidents.id_of(&finding);
+            *self.counts.entry(finding.code).or_default() += 1;
             self.out.findings.push(Finding {
                 incident,
                 ..finding

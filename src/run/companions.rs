@@ -11,6 +11,7 @@ use gwcap::frame::Batch;
 use crate::run::failure::Failure;
 use crate::run::feed::Companion;
 use crate::run::output::Follower;
+use crate::run::status::Status;
 use crate::run::upstreams::Upstreams;
 
 /// All that goes along with one run.
@@ -19,12 +20,17 @@ pub struct Companions<'s> {
     pub follower: Option<Follower<'s>>,
     /// Widens the filter by upstreams; none where no filter is widened.
     pub upstreams: Option<Upstreams>,
+    /// Tells where a live run stands; none elsewhere.
+    pub status: Option<Status>,
     /// When the latest frames came.
     pub latest: Instant,
 }
 
 impl Companion for Companions<'_> {
-    fn frames(&mut self, batch: &Batch, _inputs: &[InputFacts]) -> Result<bool, Failure> {
+    fn frames(&mut self, batch: &Batch, inputs: &[InputFacts]) -> Result<bool, Failure> {
+        if let Some(status) = &mut self.status {
+            status.note(inputs);
+        }
         if !batch.records.is_empty() {
             self.latest = Instant::now();
         }
@@ -33,12 +39,19 @@ impl Companion for Companions<'_> {
 
     fn look(&mut self, analyzer: &mut Analyzer) -> Result<bool, Failure> {
         if let Some(upstreams) = &mut self.upstreams {
-            upstreams.look(analyzer);
+            upstreams.look(analyzer, &mut self.status);
+        }
+        if let Some(status) = &mut self.status {
+            status.look(analyzer);
         }
         match &mut self.follower {
             Some(follower) => {
                 let waited = i64::try_from(self.latest.elapsed().as_nanos()).unwrap_or(i64::MAX);
-                follower.tell(analyzer.news(Some(waited)))
+                let news = analyzer.news(Some(waited));
+                if let Some(status) = self.status.as_mut().filter(|_| !news.is_empty()) {
+                    status.clear();
+                }
+                follower.tell(news)
             }
             None => Ok(true),
         }
