@@ -293,9 +293,9 @@ pub struct Standing {
     pub exchanges: u64,
     /// Connections that were seen.
     pub connections: u64,
-    /// Gateway errors that were judged.
+    /// Gateway errors, those that have had a first verdict only included.
     pub findings: u64,
-    /// The same by code, the most frequent first.
+    /// Those that were judged, by code, the most frequent first.
     pub by_cause: Vec<(&'static str, u64)>,
     /// 503 and 500 that applications wrote.
     pub application_errors: u64,

@@ -179,7 +179,7 @@ impl Diagnose {
         Standing {
             exchanges: self.out.health.exchanges,
             connections: self.timeline.opened,
-            findings: self.counts.values().sum(),
+            findings: self.counts.values().sum::<u64>() + self.early.open(),
             by_cause,
             application_errors: self.out.health.application_errors,
             client_aborts: self.out.health.client_aborts,

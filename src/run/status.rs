@@ -90,15 +90,13 @@ impl Status {
         let seconds = self.latest.elapsed().as_secs_f64().max(0.001);
         let rate = standing.exchanges.saturating_sub(self.exchanges) as f64 / seconds;
         self.exchanges = standing.exchanges;
-        let mut line = format!(
-            "{} frames, {} dropped, {rate:.0} exchanges/s, {} gateway errors",
-            self.frames, self.drops, standing.findings
-        );
+        let mut line = format!("{} frames, {} dropped, ", self.frames, self.drops);
+        if let Some(bytes) = memory::resident() {
+            let _ = write!(line, "{} MB, ", bytes / 1_000_000);
+        }
+        let _ = write!(line, "{rate:.0} exchanges/s, {}", errors(standing.findings));
         for (code, count) in standing.by_cause.iter().take(CAUSES_MAX) {
             let _ = write!(line, ", {count} {code}");
-        }
-        if let Some(bytes) = memory::resident() {
-            let _ = write!(line, ", {} MB", bytes / 1_000_000);
         }
         line.chars().take(COLUMNS_MAX).collect()
     }
@@ -126,8 +124,8 @@ impl Status {
             .collect();
         let _ = writeln!(
             text,
-            "gwcap: {} gateway errors{}{}",
-            standing.findings,
+            "gwcap: {}{}{}",
+            errors(standing.findings),
             if causes.is_empty() { "" } else { ": " },
             causes.join(", ")
         );
@@ -139,6 +137,11 @@ impl Status {
         }
         text
     }
+}
+
+fn errors(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} gateway error{plural}")
 }
 
 /// Where standard error is closed nobody wants to know.
