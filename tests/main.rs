@@ -16,6 +16,7 @@ mod cli;
 mod clocks;
 mod determinism;
 mod docs;
+mod evidence;
 mod fragments;
 mod hostile;
 mod layers;
