@@ -50,8 +50,9 @@ fn write_slice(paths: &[PathBuf], run: &Run, folder: &Path) -> (Vec<PathBuf>, us
         let fill = source.fill(&mut batch, 1 << 20).unwrap();
         for record in &batch.records {
             let frame = batch.frame(record);
-            if let Some(remarks) = slice.look(&frame) {
+            if slice.wants(&frame) {
                 let id = record.mark.frame;
+                let remarks = slice.remarks(id);
                 if named.remove(&id) {
                     assert_eq!(remarks.len(), remarks_on(run, &frame).len(), "{id:?}");
                 }

@@ -25,6 +25,7 @@ mod mutations;
 mod neighbours;
 mod pipes;
 mod pitfalls;
+mod recording;
 mod roles;
 mod schema;
 mod secrets;

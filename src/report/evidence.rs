@@ -134,7 +134,7 @@ impl Slice {
         for mark in marks {
             self.decisive.entry(mark.frame).or_default();
         }
-        self.remarks(finding, show_secrets);
+        self.remark(finding, show_secrets);
     }
 
     /// From the earliest to the latest frame that can be wanted; `None` without a finding.
@@ -160,35 +160,35 @@ impl Slice {
         told
     }
 
-    /// Whether a frame is wanted, and the remarks on it.
+    /// The remarks on a frame.
     #[must_use]
-    pub fn look(&mut self, frame: &Frame<'_>) -> Option<&[String]> {
-        let id = frame.mark.frame;
+    pub fn remarks(&self, frame: FrameId) -> &[String] {
+        self.decisive.get(&frame).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a frame is wanted. Frames must be shown in their order, each once.
+    #[must_use]
+    pub fn wants(&mut self, frame: &Frame<'_>) -> bool {
+        let (id, time) = (frame.mark.frame, frame.mark.time);
+        let named = self.decisive.contains_key(&id);
         let blamed = self.blamed.remove(&id);
-        if !self.spans.hold(frame.mark.time) && blamed.is_none() && !self.decisive.contains_key(&id)
-        {
-            return None;
+        if !named && blamed.is_none() && !self.spans.hold(time) {
+            return false;
         }
         // What cannot be decoded was counted when the frame was analysed.
         let decoded = decode(*frame, Vantage::default(), &mut Loss::default());
         if let (Some(span), Some(Decoded::Packet { packet, .. })) = (blamed, &decoded) {
-            let from = frame.mark.time;
-            self.flow(ends(packet), Span { from, ..span });
+            self.flow(ends(packet), Span { from: time, ..span });
         }
-        let time = frame.mark.time;
-        let wanted = blamed.is_some()
+        named
+            || blamed.is_some()
             || match decoded {
-                Some(decoded) => self.wants(&decoded, time),
+                Some(decoded) => self.is_part(&decoded, time),
                 None => self.is_other_witness(time),
-            };
-        match self.decisive.get(&id) {
-            Some(remarks) => Some(remarks),
-            None if wanted => Some(&[]),
-            None => None,
-        }
+            }
     }
 
-    fn wants(&mut self, decoded: &Decoded<'_>, time: Timestamp) -> bool {
+    fn is_part(&mut self, decoded: &Decoded<'_>, time: Timestamp) -> bool {
         let packet = match decoded {
             Decoded::Packet { packet, .. } => packet,
             // Which flow it belongs to is known only with its other pieces; they are rare.
@@ -250,7 +250,7 @@ impl Slice {
         self.flows.entry(sorted(ends)).or_default().add(span);
     }
 
-    fn remarks(&mut self, finding: &Finding, show_secrets: bool) {
+    fn remark(&mut self, finding: &Finding, show_secrets: bool) {
         let shown = one_finding(finding, show_secrets);
         let confidence = shown.cause.confidence;
         for evidence in &shown.evidence {
