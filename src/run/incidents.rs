@@ -307,8 +307,10 @@ mod tests {
 
     /// Frames that nobody decodes, one microsecond apart from `time` on.
     fn noise(time: Timestamp, bytes: usize) -> Batch {
-        let mut batch = Batch::default();
-        batch.bytes = vec![0; 1_500];
+        let mut batch = Batch {
+            bytes: vec![0; 1_500],
+            ..Batch::default()
+        };
         for number in 0..bytes as u64 / 1_500 {
             batch.records.push(Record {
                 start: 0,
