@@ -24,6 +24,10 @@ pub const CAUSE: Cause = Cause {
         "response-timeout: there the connection is up and the request was sent.",
         "A SYN-ACK that is in the capture while SYNs go on means a one-way path, not silence.",
     ],
+    contributing: &[
+        "neighbor-unresolved: nobody on the link answered for the upstream's address any \
+         more.",
+    ],
     root_causes: &[
         "A firewall, security group or network policy drops the packets.",
         "The address is wrong or its host is gone (replaced pod or instance, old DNS answer).",

@@ -27,6 +27,12 @@ pub const CAUSE: Cause = Cause {
         "idle-drop-middlebox: there the connection had been idle, and new ones work.",
         "listen-queue-overflow: there the upstream repeats its SYN-ACK as well.",
     ],
+    contributing: &[
+        "path-mtu-blackhole: ICMP told that a packet of this attempt was too big, and it was \
+         sent again.",
+        "zero-window-stall: one side kept a receive window of 0 for half a second or more \
+         meanwhile.",
+    ],
     root_causes: &[
         "Packets are lost on the way: a bad link, a full queue, a policer.",
         "The upstream's host died or was cut off after the handshake.",
