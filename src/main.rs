@@ -21,6 +21,7 @@ use run::failure::{Failure, exit};
 use run::feed::{self, Plan};
 use run::output::{self, Follower};
 use run::progress::Progress;
+use run::recording::Recording;
 use run::status::Status;
 use run::upstreams::Upstreams;
 
@@ -59,13 +60,15 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let hashes = hashes(settings)?;
     let follow = Follow::default();
     let live = live_options(settings, &stop, &follow);
-    let sources = run::open::open(settings.inputs.clone(), settings.filter.clone(), live)?;
-    let mut sinks = output::open(&settings.outputs, &settings.inputs)?;
+    let filter = settings.filter.clone();
+    let sources = run::open::open(settings.inputs.clone(), filter, live.clone())?;
+    let mut sinks = output::open(settings)?;
+    let recording = Recording::open(settings, sources.describe())?;
 
     let look = first_look(settings, &stop);
     let sources = sources.corrected(&look.clocks.errors());
     let mut analyzer = Analyzer::new(options(settings, look.clocks));
-    let mut progress = Progress::new(files(settings));
+    let mut progress = Progress::new(settings.inputs.files());
     let plan = plan(settings, stop);
     let follower = Follower::new(
         &mut sinks,
@@ -75,6 +78,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     );
     let mut companions = Companions {
         follower: Some(follower).filter(|_| plan.ends_elsewhere),
+        recording,
         upstreams: Upstreams::of(settings, follow),
         status: status(settings)?,
         latest: Instant::now(),
@@ -88,11 +92,17 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     );
     progress.clear();
     companions.status.iter_mut().for_each(Status::clear);
-    let fed = fed?;
 
     let mut analysis = analyzer.finish();
+    let records = fed.as_ref().map_or(0, |fed| fed.records);
+    let recording = companions.recording;
+    // Also where an input failed: the files hold what was seen until then.
+    let recorded = recording.finish(settings, live, &analysis.diagnosis, records);
+    let fed = fed?;
     analysis.loss.merge(fed.loss);
+    analysis.loss.merge(recorded.loss);
     analysis.diagnosis.warnings.splice(0..0, look.warnings);
+    analysis.diagnosis.warnings.extend(recorded.warnings);
     if fed.interrupted {
         analysis.diagnosis.warnings.insert(0, interrupted());
     }
@@ -107,6 +117,9 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     });
     for sink in sinks {
         sink.write(&report, settings.quiet)?;
+    }
+    if let Some(failure) = recorded.failure {
+        return Err(failure);
     }
     let partial = fed.interrupted || !analysis.loss.damage().is_empty();
     Ok(
@@ -150,17 +163,10 @@ fn hashes(settings: &Settings) -> Result<Vec<Option<String>>, Failure> {
     if !settings.hash {
         return Ok(Vec::new());
     }
-    run::hash::of_files(files(settings)).map_err(|(path, error)| Failure {
+    run::hash::of_files(settings.inputs.files()).map_err(|(path, error)| Failure {
         code: exit::INPUT,
         message: format!("cannot read {}: {error}", path.display()),
     })
-}
-
-fn files(settings: &Settings) -> &[std::path::PathBuf] {
-    match &settings.inputs {
-        Inputs::Files(files) => files,
-        Inputs::Interfaces(_) => &[],
-    }
 }
 
 fn live_options(settings: &Settings, stop: &StopHandle, follow: &Follow) -> LiveOptions {
@@ -169,7 +175,7 @@ fn live_options(settings: &Settings, stop: &StopHandle, follow: &Follow) -> Live
         promiscuous: settings.promiscuous,
         buffer_kib: settings.buffer_kib,
         strict_filter: settings.strict_filter,
-        tell_asked: false,
+        tell_asked: settings.write.is_some(),
         follow: follow.clone(),
         stop: stop.clone(),
     }
@@ -180,7 +186,8 @@ fn first_look(settings: &Settings, stop: &StopHandle) -> Look {
     if settings.one_machine {
         return Look::default();
     }
-    run::look::look(files(settings), settings.threads.unwrap_or(0), stop)
+    let files = settings.inputs.files();
+    run::look::look(files, settings.threads.unwrap_or(0), stop)
 }
 
 fn options(settings: &Settings, clocks: Clocks) -> Options {

@@ -82,10 +82,20 @@ fn wrong_usage_exits_with_2_and_writes_nothing() {
             "text, json, ndjson",
         ),
         (
-            vec!["-r", capture, "-w", out_name],
-            "-w is not in this version yet",
+            vec!["-r", capture, "-F", out_name],
+            "-F is not in this version yet",
         ),
         (vec!["-r", capture, "-o", capture], "is an input"),
+        (vec!["-r", capture, "-w", capture], "is an input"),
+        (vec!["-r", capture, "--evidence", capture], "is an input"),
+        (
+            vec!["-r", capture, "--write-all", out_name],
+            "belongs to -i",
+        ),
+        (
+            vec!["-r", capture, "-w", "x%!", "-G", "60"],
+            "% begins a time",
+        ),
         (
             vec!["-r", capture, "-o", out_name, "no", "such", "filter"],
             "does not compile",

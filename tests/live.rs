@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -18,7 +19,10 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let id = std::process::id();
+        // Tests of one process have places of their own.
+        static PLACES: AtomicU32 = AtomicU32::new(0);
+        let number = PLACES.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}-{number}", std::process::id());
         let place = Self {
             client: format!("gwlc{id}"),
             gateway: format!("gwlg{id}"),
@@ -88,7 +92,7 @@ fn nginx_conf(folder: &Path) -> String {
         "daemon off; master_process off; pid {folder}/pid; error_log /dev/null; events {{ }}\n\
          http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; \
          fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n\
-         server {{ listen 80; location / {{ proxy_pass http://10.76.0.2:9; }} }} }}\n"
+         server {{ listen 80; location /fine {{ return 200 fine; }} location / {{ proxy_pass http://10.76.0.2:9; }} }} }}\n"
     )
 }
 
@@ -161,4 +165,120 @@ fn live_and_file_say_the_same() {
         "{live:?}"
     );
     assert_eq!(live, told(Path::new(&file)));
+}
+
+/// Asks the gateway for a path so many times, each on a connection of its own.
+fn ask(place: &Place, path: &str, times: usize) {
+    let ask = format!(
+        "import http.client\nfor _ in range({times}):\n c = http.client.HTTPConnection('10.76.0.1', 80, timeout=5)\n \
+         c.request('GET', '{path}')\n c.getresponse().read()\n c.close()"
+    );
+    let asked = Place::command(&place.client, &["python3", "-c", &ask]).status();
+    assert!(asked.unwrap().success());
+}
+
+/// The frames that the findings of a report name, with their times.
+fn proofs(report: &Path) -> Vec<String> {
+    let report: Value = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    let evidence = findings
+        .iter()
+        .flat_map(|one| one["evidence"].as_array().unwrap());
+    evidence
+        .map(|one| format!("{} {} {}", one["frame"], one["time"], one["summary"]))
+        .collect()
+}
+
+#[test]
+fn the_recorder_writes_a_file_an_incident_and_nothing_while_nothing_fails() {
+    if std::env::var_os("GWCAP_LAB").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("nginx.conf"), nginx_conf(folder.path())).unwrap();
+    let mut place = Place::new();
+    place.start(&["nginx", "-c", &path("nginx.conf")]);
+    let gwcap = assert_cmd::cargo::cargo_bin("gwcap").display().to_string();
+    let (evidence, live, all) = (path("evidence"), path("live.json"), path("all.pcapng"));
+    // Two interfaces: their frames are numbered as in the one file that they are written to.
+    let watch = [
+        &[
+            gwcap.as_str(),
+            "-i",
+            "g0",
+            "-i",
+            "lo",
+            "--evidence",
+            &evidence,
+            "--after",
+            "1s",
+        ][..],
+        &[
+            "-w",
+            &path("asked.pcapng"),
+            "--write-all",
+            &all,
+            "-f",
+            "json",
+            "-o",
+            &live,
+        ],
+        &["port", "80", "or", "port", "9"],
+    ];
+    let watch = place.start(&watch.concat());
+    sleep(Duration::from_secs(2));
+    let files = || {
+        fs::read_dir(&evidence)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+    };
+    for _ in 0..4 {
+        ask(&place, "/fine", 5);
+        sleep(Duration::from_millis(500));
+    }
+    assert_eq!(files().count(), 0, "nothing failed");
+    ask(&place, "/", 3);
+    for _ in 0..12 {
+        ask(&place, "/fine", 1);
+        sleep(Duration::from_millis(500));
+    }
+    let written: Vec<_> = files().collect();
+    assert_eq!(written.len(), 1, "{written:?}");
+    let name = written[0].display().to_string();
+    assert!(
+        name.ends_with("Z-connect-refused-10.76.0.1_80-10.76.0.2_9.pcapng"),
+        "{name}"
+    );
+    place.interrupt(watch);
+
+    let read = |what: &str, report: &str| {
+        let words = ["-r", what, "-f", "json", "-o", report];
+        assert!(Command::new(&gwcap).args(words).status().unwrap().success());
+    };
+    read(&name, &path("evidence.json"));
+    // Streams have other numbers where there are fewer of them.
+    let causes = |report: &str| -> Vec<String> {
+        let told = told(Path::new(report));
+        let cut = told
+            .iter()
+            .map(|line| line.split(" {").next().unwrap().to_owned());
+        cut.collect()
+    };
+    let found = causes(&path("evidence.json"));
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert_eq!(found, causes(&live));
+    read(&all, &path("all.json"));
+    assert_eq!(
+        proofs(Path::new(&path("all.json"))),
+        proofs(Path::new(&live))
+    );
+    let report: Value =
+        serde_json::from_str(&fs::read_to_string(path("all.json")).unwrap()).unwrap();
+    assert_eq!(report["capture"]["inputs"][0]["format"], "pcapng");
+    // Neither file has lost a frame of the other: here the user's filter was the kernel's.
+    assert_eq!(
+        fs::metadata(&all).unwrap().len(),
+        fs::metadata(path("asked.pcapng")).unwrap().len()
+    );
 }

@@ -19,6 +19,8 @@ const LANE_BYTES_MIN: usize = 64 * 1024;
 /// Inputs that are read together.
 pub struct Merge {
     lanes: Vec<Lane>,
+    /// The number of the last frame, where all inputs are numbered as one.
+    number: Option<u64>,
 }
 
 /// One input and the frames of it that are not handed over yet.
@@ -52,7 +54,16 @@ impl Merge {
         };
         Self {
             lanes: sources.into_iter().map(lane).collect(),
+            number: None,
         }
+    }
+
+    /// The same with frames numbered in the order in which they are handed over, whatever input they are of: the numbers of
+    /// the file that all are written to.
+    #[must_use]
+    pub fn numbered_as_one(mut self) -> Self {
+        self.number = Some(0);
+        self
     }
 
     /// The same with the times of each input corrected by the error of its clock; an input without one keeps its own.
@@ -86,7 +97,14 @@ impl Merge {
             let Some(lane) = self.lanes.get_mut(first) else {
                 break;
             };
+            let before = batch.records.len();
             lane.hand_over(batch, first, limit, bytes_max);
+            if let Some(number) = &mut self.number {
+                for record in batch.records.iter_mut().skip(before) {
+                    *number = number.saturating_add(1);
+                    record.mark.frame.number = *number;
+                }
+            }
         }
         Ok(self.state(batch))
     }

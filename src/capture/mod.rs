@@ -16,6 +16,7 @@ mod merge;
 mod names;
 mod pcap;
 mod pcapng;
+mod recorder;
 #[cfg(test)]
 mod samples;
 mod secrets;
@@ -31,6 +32,7 @@ pub use follow::{FOLLOWED_MAX, Follow};
 pub use live::{Interface, LiveOptions, SNAP_LENGTH, StopHandle, interfaces};
 pub use merge::Merge;
 pub use names::{NAME_BYTES_MAX, NAMES_MAX, Names};
+pub use recorder::{Left, RING_BYTES_MIN, Ring};
 pub use secrets::{SECRETS_BYTES_MAX, SECRETS_NOT_KEPT, Secrets};
 pub use source::{FILL_BYTES_MIN, Fill, InputFacts, LINK_TYPES_LISTED_MAX, Source};
 pub use widen::{added as added_to_filter, widened};

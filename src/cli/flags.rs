@@ -9,12 +9,15 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::cli::amount;
+
 /// What people type. Lines of at most 100 columns: clap wraps longer ones.
 pub const EXAMPLES: &str = "\
 Examples:
   gwcap capture.pcap                         why did the gateway in this capture fail?
   gwcap -i any port 80 or 443                watch live; Ctrl-C prints the report
   gwcap -r capture.pcap -f json -o out.json  for programs (--schema tells the format)
+  gwcap -i any --evidence failures/          the frames of each incident, while disk stays untouched otherwise
   tcpdump -i any -U -w - | gwcap -r -        read a pipe
   gwcap --explain connect-refused            the manual page of a cause; without a code, the list
 
@@ -79,6 +82,52 @@ pub struct Flags {
     /// Live: keep at most this many bytes of a frame; 0 keeps all
     #[arg(short = 's', value_name = "SNAPLEN", default_value_t = 0)]
     pub snap_length: u32,
+
+    /// Write the frames that the filter matches to this file (pcapng); `-` is standard output, the report then goes to
+    /// standard error
+    #[arg(short = 'w', value_name = "FILE")]
+    pub write: Option<PathBuf>,
+
+    /// With -w: begin a new file every so many seconds; FILE may hold a time as in strftime (`%H%M%S`)
+    #[arg(short = 'G', value_name = "SECONDS", requires = "write", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rotate_seconds: Option<u32>,
+
+    /// With -w: begin a new file (FILE1, FILE2, ..) beyond so many million bytes; K, M and G are powers of 1024
+    #[arg(short = 'C', value_name = "SIZE", requires = "write", value_parser = amount::millions)]
+    pub rotate_bytes: Option<u64>,
+
+    /// With -C: write at most so many files and begin again with the first; with -G alone: stop after so many
+    #[arg(short = 'W', value_name = "COUNT", requires = "write", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rotate_count: Option<u32>,
+
+    /// With -w: write frames as soon as they are seen, ten times a second; it is always so
+    #[arg(short = 'U')]
+    pub unbuffered: bool,
+
+    /// Live: write all frames that were captured, those too that only the analysis asked for (pcapng)
+    #[arg(long, value_name = "FILE")]
+    pub write_all: Option<PathBuf>,
+
+    /// The frames that the findings rest on, with comments: live or from a pipe one file an incident in this folder,
+    /// else one file
+    #[arg(long, value_name = "DIR or FILE")]
+    pub evidence: Option<PathBuf>,
+
+    /// With --evidence: from how long before the request frames are kept (`10s`, `500ms`, `2m`)
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = amount::nanos)]
+    pub before: i64,
+
+    /// With --evidence: until how long after the error
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = amount::nanos)]
+    pub after: i64,
+
+    /// With --evidence, live or from a pipe: memory for the last frames (`64M`, `1G`)
+    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = amount::ring_bytes)]
+    pub ring: usize,
+
+    /// With --evidence, live or from a pipe: keep at most so many files; the oldest is removed
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub keep: u32,
 
     /// Show addresses and no names (else those of the file, and of DNS answers in the capture; nobody is asked)
     #[arg(short = 'n', action = clap::ArgAction::Count)]
@@ -155,31 +204,18 @@ pub struct Flags {
 /// What tcpdump or a later version has, and this one has not.
 #[derive(Debug, clap::Args)]
 pub struct Missing {
-    #[arg(short = 'w', hide = true)]
-    w: Option<String>,
-    #[arg(short = 'C', hide = true)]
-    c: Option<String>,
-    #[arg(short = 'G', hide = true)]
-    g: Option<String>,
-    #[arg(short = 'W', hide = true)]
-    w_count: Option<String>,
     #[arg(short = 'F', hide = true)]
     f: Option<String>,
     #[arg(short = 'Z', hide = true)]
     z: Option<String>,
-    #[arg(long, hide = true)]
-    evidence: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
+    with_secrets: Option<String>,
 }
 
 impl Missing {
     /// The first flag that was given and is not there yet, with what to do instead.
     pub fn first(&self) -> Option<(&'static str, &'static str)> {
-        let advice = "write with tcpdump and read the file with -r";
         [
-            (&self.w, "-w", advice),
-            (&self.c, "-C", advice),
-            (&self.g, "-G", advice),
-            (&self.w_count, "-W", advice),
             (
                 &self.f,
                 "-F",
@@ -191,9 +227,9 @@ impl Missing {
                 "capture with tcpdump as root and read the file with -r",
             ),
             (
-                &self.evidence,
-                "--evidence",
-                "use the Wireshark filter of each finding",
+                &self.with_secrets,
+                "--with-secrets",
+                "evidence is written without the TLS secrets of its input",
             ),
         ]
         .into_iter()

@@ -7,8 +7,10 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
+use gwcap::report::evidence::Reach;
 use gwcap::report::{FORMATS, Format, format_by_name};
 
+mod amount;
 mod flags;
 mod nearest;
 mod settings;
@@ -16,7 +18,7 @@ mod words;
 
 use flags::{EXAMPLES, Flags};
 pub use nearest::nearest;
-pub use settings::{Inputs, Output, Settings, Task};
+pub use settings::{Evidence, Inputs, Output, Settings, Task, Write};
 
 /// Most inputs of one run: each is open at the same time, and systems allow 1,024 open files.
 const INPUTS_MAX: usize = 512;
@@ -53,7 +55,31 @@ pub fn usage(message: &str) -> clap::Error {
 fn settings(mut flags: Flags, matches: &ArgMatches) -> Result<Settings, clap::Error> {
     let outputs = outputs(&flags, matches)?;
     let (inputs, filter) = inputs(&mut flags)?;
+    if flags.write_all.is_some() && matches!(inputs, Inputs::Files(_)) {
+        return Err(usage(
+            "--write-all belongs to -i: all frames of a file are in the file",
+        ));
+    }
+    let write = flags.write.take().map(|path| Write {
+        path,
+        seconds: flags.rotate_seconds,
+        bytes: flags.rotate_bytes,
+        count: flags.rotate_count,
+    });
+    let reach = Reach {
+        before_nanos: flags.before,
+        after_nanos: flags.after,
+    };
+    let evidence = flags.evidence.take().map(|path| Evidence {
+        path,
+        reach,
+        ring_bytes: flags.ring,
+        keep: flags.keep as usize,
+    });
     Ok(Settings {
+        write,
+        write_all: flags.write_all.take(),
+        evidence,
         inputs,
         filter,
         outputs,
@@ -268,8 +294,13 @@ mod tests {
         for words in [
             "",
             "port 80",
-            "-r x -w y",
-            "-r x --evidence y",
+            "-r x --write-all y",
+            "-r x -C 1",
+            "-r x -w y -C 0",
+            "-r x -w y -C 1T",
+            "-r x --evidence y --before 5y",
+            "-r x --evidence y --ring 1k",
+            "-r x --evidence y --with-secrets",
             "-r x -B none",
             "-r x -f markdown",
             "-r x -f html",
@@ -286,6 +317,22 @@ mod tests {
         }
         let error = parsed("-r x -f markdown").unwrap_err().to_string();
         assert!(error.contains("text, json, ndjson"), "{error}");
+    }
+
+    #[test]
+    fn what_is_written_and_how_it_rotates() {
+        let settings = settings_of("-i any -w x%H -G 60 -C 2 -W 3 -U port 80");
+        let write = settings.write.unwrap();
+        assert_eq!(
+            (write.seconds, write.bytes, write.count),
+            (Some(60), Some(2_000_000), Some(3))
+        );
+        assert_eq!(settings.filter.as_deref(), Some("port 80"));
+        let evidence = settings_of("-r x --evidence y --before 500ms --ring 1G").evidence;
+        let evidence = evidence.unwrap();
+        assert_eq!(evidence.reach.before_nanos, 500_000_000);
+        assert_eq!(evidence.reach.after_nanos, 5_000_000_000);
+        assert_eq!((evidence.ring_bytes, evidence.keep), (1 << 30, 100));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use gwcap::report::Format;
+use gwcap::report::evidence::Reach;
 
 /// What to do.
 #[derive(Debug)]
@@ -29,6 +30,12 @@ pub struct Settings {
     pub filter: Option<String>,
     /// Where reports go, at least one.
     pub outputs: Vec<Output>,
+    /// Where the frames go that the filter matches.
+    pub write: Option<Write>,
+    /// Where all captured frames go.
+    pub write_all: Option<PathBuf>,
+    /// Where the frames go that findings rest on.
+    pub evidence: Option<Evidence>,
     /// Frames after which reading stops.
     pub count_max: Option<u64>,
     /// Live: bytes kept of a frame; 0 for all.
@@ -73,6 +80,14 @@ pub enum Inputs {
 }
 
 impl Inputs {
+    /// The files; none where interfaces are read.
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            Self::Files(files) => files,
+            Self::Interfaces(_) => &[],
+        }
+    }
+
     /// Whether an input ends when somebody else ends it: an interface or a pipe.
     pub fn ends_elsewhere(&self) -> bool {
         match self {
@@ -80,6 +95,39 @@ impl Inputs {
             Self::Interfaces(_) => true,
         }
     }
+}
+
+/// A file for frames, and when the next one begins: as in tcpdump(8).
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// Its name, for strftime where `seconds` are given; `-` for standard output.
+    pub path: PathBuf,
+    /// Seconds after which a new file begins.
+    pub seconds: Option<u32>,
+    /// Bytes after which a new file begins.
+    pub bytes: Option<u64>,
+    /// Files.
+    pub count: Option<u32>,
+}
+
+impl Write {
+    /// Whether it goes to standard output.
+    pub fn is_stdout(&self) -> bool {
+        self.path.as_os_str() == "-"
+    }
+}
+
+/// Frames of findings that are wanted.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// A folder where the input ends elsewhere, else a file.
+    pub path: PathBuf,
+    /// What belongs to a failure.
+    pub reach: Reach,
+    /// Memory for the last frames.
+    pub ring_bytes: usize,
+    /// Most files.
+    pub keep: usize,
 }
 
 /// A report that is wanted.

@@ -282,6 +282,8 @@ pub struct News {
     pub finding: Finding,
     /// How often it was told before: 0 the first time.
     pub revision: u32,
+    /// Whether it was judged when what follows an error had been seen; else it is a first verdict.
+    pub settled: bool,
     /// Whether nothing that follows can change it.
     pub last: bool,
 }

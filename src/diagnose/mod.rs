@@ -92,7 +92,6 @@ pub struct Diagnose {
     /// Findings that say that the upstream leg was not captured, by their place: looked at again at the end.
     bare: Vec<(usize, Suspect)>,
     events: events::Events,
-    incidents: incident::Register,
     habits: habits::Register,
     out: Diagnosis,
     /// Findings of this tick, with the suspects of those that are looked at again at the end.
@@ -210,19 +209,21 @@ impl Diagnose {
                 News {
                     finding: finding.clone(),
                     revision: u32::from(told),
+                    settled: true,
                     last,
                 }
             })
             .collect();
         let early = now.map(|now| self.early.judge(&self.timeline, &self.told, &self.due, now));
         for finding in early.unwrap_or_default() {
-            let incident = self.incidents.peek(&finding);
+            let incident = incident::id_of(&finding);
             news.push(News {
                 finding: Finding {
                     incident,
                     ..finding
                 },
                 revision: 0,
+                settled: false,
                 last: false,
             });
         }
@@ -247,7 +248,7 @@ impl Diagnose {
         out.findings
             .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         warnings::weigh_filter(&self.seen, &mut out.findings);
-        out.incidents = self.incidents.fold(&mut out.findings);
+        out.incidents = incident::fold(&mut out.findings);
         incident::compare(&mut out.incidents, &out.findings, &self.habits);
         let not_counted = self.habits.not_counted;
         self.timeline.loss.add("attempts_not_compared", not_counted);
@@ -378,7 +379,7 @@ impl Diagnose {
         for (finding, suspect) in findings.into_iter().zip(suspects) {
             let place = self.out.findings.len();
             self.bare.extend(suspect.map(|suspect| (place, suspect)));
-            let incident = self.incidents.id_of(&finding);
+            let incident = incident::id_of(&finding);
             *self.counts.entry(finding.code).or_default() += 1;
             self.out.findings.push(Finding {
                 incident,

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 pub mod assemble;
 pub mod escape;
+pub mod evidence;
 pub mod json;
 pub mod model;
 pub mod names;

@@ -1,4 +1,5 @@
-//! What goes along with a run. In: its batches, and the analyzer between them. Out: findings as they are told.
+//! What goes along with a run. In: its batches, and the analyzer between them. Out: findings as they are told,
+//! and files of frames.
 //!
 //! The rule: news is taken from the analyzer here and nowhere else, so that all who want it have it.
 
@@ -11,6 +12,7 @@ use gwcap::frame::Batch;
 use crate::run::failure::Failure;
 use crate::run::feed::Companion;
 use crate::run::output::Follower;
+use crate::run::recording::Recording;
 use crate::run::status::Status;
 use crate::run::upstreams::Upstreams;
 
@@ -18,6 +20,8 @@ use crate::run::upstreams::Upstreams;
 pub struct Companions<'s> {
     /// Tells findings as they come; none on files, where the report is all that is waited for.
     pub follower: Option<Follower<'s>>,
+    /// Writes frames.
+    pub recording: Recording,
     /// Widens the filter by upstreams; none where no filter is widened.
     pub upstreams: Option<Upstreams>,
     /// Tells where a live run stands; none elsewhere.
@@ -34,7 +38,7 @@ impl Companion for Companions<'_> {
         if !batch.records.is_empty() {
             self.latest = Instant::now();
         }
-        Ok(true)
+        Ok(self.recording.frames(batch, inputs))
     }
 
     fn look(&mut self, analyzer: &mut Analyzer) -> Result<bool, Failure> {
@@ -44,15 +48,20 @@ impl Companion for Companions<'_> {
         if let Some(status) = &mut self.status {
             status.look(analyzer);
         }
+        if self.follower.is_none() && !self.recording.wants_news() {
+            return Ok(true);
+        }
+        let waited = i64::try_from(self.latest.elapsed().as_nanos()).unwrap_or(i64::MAX);
+        let news = analyzer.news(Some(waited).filter(|_| self.follower.is_some()));
+        for one in news.iter().filter(|one| one.settled) {
+            self.recording.note(&one.finding);
+        }
+        self.recording.settle();
+        if let Some(status) = self.status.as_mut().filter(|_| !news.is_empty()) {
+            status.clear();
+        }
         match &mut self.follower {
-            Some(follower) => {
-                let waited = i64::try_from(self.latest.elapsed().as_nanos()).unwrap_or(i64::MAX);
-                let news = analyzer.news(Some(waited));
-                if let Some(status) = self.status.as_mut().filter(|_| !news.is_empty()) {
-                    status.clear();
-                }
-                follower.tell(news)
-            }
+            Some(follower) => follower.tell(news),
             None => Ok(true),
         }
     }

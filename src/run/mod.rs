@@ -1,13 +1,19 @@
 //! What the binary does around the library: the first look, reading ahead, progress, hashes, outputs, exit codes.
 
 pub mod companions;
+pub mod create;
+pub mod dump;
 pub mod failure;
 pub mod feed;
+pub mod folder;
 pub mod hash;
+pub mod incidents;
 pub mod look;
 pub mod memory;
 pub mod open;
 pub mod output;
 pub mod progress;
+pub mod recording;
+pub mod slice;
 pub mod status;
 pub mod upstreams;

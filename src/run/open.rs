@@ -54,7 +54,12 @@ fn open_all(
             .map(|(input, name)| capture::open_live(name, live, filter, input))
             .collect(),
     };
-    sources.map(Merge::new)
+    let sources = Merge::new(sources?);
+    Ok(match inputs {
+        Inputs::Files(_) => sources,
+        // Frames have no numbers before they are written: theirs are those of the file of --write-all.
+        Inputs::Interfaces(_) => sources.numbered_as_one(),
+    })
 }
 
 fn nothing_read() -> Failure {

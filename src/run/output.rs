@@ -4,7 +4,7 @@
 //! input is never overwritten; a closed pipe is no error.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,7 +13,8 @@ use gwcap::diagnose::finding::News;
 use gwcap::report::model::Cause;
 use gwcap::report::{self, Finding, Format, Report, Revision, View};
 
-use crate::cli::{Inputs, Output};
+use crate::cli::{Settings, Write as WriteTo};
+use crate::run::create::Taken;
 use crate::run::failure::Failure;
 
 /// How long a pipe is read before findings are told one by one: what is over by then is one report.
@@ -89,6 +90,8 @@ fn revisions(told: BTreeMap<String, Told>) -> BTreeMap<String, Revision> {
 
 enum Target {
     Stdout,
+    /// Where standard output takes frames.
+    Stderr,
     File(PathBuf, BufWriter<File>),
 }
 
@@ -96,26 +99,18 @@ enum Target {
 ///
 /// # Errors
 /// An output that is also an input, or a file that cannot be created.
-pub fn open(outputs: &[Output], inputs: &Inputs) -> Result<Vec<Sink>, Failure> {
-    let taken: Vec<PathBuf> = match inputs {
-        Inputs::Files(files) => files
-            .iter()
-            .filter_map(|path| fs::canonicalize(path).ok())
-            .collect(),
-        Inputs::Interfaces(_) => Vec::new(),
-    };
+pub fn open(settings: &Settings) -> Result<Vec<Sink>, Failure> {
+    let taken = Taken::by(&settings.inputs);
+    let outputs = &settings.outputs;
     let mut sinks = Vec::new();
     // All are judged before the first is created.
     for path in outputs.iter().filter_map(|output| output.path.as_ref()) {
-        if fs::canonicalize(path).is_ok_and(|path| taken.contains(&path)) {
-            return Err(Failure::usage(format!(
-                "{} is an input: -o would overwrite it",
-                path.display()
-            )));
-        }
+        taken.refuse(path, "-o")?;
     }
+    let frames_on_stdout = settings.write.as_ref().is_some_and(WriteTo::is_stdout);
     for output in outputs {
         let target = match &output.path {
+            None if frames_on_stdout => Target::Stderr,
             None => Target::Stdout,
             Some(path) => {
                 let created = File::create(path);
@@ -166,6 +161,12 @@ impl Sink {
                     Ok(()) => Ok(true),
                 }
             }
+            Target::Stderr => {
+                let mut out = io::stderr().lock();
+                // Nobody is there to be told where standard error is closed.
+                let _ = write(finding, revision, &for_stderr(view), &mut out);
+                Ok(true)
+            }
             Target::File(path, out) => {
                 let written = write(finding, revision, &view, out).and_then(|()| out.flush());
                 written
@@ -191,6 +192,13 @@ impl Sink {
                     |out: &mut dyn Write| (self.format.write)(report, &for_stdout(view), out);
                 to_stdout(write)
             }
+            Target::Stderr => {
+                let mut out = BufWriter::new(io::stderr().lock());
+                let written = (self.format.write)(report, &for_stderr(view), &mut out);
+                // As above.
+                let _ = written.and_then(|()| out.flush());
+                Ok(())
+            }
             Target::File(path, mut out) => {
                 let written =
                     (self.format.write)(report, &view, &mut out).and_then(|()| out.flush());
@@ -206,6 +214,16 @@ fn for_stdout(view: View) -> View {
     View {
         color: anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never,
         zone: stdout.is_terminal().then(jiff::tz::TimeZone::system),
+        ..view
+    }
+}
+
+/// The same for standard error.
+fn for_stderr(view: View) -> View {
+    let stderr = io::stderr();
+    View {
+        color: anstream::AutoStream::choice(&stderr) != anstream::ColorChoice::Never,
+        zone: stderr.is_terminal().then(jiff::tz::TimeZone::system),
         ..view
     }
 }
