@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use gwcap::analyzer::clock::Look;
 use gwcap::analyzer::{Analyzer, Options};
-use gwcap::capture::{self, CaptureError, LiveOptions, StopHandle};
+use gwcap::capture::{self, CaptureError, Follow, LiveOptions, StopHandle};
 use gwcap::diagnose::cause;
 use gwcap::diagnose::clocks::Clocks;
 use gwcap::diagnose::finding::Warning;
@@ -14,13 +15,14 @@ use gwcap::report::{self, Report};
 mod cli;
 mod run;
 
-use cli::{Settings, Task};
+use cli::{Inputs, Settings, Task};
 use run::companions::Companions;
 use run::failure::{Failure, exit};
 use run::feed::{self, Plan};
 use run::output::{self, Follower};
 use run::progress::Progress;
 use run::recording::Recording;
+use run::upstreams::Upstreams;
 
 fn main() -> ExitCode {
     let outcome = match cli::parse(std::env::args_os()) {
@@ -55,7 +57,8 @@ fn perform(task: &Task) -> Result<u8, Failure> {
 fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let stop = listen_for_signals()?;
     let hashes = hashes(settings)?;
-    let live = live_options(settings, &stop);
+    let follow = Follow::default();
+    let live = live_options(settings, &stop, &follow);
     let filter = settings.filter.clone();
     let sources = run::open::open(settings.inputs.clone(), filter, live.clone())?;
     let mut sinks = output::open(settings)?;
@@ -66,10 +69,17 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let mut analyzer = Analyzer::new(options(settings, look.clocks));
     let mut progress = Progress::new(settings.inputs.files());
     let plan = plan(settings, stop);
-    let follower = Follower::new(&mut sinks, settings.quiet, settings.show_secrets);
+    let follower = Follower::new(
+        &mut sinks,
+        settings.quiet,
+        settings.show_secrets,
+        matches!(settings.inputs, Inputs::Interfaces(_)),
+    );
     let mut companions = Companions {
         follower: Some(follower).filter(|_| plan.ends_elsewhere),
         recording,
+        upstreams: Upstreams::of(settings, follow),
+        latest: Instant::now(),
     };
     let fed = feed::feed(
         sources,
@@ -144,10 +154,14 @@ fn hashes(settings: &Settings) -> Result<Vec<Option<String>>, Failure> {
     })
 }
 
-fn live_options(settings: &Settings, stop: &StopHandle) -> LiveOptions {
+fn live_options(settings: &Settings, stop: &StopHandle, follow: &Follow) -> LiveOptions {
     LiveOptions {
         snap_length: settings.snap_length,
         promiscuous: settings.promiscuous,
+        buffer_kib: settings.buffer_kib,
+        strict_filter: settings.strict_filter,
+        tell_asked: settings.write.is_some(),
+        follow: follow.clone(),
         stop: stop.clone(),
     }
 }

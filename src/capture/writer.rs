@@ -401,7 +401,7 @@ fn shortened(value: &[u8]) -> &[u8] {
 fn filter_of(facts: &InputFacts, holding: Holding) -> Option<String> {
     let own = match holding {
         Holding::Asked => facts.filter.as_ref(),
-        Holding::All | Holding::Slice => facts.kernel_filter.as_ref().or(facts.filter.as_ref()),
+        Holding::All | Holding::Slice => facts.widened.as_ref().or(facts.filter.as_ref()),
     };
     match (&facts.recorded_filter, own) {
         (Some(recorded), Some(own)) => Some(format!("({recorded}) and ({own})")),

@@ -15,7 +15,7 @@ use crate::cli::amount;
 pub const EXAMPLES: &str = "\
 Examples:
   gwcap capture.pcap                         why did the gateway in this capture fail?
-  gwcap -i any port 80 or port 8080 or icmp  watch live; Ctrl-C prints the report
+  gwcap -i any port 80 or 443                watch live; Ctrl-C prints the report
   gwcap -r capture.pcap -f json -o out.json  for programs (--schema tells the format)
   gwcap -i any --evidence failures/          the frames of each incident, while disk stays untouched otherwise
   tcpdump -i any -U -w - | gwcap -r -        read a pipe
@@ -141,6 +141,14 @@ pub struct Flags {
     #[arg(short = 'p')]
     pub not_promiscuous: bool,
 
+    /// Live: size of the kernel's buffer in KiB [default: 16384]
+    #[arg(short = 'B', value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..=2_097_151))]
+    pub buffer_kib: Option<u32>,
+
+    /// Live: take the filter literally; else what diagnosis needs is added to it, and said
+    #[arg(long)]
+    pub strict_filter: bool,
+
     /// List the interfaces
     #[arg(short = 'D', long = "list-interfaces")]
     pub list_interfaces: bool,
@@ -196,8 +204,6 @@ pub struct Flags {
 /// What tcpdump or a later version has, and this one has not.
 #[derive(Debug, clap::Args)]
 pub struct Missing {
-    #[arg(short = 'B', hide = true)]
-    b: Option<String>,
     #[arg(short = 'F', hide = true)]
     f: Option<String>,
     #[arg(short = 'Z', hide = true)]
@@ -210,7 +216,6 @@ impl Missing {
     /// The first flag that was given and is not there yet, with what to do instead.
     pub fn first(&self) -> Option<(&'static str, &'static str)> {
         [
-            (&self.b, "-B", "the kernel's buffer is 16 MiB"),
             (
                 &self.f,
                 "-F",

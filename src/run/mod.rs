@@ -14,3 +14,4 @@ pub mod output;
 pub mod progress;
 pub mod recording;
 pub mod slice;
+pub mod upstreams;

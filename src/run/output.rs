@@ -10,20 +10,27 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use gwcap::diagnose::finding::News;
-use gwcap::report::{self, Finding, Format, Report, View};
+use gwcap::report::model::Cause;
+use gwcap::report::{self, Finding, Format, Report, Revision, View};
 
 use crate::cli::{Settings, Write as WriteTo};
 use crate::run::create::Taken;
 use crate::run::failure::Failure;
 
-/// How long a pipe or an interface is read before findings are told one by one: what is over by then is one report.
+/// How long a pipe is read before findings are told one by one: what is over by then is one report.
 const NEWS_AFTER: Duration = Duration::from_secs(1);
 
 /// An output that is open.
 pub struct Sink {
     format: &'static Format,
     target: Target,
-    told: BTreeMap<String, bool>,
+    told: BTreeMap<String, Told>,
+}
+
+/// What a reader was told of a finding.
+struct Told {
+    revision: Revision,
+    cause: Cause,
 }
 
 /// Tells findings as they come, to the outputs whose format can.
@@ -32,14 +39,17 @@ pub struct Follower<'s> {
     quiet: bool,
     show_secrets: bool,
     begun: Instant,
+    /// How long after its beginning findings are told one by one.
+    after: Duration,
     /// What is not told yet.
     news: Vec<News>,
 }
 
 impl<'s> Follower<'s> {
     /// Follows a run that begins now.
-    pub fn new(sinks: &'s mut [Sink], quiet: bool, show_secrets: bool) -> Self {
+    pub fn new(sinks: &'s mut [Sink], quiet: bool, show_secrets: bool, live: bool) -> Self {
         Self {
+            after: if live { Duration::ZERO } else { NEWS_AFTER },
             sinks,
             quiet,
             show_secrets,
@@ -57,7 +67,7 @@ impl<'s> Follower<'s> {
             return Ok(true);
         }
         self.news.extend(news);
-        if self.begun.elapsed() < NEWS_AFTER {
+        if self.begun.elapsed() < self.after {
             return Ok(true);
         }
         for news in self.news.drain(..) {
@@ -70,6 +80,12 @@ impl<'s> Follower<'s> {
         }
         Ok(true)
     }
+}
+
+fn revisions(told: BTreeMap<String, Told>) -> BTreeMap<String, Revision> {
+    told.into_iter()
+        .map(|(id, told)| (id, told.revision))
+        .collect()
 }
 
 enum Target {
@@ -119,10 +135,18 @@ impl Sink {
 
     /// Writes one finding and sees to it that it gets through; false when standard output is closed.
     fn tell(&mut self, finding: &Finding, last: bool, quiet: bool) -> Result<bool, Failure> {
+        let before = self.told.get(&finding.id);
+        let revision = Revision {
+            number: before.map_or(0, |told| told.revision.number.saturating_add(1)),
+            last,
+            changed: before.is_some_and(|told| told.cause != finding.cause),
+        };
         let Some(write) = self.format.news else {
             return Ok(true);
         };
-        self.told.insert(finding.id.clone(), last);
+        let cause = finding.cause.clone();
+        self.told
+            .insert(finding.id.clone(), Told { revision, cause });
         let view = View {
             quiet,
             ..View::default()
@@ -130,7 +154,7 @@ impl Sink {
         match &mut self.target {
             Target::Stdout => {
                 let mut out = io::stdout().lock();
-                let written = write(finding, last, &for_stdout(view), &mut out);
+                let written = write(finding, revision, &for_stdout(view), &mut out);
                 match written.and_then(|()| out.flush()) {
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
                     Err(error) => Err(Failure::output("standard output", &error)),
@@ -140,11 +164,11 @@ impl Sink {
             Target::Stderr => {
                 let mut out = io::stderr().lock();
                 // Nobody is there to be told where standard error is closed.
-                let _ = write(finding, last, &for_stderr(view), &mut out);
+                let _ = write(finding, revision, &for_stderr(view), &mut out);
                 Ok(true)
             }
             Target::File(path, out) => {
-                let written = write(finding, last, &view, out).and_then(|()| out.flush());
+                let written = write(finding, revision, &view, out).and_then(|()| out.flush());
                 written
                     .map(|()| true)
                     .map_err(|error| Failure::output(&path.display().to_string(), &error))
@@ -159,7 +183,7 @@ impl Sink {
     pub fn write(self, report: &Report, quiet: bool) -> Result<(), Failure> {
         let view = View {
             quiet,
-            told: self.told,
+            told: revisions(self.told),
             ..View::default()
         };
         match self.target {
