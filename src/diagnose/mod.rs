@@ -5,8 +5,10 @@
 
 pub mod assign;
 pub mod attempt;
+mod auxiliary;
 pub mod candidate;
 pub mod cause;
+mod checks;
 mod client;
 pub mod clock;
 pub mod clocks;
@@ -33,6 +35,7 @@ mod page;
 pub mod reason;
 pub mod record;
 pub mod refine;
+pub mod rhythm;
 pub mod role;
 mod sight;
 mod silent;

@@ -16,6 +16,7 @@ use crate::diagnose::gateway::product::header;
 use crate::diagnose::host::{Host, Service, whose};
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
+use crate::diagnose::rhythm::Habitual;
 use crate::diagnose::views::Views;
 use crate::flow::{Direction, Endpoint, Vantage};
 use crate::frame::{FrameId, Mark};
@@ -497,6 +498,8 @@ impl Timeline {
             passed_on: false,
         };
         self.connections.insert(facts.id, Box::new(record));
+        let opening = Habitual::opening(facts.server);
+        self.note_habit(facts.vantage, facts.client.addr, opening, facts.opened);
         let id = AttemptId {
             connection: facts.id,
             index: None,
@@ -508,6 +511,30 @@ impl Timeline {
         if let Some(host) = self.host_entry(facts.vantage, facts.server.addr) {
             host.ports.insert(facts.server.port);
         }
+    }
+
+    /// Notes what a host does that is asked itself, and owes nobody an answer.
+    fn note_habit(&mut self, vantage: Vantage, addr: IpAddr, what: Habitual, at: Mark) {
+        /// Exchanges that are looked at for one that waits, the latest first.
+        const WAITING_LOOKED_AT_MAX: usize = 8;
+        // On loopback everybody has the same address: who waits for whom is not known.
+        let Some(host) = self.host(vantage, addr).filter(|_| !addr.is_loopback()) else {
+            return;
+        };
+        let waits = |(_, id): &(Mark, ExchangeId)| {
+            self.exchange(*id).is_some_and(|(record, exchange)| {
+                record.ended.is_none() && exchange.response_at.is_none()
+            })
+        };
+        let mut latest = host.served.iter().rev().take(WAITING_LOOKED_AT_MAX);
+        if host.ports.is_empty() || latest.any(waits) {
+            return;
+        }
+        let kept = self
+            .hosts
+            .get_mut(&whose(vantage, addr))
+            .is_none_or(|host| host.rhythms.get_or_insert_default().note(what, at.time));
+        self.loss.add("rhythms_forgotten", u64::from(!kept));
     }
 
     fn on_icmp(&mut self, connection: Option<ConnectionId>, error: &IcmpError) {
@@ -626,10 +653,16 @@ impl Timeline {
         }
         let (vantage, server) = (record.facts.vantage, record.facts.server);
         let after_header = record.proxy_header.is_some();
+        if let Seen::RequestHead { head, .. } = what {
+            let what = Habitual::request(server, &head.method, &head.target);
+            let client = record.facts.client.addr;
+            self.note_habit(vantage, client, what, head.at);
+        }
         if let Seen::ResponseHead { head, .. } = what {
             self.clock.dated(server.addr, head);
         }
-        let Some(exchange) = record.exchange_mut(id.index) else {
+        let record = self.connections.get_mut(&id.connection);
+        let Some(exchange) = record.and_then(|record| record.exchange_mut(id.index)) else {
             return;
         };
         match what {

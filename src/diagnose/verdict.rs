@@ -4,7 +4,9 @@
 
 use crate::diagnose::assign::Assignment;
 use crate::diagnose::attempt::{Verdict, millis};
+use crate::diagnose::auxiliary;
 use crate::diagnose::candidate::Candidate;
+use crate::diagnose::checks;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{
     AttemptReport, Confidence, ConnectionName, Evidence, FailedExchange, Failure, Finding,
@@ -121,6 +123,13 @@ pub fn from_attempt(
         );
     }
     refine(timeline, member, last, &mut conclusion);
+    auxiliary::weigh(timeline, member, last, &mut conclusion);
+    if checks::is_on_beat(timeline, last.id) {
+        conclusion.at_most(
+            Confidence::Likely,
+            "the attempt falls on the beat of what the gateway does without clients, as health checks do",
+        );
+    }
     if conclusion.confidence == Confidence::Certain {
         conclusion.reasons.insert(0, why_certain(chain).to_owned());
     }
