@@ -26,6 +26,7 @@ mod pipes;
 mod pitfalls;
 mod roles;
 mod schema;
+mod sealed;
 mod secrets;
 mod support;
 mod tshark;

@@ -84,6 +84,10 @@ pub fn likeness(
         decisive: false,
     };
     let (Some(asked), Some(sent)) = (&client.request, &upstream.request) else {
+        // An encrypted request tells nothing, but the gateway may tell whose it was.
+        if let Some(sent) = &upstream.request {
+            compare_forwarded(timeline, client, sent, &mut like);
+        }
         return Some(like);
     };
     compare_ids(asked, sent, &mut like)?;

@@ -3,6 +3,7 @@
 //! In: observations in order, and the ticks between them. Out: a [`Diagnosis`]. The rule:
 //! an error is judged when what follows it has been seen; later facts may only revise what was missing.
 
+mod accounted;
 pub mod assign;
 pub mod attempt;
 mod auxiliary;
@@ -25,6 +26,7 @@ pub mod host;
 pub mod identity;
 pub mod idle_habit;
 pub mod incident;
+mod inferred;
 pub mod lookup;
 pub mod names;
 pub mod neighbour;
@@ -37,6 +39,7 @@ pub mod record;
 pub mod refine;
 pub mod rhythm;
 pub mod role;
+mod sealed;
 mod sight;
 mod silent;
 pub mod suspect;
@@ -90,6 +93,7 @@ pub struct Diagnose {
     /// Findings that say that the upstream leg was not captured, by their place: looked at again at the end.
     bare: Vec<(usize, Suspect)>,
     events: events::Events,
+    sealed: sealed::Sealed,
     incidents: incident::Register,
     habits: habits::Register,
     out: Diagnosis,
@@ -138,6 +142,7 @@ impl Diagnose {
             &self.told.statuses,
         ));
         self.events.note(&self.timeline, &observation.what);
+        self.sealed.note(&self.timeline, &observation.what);
     }
 
     /// A fragment of a packet was seen.
@@ -156,6 +161,7 @@ impl Diagnose {
     pub fn tick(&mut self, now: Timestamp) {
         let settled = now.plus_nanos(-SETTLE_NANOS);
         self.judge_until(settled);
+        self.judge_sealed(settled.plus_nanos(-RIVALS_NANOS));
         self.events
             .settle(&mut self.timeline, settled, &mut self.out);
         self.timeline.tick(now);
@@ -188,6 +194,7 @@ impl Diagnose {
         self.judge_until(end);
         let waiting = std::mem::take(&mut self.waiting);
         self.judge_last(waiting);
+        self.judge_sealed(end);
         self.revise();
         self.events.settle(&mut self.timeline, end, &mut self.out);
         self.events.count(&mut self.out);
@@ -279,6 +286,18 @@ impl Diagnose {
         for suspect in left {
             self.client_left(&suspect);
         }
+    }
+
+    /// Judges the encrypted answers up to `until`: when each error that was seen has had its attempt, so that what is
+    /// inferred takes none of them.
+    fn judge_sealed(&mut self, until: Timestamp) {
+        let found = self.sealed.settle(&mut self.timeline, &self.told, until);
+        let found = found.into_iter().map(|suspect| (suspect, true)).collect();
+        let mut groups = Groups::new();
+        for (suspect, due) in sight::one_of_each(&self.timeline, &self.told, found) {
+            self.place(suspect, due, &mut groups);
+        }
+        self.judge_groups(groups);
     }
 
     fn client_left(&mut self, suspect: &Suspect) {

@@ -16,6 +16,7 @@ use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
 use crate::diagnose::habits::Traits;
 use crate::diagnose::host::whose;
+use crate::diagnose::inferred;
 use crate::diagnose::page;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::refine::refine;
@@ -68,7 +69,7 @@ pub fn from_attempt(
         );
     }
     if let Some(assignment) = &chain.assignment {
-        weigh_pairing(&mut conclusion, assignment, chain);
+        weigh_pairing(member, &mut conclusion, assignment, chain);
     }
     page::compare(member, &mut conclusion);
     if let Some(after) = &chain.dangling {
@@ -130,6 +131,7 @@ pub fn from_attempt(
             "the attempt falls on the beat of what the gateway does without clients, as health checks do",
         );
     }
+    inferred::weigh(timeline, member, last, &mut conclusion);
     if conclusion.confidence == Confidence::Certain {
         conclusion.reasons.insert(0, why_certain(chain).to_owned());
     }
@@ -179,7 +181,12 @@ fn why_certain(chain: &Chain) -> &'static str {
 }
 
 /// Takes the doubt about the pairing off the confidence.
-fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &Chain) {
+fn weigh_pairing(
+    member: &Member,
+    conclusion: &mut Conclusion,
+    assignment: &Assignment,
+    chain: &Chain,
+) {
     let readable = chain.attempts.last().is_some_and(|last| last.whole);
     if assignment.fit.status_clash && readable {
         conclusion.ruled_out.push(RuledOut {
@@ -208,7 +215,9 @@ fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &C
     if assignment.fit.decisive {
         return;
     }
-    if assignment.contested < MARGIN_LIKELY {
+    // Of answers that cannot be read any may be no error at all; `inferred` names those that it may have been.
+    let seen = member.suspect.failure != Failure::Suspected;
+    if seen && assignment.contested < MARGIN_LIKELY {
         conclusion.at_most(
             Confidence::Possible,
             "another error, which is left without an attempt, fits this one as well: an attempt is missing from the capture",
@@ -417,6 +426,7 @@ pub fn finding(
         _ if suspect.failure == Failure::TruncatedRelay || suspect.failure == Failure::Raw => {
             Origin::Relayed
         }
+        _ if suspect.failure == Failure::Suspected => Origin::Unknown,
         _ => Origin::Generated,
     };
     Finding {
@@ -564,8 +574,16 @@ fn failed_exchange(
 fn client_evidence(member: &Member, exchange: &ExchangeRecord) -> Vec<Evidence> {
     let suspect = &member.suspect;
     let name = member.identified.name.product.unwrap_or("the gateway");
+    let sealed = suspect.failure == Failure::Suspected;
     let line = exchange.request.as_ref().map_or_else(
-        || "request".to_owned(),
+        || {
+            if sealed {
+                "an encrypted request"
+            } else {
+                "request"
+            }
+            .to_owned()
+        },
         |head| format!("{} {}", head.method, head.target),
     );
     let took = millis(suspect.at.time.nanos_since(exchange.request_at.time));
@@ -578,6 +596,10 @@ fn client_evidence(member: &Member, exchange: &ExchangeRecord) -> Vec<Evidence> 
         (Failure::TruncatedRelay, Some(status)) => {
             format!("{name} cuts its {status} answer short after {took}")
         }
+        (Failure::Suspected, _) if exchange.response_at.is_none() => {
+            format!("{name} closes the encrypted connection after {took}")
+        }
+        (Failure::Suspected, _) => format!("{name} sends something encrypted after {took}"),
         _ => format!("{name} ends the exchange after {took}"),
     };
     vec![
