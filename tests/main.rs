@@ -18,6 +18,7 @@ mod determinism;
 mod docs;
 mod fragments;
 mod hostile;
+mod incidents;
 mod layers;
 mod live;
 mod mutations;

@@ -37,6 +37,7 @@ mod page;
 pub mod reason;
 pub mod record;
 pub mod refine;
+pub mod restarts;
 pub mod rhythm;
 pub mod role;
 mod sealed;
@@ -96,6 +97,7 @@ pub struct Diagnose {
     sealed: sealed::Sealed,
     incidents: incident::Register,
     habits: habits::Register,
+    restarts: restarts::Register,
     out: Diagnosis,
     /// Findings of this tick, with the suspects of those that are looked at again at the end.
     fresh: Vec<(Finding, Option<Suspect>)>,
@@ -127,11 +129,12 @@ impl Diagnose {
     pub fn observe(&mut self, observation: &Observation) {
         self.timeline.observe(observation);
         self.seen.note(&observation.what);
+        self.restarts.note(&self.timeline, &observation.what);
         let loss = &mut self.timeline.loss;
         names::note(&mut self.out.names, &observation.what, loss);
         if let Seen::ResponseEnd { exchange, end, .. } = &observation.what {
             self.count_exchange(*exchange);
-            self.habits.note(&self.timeline, *exchange);
+            self.habits.note(&self.timeline, &self.restarts, *exchange);
             if end.how == Completion::CaptureEnded {
                 self.note_unanswered(*exchange, end.at);
             }
@@ -204,7 +207,16 @@ impl Diagnose {
             .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         warnings::weigh_filter(&self.seen, &mut out.findings);
         out.incidents = self.incidents.fold(&mut out.findings);
-        incident::compare(&mut out.incidents, &out.findings, &self.habits);
+        incident::compare(
+            &mut out.incidents,
+            &out.findings,
+            &self.habits,
+            &self.restarts,
+        );
+        let not_followed = self.restarts.not_followed;
+        self.timeline
+            .loss
+            .add("upstreams_not_followed", not_followed);
         let not_counted = self.habits.not_counted;
         self.timeline.loss.add("attempts_not_compared", not_counted);
         out.health.connections = self.timeline.opened;

@@ -454,7 +454,7 @@ pub fn finding(
         ruled_out: conclusion.ruled_out,
         not_observable: conclusion.not_observable,
         incident: String::new(),
-        traits: traits_of(timeline, last),
+        traits: traits_of(timeline, client_leg, last),
     }
 }
 
@@ -495,20 +495,26 @@ pub fn finding_id(at: Mark, exchange: ExchangeId) -> String {
 }
 
 /// What may tell a failed attempt from those that went well.
-fn traits_of(timeline: &Timeline, last: Option<&Candidate>) -> Traits {
+fn traits_of(
+    timeline: &Timeline,
+    client_leg: &ConnectionRecord,
+    last: Option<&Candidate>,
+) -> Traits {
     let known = last.and_then(|candidate| {
         let record = timeline.connection(candidate.id.connection)?;
         let exchange = candidate.id.index.and_then(|index| record.exchange(index));
         Some((record, exchange))
     });
-    match known {
+    let traits = match known {
         Some((record, Some(exchange))) => Traits::of(record, exchange),
-        Some((record, None)) => Traits {
-            asker: Some(whose(record.facts.vantage, record.facts.client.addr)),
-            upstream: Some(record.facts.server),
-            ..Traits::default()
-        },
+        Some((record, None)) => Traits::of_connection(record),
         None => Traits::default(),
+    };
+    let facts = &client_leg.facts;
+    Traits {
+        asked: Some(whose(facts.vantage, facts.server.addr)),
+        client: Some(facts.client.addr),
+        ..traits
     }
 }
 
