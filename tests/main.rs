@@ -25,6 +25,7 @@ mod mutations;
 mod neighbours;
 mod pipes;
 mod pitfalls;
+mod rewrites;
 mod roles;
 mod schema;
 mod sealed;

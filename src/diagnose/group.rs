@@ -591,7 +591,7 @@ fn retried_not_asked(timeline: &Timeline, failed: &Candidate, next: &Candidate) 
                     && timeline.exchange(id).is_some_and(|(leg, client)| {
                         // What is encrypted on either leg cannot be compared.
                         if next.whole && leg.protocol != Some(Protocol::Tls) {
-                            return relayed(client, answer);
+                            return relayed(timeline, client, answer);
                         }
                         client.response_at >= answer.response_at
                             && client.status().is_none_or(|status| status < 500)

@@ -38,6 +38,7 @@ pub mod reason;
 pub mod record;
 pub mod refine;
 pub mod restarts;
+pub mod rewrites;
 pub mod rhythm;
 pub mod role;
 mod sealed;
@@ -135,6 +136,7 @@ impl Diagnose {
         if let Seen::ResponseEnd { exchange, end, .. } = &observation.what {
             self.count_exchange(*exchange);
             self.habits.note(&self.timeline, &self.restarts, *exchange);
+            self.timeline.learn(*exchange);
             if end.how == Completion::CaptureEnded {
                 self.note_unanswered(*exchange, end.at);
             }

@@ -16,6 +16,7 @@ use crate::diagnose::gateway::product::header;
 use crate::diagnose::host::{Host, Service, whose};
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
+use crate::diagnose::rewrites;
 use crate::diagnose::rhythm::Habitual;
 use crate::diagnose::views::Views;
 use crate::flow::{Direction, Endpoint, Vantage};
@@ -511,6 +512,18 @@ impl Timeline {
         if let Some(host) = self.host_entry(facts.vantage, facts.server.addr) {
             host.ports.insert(facts.server.port);
         }
+    }
+
+    /// Learns from an exchange that has ended how its gateway rewrites targets.
+    pub fn learn(&mut self, id: ExchangeId) {
+        let Some((vantage, addr, rule)) = rewrites::learnt(self, id) else {
+            return;
+        };
+        let kept = self
+            .hosts
+            .get_mut(&whose(vantage, addr))
+            .is_none_or(|host| host.rewrites.get_or_insert_default().note(rule));
+        self.loss.add("rewrites_forgotten", u64::from(!kept));
     }
 
     /// Notes what a host does that is asked itself, and owes nobody an answer.

@@ -61,7 +61,7 @@ static_resources:
             virtual_hosts:
             - name: all
               domains: ["*"]
-              routes: [{{match: {{prefix: "/"}}, route: {{cluster: pool, timeout: {response:.1f}s{retry}}}{name}}}]
+              routes: [{{match: {{prefix: "/"}}, route: {{cluster: pool, timeout: {response:.1f}s{retry}{rewrites}}}{name}}}]
   clusters:
   - name: pool
     connect_timeout: {connect:.1f}s
@@ -162,6 +162,7 @@ def configuration(route):
     hasty = "\n          request_headers_timeout: 1s\n          request_timeout: 1s" if route.variant == "hasty" else ""
     return CONFIGURATION.format(port=443 if route.sealed else 80, front=FRONT if route.sealed else "", log=LOG, hasty=hasty, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds,
                                 connect=route.connect_seconds, retry=retry, router=", suppress_envoy_headers: true",
+                                rewrites=', prefix_rewrite: "/inner/"' if route.variant == "rewrites" else "",
                                 by_name=BY_NAME_FILTER if route.name else "", cluster=BY_NAME_CLUSTER if route.name else _members(route),
                                 name=NAME % route.name if route.name else "")
 

@@ -86,6 +86,7 @@ def _backend_rules(route):
                 "    http-request deny deny_status 503 unless { var(txn.address) -m found }"]
     return {"own-error-page": ['    http-error status 502 content-type text/html string "<h1>We will be back soon</h1>"'],
             "long-header": [f"    http-response set-header X-Policy {'p' * 900}", f"    http-response set-header X-Rules {'r' * 900}"],
+            "rewrites": ["    http-request set-path /inner%[path]"],
             "asks-for-health": ["    option httpchk GET /health"],
             "deny-all-answers": ["    http-response deny deny_status 502"]}.get(route.variant, [])
 

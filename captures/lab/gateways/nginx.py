@@ -119,7 +119,7 @@ def _target(route, passes):
     scheme = "https" if route.tls else "http"
     if route.name:
         return [f"set $upstream {route.name};", f"proxy_pass {scheme}://$upstream:8080;"]
-    return [f"proxy_pass {scheme}://pool;"]
+    return [f"proxy_pass {scheme}://pool{'/inner/' if route.variant == 'rewrites' else ''};"]
 
 
 def _behaviour(route, passes):
