@@ -29,6 +29,7 @@ pub mod incident;
 mod inferred;
 pub mod lookup;
 pub mod names;
+mod naming;
 pub mod neighbour;
 mod nested;
 pub mod nothing;

@@ -28,7 +28,7 @@ def _one_refuses(lab):
 
 
 def _many(lab):
-    crowd(lab.network, lab.client_book, f"{GATEWAY}:443", clients=12, rounds=6, sealed=True)
+    crowd(lab.network, lab.client_book, f"{GATEWAY}:443", clients=8, rounds=4, sealed=True)
 
 
 def _checked(lab):
@@ -43,7 +43,7 @@ def _cases():
         for fault, (name, about) in ENDS.items():
             yield Case(f"{gateway}-sealed-{name}", f"{about}; the requests around it succeed. Clients come in TLS.",
                        served_by(in_order("ok", fault, "ok")), one_by_one("GET", "GET", "GET", pause=0.3), FRONT, clear_two_leg=False)
-        yield Case(f"{gateway}-sealed-healthy-crowd", "Twelve clients in TLS ask at the same time, again and again; all are served.",
+        yield Case(f"{gateway}-sealed-healthy-crowd", "Eight clients in TLS ask at the same time, again and again; all are served.",
                    served_by(always("ok")), _many, Route(sealed=True, reuse=True), crowd=True, healthy=True, clear_two_leg=False)
         yield Case(f"{gateway}-sealed-healthy-retry", "Of two upstreams one refuses; every request is tried again at the other. Clients come in TLS.",
                    _one_refuses, one_by_one(*["GET"] * 6, pause=0.1),
