@@ -9,6 +9,7 @@
     clippy::unwrap_used
 )]
 
+mod beside;
 mod captures;
 mod causes;
 mod causes_path;

@@ -4,11 +4,16 @@
 //! The rule (causes.md B.10): told by the name that it gives itself, or by its beat. It is never the attempt behind a
 //! client's failure; its own failure may be the reason why an upstream is not asked.
 
+use std::net::IpAddr;
+
 use crate::diagnose::gateway::product::header;
+use crate::diagnose::host::whose;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::rhythm::Habitual;
 use crate::diagnose::timeline::Timeline;
-use crate::protocol::observation::RequestHead;
+use crate::flow::Vantage;
+use crate::frame::Mark;
+use crate::protocol::observation::{ExchangeId, RequestHead};
 
 /// How the User-Agent of health checks begins.
 const CHECKS: &[&str] = &[
@@ -74,4 +79,30 @@ pub fn is_check(timeline: &Timeline, id: AttemptId) -> bool {
         .and_then(|record| record.exchange(id.index?)?.request.as_deref())
         .is_some_and(names_itself);
     named || is_on_beat(timeline, id)
+}
+
+impl Timeline {
+    /// Notes what a host does that is asked itself, and owes nobody an answer.
+    pub(super) fn note_habit(&mut self, vantage: Vantage, addr: IpAddr, what: Habitual, at: Mark) {
+        /// Exchanges that are looked at for one that waits, the latest first.
+        const WAITING_LOOKED_AT_MAX: usize = 8;
+        // On loopback everybody has the same address: who waits for whom is not known.
+        let Some(host) = self.host(vantage, addr).filter(|_| !addr.is_loopback()) else {
+            return;
+        };
+        let waits = |(_, id): &(Mark, ExchangeId)| {
+            self.exchange(*id).is_some_and(|(record, exchange)| {
+                record.ended.is_none() && exchange.response_at.is_none()
+            })
+        };
+        let mut latest = host.served.iter().rev().take(WAITING_LOOKED_AT_MAX);
+        if host.ports.is_empty() || latest.any(waits) {
+            return;
+        }
+        let kept = self
+            .hosts
+            .get_mut(&whose(vantage, addr))
+            .is_none_or(|host| host.rhythms.get_or_insert_default().note(what, at.time));
+        self.loss.add("rhythms_forgotten", u64::from(!kept));
+    }
 }

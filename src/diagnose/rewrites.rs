@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use crate::diagnose::gateway::product::header;
-use crate::diagnose::host::Host;
+use crate::diagnose::host::{Host, whose};
 use crate::diagnose::record::{ExchangeRecord, REQUEST_IDS};
 use crate::diagnose::role::uses_inside;
 use crate::diagnose::timeline::Timeline;
@@ -126,9 +126,22 @@ pub fn seen(
     host.rewrites.as_ref()?.seen(&asked.target, &sent.target)
 }
 
+impl Timeline {
+    /// Learns from an exchange that has ended how its gateway rewrites targets.
+    pub fn learn(&mut self, id: ExchangeId) {
+        let Some((vantage, addr, rule)) = learnt(self, id) else {
+            return;
+        };
+        let kept = self
+            .hosts
+            .get_mut(&whose(vantage, addr))
+            .is_none_or(|host| host.rewrites.get_or_insert_default().note(rule));
+        self.loss.add("rewrites_forgotten", u64::from(!kept));
+    }
+}
+
 /// The rule that an exchange of a client shows, and the gateway that it is of.
-#[must_use]
-pub fn learnt(timeline: &Timeline, id: ExchangeId) -> Option<(Vantage, IpAddr, Rule)> {
+fn learnt(timeline: &Timeline, id: ExchangeId) -> Option<(Vantage, IpAddr, Rule)> {
     let (record, client) = timeline.exchange(id)?;
     let facts = &record.facts;
     let asked = client.request.as_ref()?;

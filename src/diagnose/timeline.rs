@@ -16,7 +16,6 @@ use crate::diagnose::gateway::product::header;
 use crate::diagnose::host::{Host, Service, whose};
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
-use crate::diagnose::rewrites;
 use crate::diagnose::rhythm::Habitual;
 use crate::diagnose::views::Views;
 use crate::flow::{Direction, Endpoint, Vantage};
@@ -51,7 +50,7 @@ pub const FAILED_KEPT_NANOS: i64 = 150_000_000_000;
 #[derive(Debug, Default)]
 pub struct Timeline {
     pub(super) connections: HashMap<ConnectionId, Box<ConnectionRecord>>,
-    hosts: HashMap<(Vantage, IpAddr), Host>,
+    pub(super) hosts: HashMap<(Vantage, IpAddr), Host>,
     services: HashMap<(Vantage, Endpoint), Service>,
     /// Connections in order of the second in which they are to be looked at again.
     due: BTreeSet<(i64, ConnectionId)>,
@@ -513,42 +512,6 @@ impl Timeline {
         if let Some(host) = self.host_entry(facts.vantage, facts.server.addr) {
             host.ports.insert(facts.server.port);
         }
-    }
-
-    /// Learns from an exchange that has ended how its gateway rewrites targets.
-    pub fn learn(&mut self, id: ExchangeId) {
-        let Some((vantage, addr, rule)) = rewrites::learnt(self, id) else {
-            return;
-        };
-        let kept = self
-            .hosts
-            .get_mut(&whose(vantage, addr))
-            .is_none_or(|host| host.rewrites.get_or_insert_default().note(rule));
-        self.loss.add("rewrites_forgotten", u64::from(!kept));
-    }
-
-    /// Notes what a host does that is asked itself, and owes nobody an answer.
-    fn note_habit(&mut self, vantage: Vantage, addr: IpAddr, what: Habitual, at: Mark) {
-        /// Exchanges that are looked at for one that waits, the latest first.
-        const WAITING_LOOKED_AT_MAX: usize = 8;
-        // On loopback everybody has the same address: who waits for whom is not known.
-        let Some(host) = self.host(vantage, addr).filter(|_| !addr.is_loopback()) else {
-            return;
-        };
-        let waits = |(_, id): &(Mark, ExchangeId)| {
-            self.exchange(*id).is_some_and(|(record, exchange)| {
-                record.ended.is_none() && exchange.response_at.is_none()
-            })
-        };
-        let mut latest = host.served.iter().rev().take(WAITING_LOOKED_AT_MAX);
-        if host.ports.is_empty() || latest.any(waits) {
-            return;
-        }
-        let kept = self
-            .hosts
-            .get_mut(&whose(vantage, addr))
-            .is_none_or(|host| host.rhythms.get_or_insert_default().note(what, at.time));
-        self.loss.add("rhythms_forgotten", u64::from(!kept));
     }
 
     fn on_icmp(&mut self, connection: Option<ConnectionId>, error: &IcmpError) {

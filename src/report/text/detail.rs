@@ -148,7 +148,7 @@ pub fn what(finding: &Finding) -> String {
         "raw" => "Bytes without an HTTP head".to_owned(),
         "truncated-relay" => format!("{status}, cut short,"),
         "grpc" => format!("{status} with a gRPC error"),
-        "suspected" => "An error inferred on an encrypted leg".to_owned(),
+        "suspected" => "A suspected error, encrypted,".to_owned(),
         _ => status,
     }
 }
