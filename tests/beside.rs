@@ -42,8 +42,32 @@ fn nginx(status: &str) -> String {
     )
 }
 
+/// Whole conversations by name, for the tests that damage captures.
+pub fn conversations() -> Vec<(&'static str, Wire)> {
+    vec![
+        ("beside-named-check", named_check()),
+        ("beside-check-through", check_through()),
+        ("beside-auth", not_allowed()),
+    ]
+}
+
+fn named_check() -> Wire {
+    let (asked, check) = (get("/cart", "curl/8.5"), get("/cart", "Envoy/HC"));
+    fails_within(&asked, &check, HAPROXY_503)
+}
+
+fn check_through() -> Wire {
+    let probe = get("/ready", "kube-probe/1.30");
+    fails_within(&probe, &probe, &nginx("502 Bad Gateway"))
+}
+
+fn not_allowed() -> Wire {
+    let (asked, allows) = (get("/cart", "curl/8.5"), get("/auth", "curl/8.5"));
+    fails_within(&asked, &allows, &nginx("500 Internal Server Error"))
+}
+
 /// The gateway sends `inner` to the upstream, which closes, while the client waits for the answer to `outer`.
-fn fails_within(outer: &str, inner: &str, answer: &str) -> Analysis {
+fn fails_within(outer: &str, inner: &str, answer: &str) -> Wire {
     let mut wire = Wire::new();
     let client = wire.connects(CLIENT, GATEWAY);
     // It is a gateway: an exchange that went well shows it.
@@ -57,14 +81,12 @@ fn fails_within(outer: &str, inner: &str, answer: &str) -> Analysis {
     wire.says(upstream, Opener, inner)
         .closes(upstream, Listener);
     wire.says(client, Listener, answer);
-    judged(&wire)
+    wire
 }
 
 #[test]
 fn a_check_that_names_itself_is_not_the_attempt_of_a_client() {
-    let asked = get("/cart", "curl/8.5");
-    let check = get("/cart", "Envoy/HC");
-    let analysis = fails_within(&asked, &check, HAPROXY_503);
+    let analysis = judged(&named_check());
     let finding = only(&analysis);
     assert_eq!(finding.code, "no-upstream-attempt", "{finding:#?}");
     assert!(finding.attempts.is_empty());
@@ -74,8 +96,7 @@ fn a_check_that_names_itself_is_not_the_attempt_of_a_client() {
 
 #[test]
 fn a_check_that_comes_through_the_gateway_is_a_client_like_any_other() {
-    let probe = get("/ready", "kube-probe/1.30");
-    let analysis = fails_within(&probe, &probe, &nginx("502 Bad Gateway"));
+    let analysis = judged(&check_through());
     let finding = only(&analysis);
     assert_eq!(finding.code, "closed-before-response");
     assert_eq!(finding.confidence, Confidence::Certain);
@@ -83,9 +104,7 @@ fn a_check_that_comes_through_the_gateway_is_a_client_like_any_other() {
 
 #[test]
 fn nginx_answers_500_where_the_request_that_is_to_allow_fails() {
-    let asked = get("/cart", "curl/8.5");
-    let allows = get("/auth", "curl/8.5");
-    let analysis = fails_within(&asked, &allows, &nginx("500 Internal Server Error"));
+    let analysis = judged(&not_allowed());
     let finding = only(&analysis);
     assert_eq!(finding.code, "closed-before-response", "{finding:#?}");
     assert_eq!(finding.confidence, Confidence::Likely);

@@ -49,6 +49,20 @@ fn crossed(wire: &mut Wire, first: Leg) {
         .says(second, Listener, NGINX_502);
 }
 
+/// Whole conversations by name, for the tests that damage captures.
+pub fn conversations() -> Vec<(&'static str, Wire)> {
+    vec![("rewritten-crossed", taught())]
+}
+
+/// A gateway that rewrites, and two failures that only the targets tell apart.
+fn taught() -> Wire {
+    let mut wire = Wire::new();
+    let client = wire.connects("10.0.0.9:40000", GATEWAY);
+    lessons(&mut wire, client, 3);
+    crossed(&mut wire, client);
+    wire
+}
+
 /// Client and cause of each finding.
 fn causes(analysis: &Analysis) -> Vec<(String, &'static str)> {
     let mut found: Vec<(String, &'static str)> = analysis
@@ -63,11 +77,7 @@ fn causes(analysis: &Analysis) -> Vec<(String, &'static str)> {
 
 #[test]
 fn a_rewritten_target_tells_whose_attempt_it_is() {
-    let mut wire = Wire::new();
-    let client = wire.connects("10.0.0.9:40000", GATEWAY);
-    lessons(&mut wire, client, 3);
-    crossed(&mut wire, client);
-    let analysis = judged(&wire);
+    let analysis = judged(&taught());
     let want = [
         ("10.0.0.8:40000".to_owned(), "closed-before-response"),
         ("10.0.0.9:40000".to_owned(), "reset-before-response"),
