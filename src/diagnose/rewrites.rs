@@ -23,6 +23,10 @@ const SEEN_MIN: u32 = 2;
 const ATTEMPTS_MAX: usize = 8;
 /// Exchanges of other clients that are looked at for one that was open too.
 const BESIDE_MAX: usize = 64;
+/// With more recent exchanges than this a gateway is busy; one that has shown no rule is then looked at less often.
+const BUSY_MIN: usize = 512;
+/// Of the exchanges of a busy one each so many is looked at.
+const BUSY_PART: u64 = 8;
 /// A body shorter than this is many requests' answer, bytes.
 const BODY_MIN: u64 = 64;
 /// Longest front of a path that is kept, bytes.
@@ -149,6 +153,10 @@ fn learnt(timeline: &Timeline, id: ExchangeId) -> Option<(Vantage, IpAddr, Rule)
     let host = timeline.host(facts.vantage, facts.server.addr)?;
     let is_gateway = host.opened > 0 && !facts.server.addr.is_loopback();
     if !is_gateway || record.protocol != Some(Protocol::Http1) || !client.went_well() {
+        return None;
+    }
+    let unknown = host.rewrites.is_none() && host.served.len() > BUSY_MIN;
+    if unknown && !client.request_at.frame.number.is_multiple_of(BUSY_PART) {
         return None;
     }
     let mut inside: Vec<(&ExchangeRecord, &RequestHead)> = Vec::new();
