@@ -153,8 +153,10 @@ impl Diagnose {
     pub fn tick(&mut self, now: Timestamp) {
         let settled = now.plus_nanos(-SETTLE_NANOS);
         self.judge_until(settled);
+        // The error that a failed attempt led to may have come later than the failure: it is judged first.
+        let explained = settled.plus_nanos(-RIVALS_NANOS);
         self.events
-            .settle(&mut self.timeline, settled, &mut self.out);
+            .settle(&mut self.timeline, explained, &mut self.out);
         self.timeline.tick(now);
     }
 
