@@ -5,6 +5,7 @@
 
 pub mod assign;
 pub mod attempt;
+pub mod backlog;
 pub mod candidate;
 pub mod cause;
 mod client;
@@ -38,6 +39,7 @@ mod sight;
 mod silent;
 pub mod suspect;
 pub mod timeline;
+pub mod turns;
 pub mod unresolved;
 pub mod verdict;
 mod views;
