@@ -20,6 +20,7 @@ mod fragments;
 mod hostile;
 mod layers;
 mod live;
+mod load;
 mod mutations;
 mod neighbours;
 mod pipes;

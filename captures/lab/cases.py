@@ -1,10 +1,10 @@
 """The table of cases, put together from the families in `families/`."""
 
-from families import client_side, connecting, containers, crowds, cut, framing, healthy, mismatch, names, nothing_upstream, overload, \
+from families import client_side, connecting, containers, crowds, cut, framing, healthy, load, mismatch, names, nothing_upstream, overload, \
     paths, products, recording, responses, reuse, sending, tls, tunnels, vantages, weather
 
 FAMILIES = [connecting, responses, reuse, tls, names, nothing_upstream, recording, cut, containers, tunnels, vantages, weather, healthy,
-            crowds, products, framing, mismatch, sending, paths, overload, client_side]
+            crowds, products, framing, mismatch, sending, paths, overload, client_side, load]
 ALL = [case for family in FAMILIES for case in family.CASES]
 
 
@@ -13,6 +13,6 @@ def smoke(chosen):
     first = {}
     for family in FAMILIES:
         for case in family.CASES:
-            if case in chosen:
+            if case in chosen and not case.afresh:
                 first.setdefault((family.__name__, case.gateway.PRODUCT), case)
     return list(first.values())
