@@ -21,6 +21,8 @@ const RESOLVER: &str = "10.0.0.53:53";
 const GET: &str = "GET /cart HTTP/1.1\r\nHost: shop.example\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
 const NGINX_502: &str = "HTTP/1.1 502 Bad Gateway\r\nServer: nginx/1.22.1\r\nContent-Type: text/html\r\nContent-Length: 157\r\n\r\n<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n";
+/// An error that no product signed.
+const UNSIGNED_502: &str = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
 const NGINX_504: &str = "HTTP/1.1 504 Gateway Time-out\r\nServer: nginx/1.22.1\r\nContent-Type: text/html\r\nContent-Length: 167\r\n\r\n<html>\r\n<head><title>504 Gateway Time-out</title></head>\r\n<body>\r\n<center><h1>504 Gateway Time-out</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n";
 const ENVOY_UH: &str = "HTTP/1.1 503 Service Unavailable\r\nserver: envoy\r\ncontent-length: 19\r\ncontent-type: text/plain\r\n\r\nno healthy upstream";
 const ENVOY_UO: &str = "HTTP/1.1 503 Service Unavailable\r\nserver: envoy\r\nx-envoy-overloaded: true\r\ncontent-length: 81\r\ncontent-type: text/plain\r\n\r\nupstream connect error or disconnect/reset before headers. reset reason: overflow";
@@ -146,6 +148,12 @@ const CASES: &[Case] = &[
     ("loss-stall", "", Cause(Confidence::Likely), lost),
     ("loss-stall", "a part arrived", Contributing, partly_lost),
     ("zero-window-stall", "", Contributing, shut_window),
+    (
+        "ambiguous",
+        "two alike",
+        Cause(Confidence::Unknown),
+        two_alike,
+    ),
     ("relayed-nested", "", Cause(Confidence::Certain), nested),
     (
         "gateway-silent-close",
@@ -170,9 +178,12 @@ const CASES: &[Case] = &[
     ("client-bad-request", "", Client, client_refused),
 ];
 
-/// The codes that have a conversation here; the test below proves each.
-pub fn codes() -> impl Iterator<Item = &'static str> {
-    CASES.iter().map(|(code, ..)| *code)
+/// The conversations by code and name; the test below proves each.
+pub fn names() -> impl Iterator<Item = (&'static str, String)> {
+    CASES.iter().map(|(code, name, ..)| match *name {
+        "" => (*code, "one conversation".to_owned()),
+        name => (*code, name.to_owned()),
+    })
 }
 
 /// Whole conversations by name, for the tests that damage captures.
@@ -390,6 +401,27 @@ fn ttl_exceeded() -> Wire {
     about[24..28].copy_from_slice(&sequence.to_be_bytes());
     icmp(&mut wire, "10.9.9.9", [11, 0, 0, 0, 0, 0, 0, 0], &about);
     wire.says(client, Listener, NGINX_502);
+    wire
+}
+
+/// Two clients ask the same at the same moment, two upstreams fail at the same moment in two ways, and who
+/// asked first is answered last: nothing tells whose was whose.
+fn two_alike() -> Wire {
+    let mut wire = Wire::new();
+    let clients = ["10.0.0.8:40001", CLIENT].map(|client| wire.connects(client, GATEWAY));
+    for client in clients {
+        wire.says(client, Opener, GET);
+    }
+    wire.waits_ms(200);
+    let resets = wire.connects(OUTGOING, UPSTREAM);
+    let closes = wire.connects("10.0.0.1:50001", "10.0.0.4:8080");
+    wire.says(resets, Opener, GET).says(closes, Opener, GET);
+    wire.waits_ms(200);
+    wire.resets(resets, Listener).closes(closes, Listener);
+    wire.waits_ms(200);
+    for client in clients.into_iter().rev() {
+        wire.says(client, Listener, UNSIGNED_502);
+    }
     wire
 }
 

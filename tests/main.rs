@@ -14,6 +14,7 @@ mod causes;
 mod causes_path;
 mod cli;
 mod clocks;
+mod coverage;
 mod determinism;
 mod docs;
 mod fragments;

@@ -67,7 +67,8 @@ fn patience(waited: i64) -> Option<u32> {
     (round && off <= PUNCTUAL_NANOS.unsigned_abs()).then_some(seconds)
 }
 
-/// The event of a status by which a gateway itself blames its client; `None` where another wrote it.
+/// The event of a status by which a gateway itself blames its client; `None` where another wrote it. It wrote what carries
+/// its page, what it said before the request had ended, and what it said without asking anybody.
 #[must_use]
 pub fn refused(timeline: &Timeline, id: ExchangeId) -> Option<ClientEvent> {
     let (record, exchange) = timeline.exchange(id)?;
@@ -87,7 +88,9 @@ pub fn refused(timeline: &Timeline, id: ExchangeId) -> Option<ClientEvent> {
     let asked_by_gateway = facts.client.addr != facts.server.addr
         && timeline.is_asked(facts.vantage, facts.client.addr);
     let first_view = timeline.is_best_server_view(id.connection, facts.vantage);
-    if !(own_page || asks && !whole)
+    let nobody_asked =
+        host.is_some_and(|host| uses_inside(host, exchange.request_at, at).next().is_none());
+    if !(own_page || asks && (!whole || nobody_asked))
         || asked_by_gateway
         || !first_view
         || exchange.told

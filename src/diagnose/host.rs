@@ -11,10 +11,13 @@ use crate::diagnose::idle_habit::Habit;
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::neighbour::Questions;
 use crate::diagnose::record::AttemptId;
-use crate::flow::Vantage;
+use crate::flow::{Endpoint, Vantage};
 use crate::frame::Mark;
 use crate::protocol::observation::ExchangeId;
 use crate::tcp::event::Connection;
+
+/// Frames of two interfaces are written this much out of order at most, nanoseconds.
+const OVERTAKEN_NANOS: u64 = 20_000_000;
 
 /// What is remembered of one address.
 #[derive(Debug, Default)]
@@ -31,7 +34,7 @@ pub struct Host {
     pub local: Option<Vantage>,
     /// Whether the capture shows anything that was sent back to it on connections that it opened.
     pub answered: bool,
-    /// Recent ICMP errors that quote TCP segments of it which the capture does not hold.
+    /// Recent ICMP errors that quote packets of it which the capture does not hold.
     pub stray_icmp: VecDeque<IcmpError>,
     /// Its recent DNS lookups.
     pub lookups: VecDeque<LookupRecord>,
@@ -42,6 +45,19 @@ pub struct Host {
 }
 
 impl Host {
+    /// Gives a query the ICMP error that was written before it though it answers it.
+    pub fn answer_overtaken(&mut self, client: Endpoint, at: Mark) {
+        let answers = |error: &&IcmpError| {
+            let early = at.time.nanos_since(error.mark.time);
+            !error.quoted_tcp
+                && error.quoted_source == client
+                && early.unsigned_abs() <= OVERTAKEN_NANOS
+        };
+        if let Some(error) = self.stray_icmp.iter().rev().find(answers).copied() {
+            LookupRecord::unreachable(&mut self.lookups, &error);
+        }
+    }
+
     /// Whether the capture shows what is sent to this host by those that it asks: else an absence proves nothing.
     #[must_use]
     pub fn hears(&self) -> bool {

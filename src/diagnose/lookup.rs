@@ -108,16 +108,19 @@ impl LookupRecord {
         }
     }
 
-    /// Remembers that the resolver could not be reached.
-    pub fn unreachable(lookups: &mut VecDeque<Self>, error: &IcmpError) {
+    /// Remembers that the resolver could not be reached. False when the query is not known: it may come later, where frames
+    /// were written in another order.
+    pub fn unreachable(lookups: &mut VecDeque<Self>, error: &IcmpError) -> bool {
         let same = |record: &&mut Self| {
             record.client == error.quoted_source && record.resolver == error.quoted_destination
         };
-        if let Some(record) = lookups.iter_mut().rev().find(same) {
-            record
-                .unreachable
-                .get_or_insert((error.mark, error.reporter));
-        }
+        let Some(record) = lookups.iter_mut().rev().find(same) else {
+            return false;
+        };
+        record
+            .unreachable
+            .get_or_insert((error.mark, error.reporter));
+        true
     }
 }
 
@@ -290,7 +293,14 @@ fn not_reached(
         format!("{reporter} reports the resolver unreachable by ICMP"),
     )
     .not("dns-timeout", "an ICMP error answers the query");
-    let silent = |record: &&LookupRecord| record.unreachable.is_none_or(|(at, _)| at.time > until);
+    // One error for a resolver is enough: hosts send few of them (RFC 1812, section 4.3.2.8).
+    let reported = |resolver: Endpoint| {
+        records
+            .iter()
+            .filter(|record| record.resolver == resolver)
+            .any(|record| record.unreachable.is_some_and(|(at, _)| at.time <= until))
+    };
+    let silent = |record: &&LookupRecord| !reported(record.resolver);
     if let Some(other) = records.iter().copied().find(silent) {
         verdict = verdict.at_most(
             Confidence::Likely,

@@ -26,6 +26,7 @@ pub mod idle_habit;
 pub mod incident;
 pub mod lookup;
 pub mod names;
+mod naming;
 pub mod neighbour;
 mod nested;
 pub mod nothing;

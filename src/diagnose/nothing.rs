@@ -124,7 +124,9 @@ fn from_stray_icmp(
 ) -> Option<Conclusion> {
     let gateway = &member.identified.gateway;
     let inside = |error: &&IcmpError| {
-        error.mark.time >= exchange.request_at.time && error.mark.time <= member.suspect.at.time
+        error.quoted_tcp
+            && error.mark.time >= exchange.request_at.time
+            && error.mark.time <= member.suspect.at.time
     };
     let error = gateway.addrs.iter().find_map(|addr| {
         timeline

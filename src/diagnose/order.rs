@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::diagnose::candidate::Gateway;
-use crate::diagnose::record::{AttemptId, ExchangeRecord};
+use crate::diagnose::record::{AttemptId, ExchangeRecord, cut_short};
 use crate::diagnose::timeline::Timeline;
 use crate::diagnose::workers::Workers;
 use crate::frame::{FrameId, Mark};
@@ -96,7 +96,9 @@ impl Order {
             if server == gateway.endpoint.addr || gateway.addrs.contains(&server) {
                 order.asked.push((asked.time, answered));
             }
-            let Some(passed_on) = client.response_at else {
+            // Who got a part only was not served.
+            let cut = client.response_end.is_some_and(|end| cut_short(end.how));
+            let Some(passed_on) = client.response_at.filter(|_| !cut) else {
                 continue;
             };
             let first = well

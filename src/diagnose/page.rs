@@ -7,71 +7,89 @@
 use crate::diagnose::cause;
 use crate::diagnose::conclusion::{Conclusion, Member};
 use crate::diagnose::finding::Confidence;
-use crate::diagnose::gateway::product::Family;
-
-/// The kinds of failure that no page takes for each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Name,
-    Nothing,
-    Timer,
-    Content,
-    Ended,
-}
+use crate::diagnose::gateway;
+use crate::diagnose::gateway::product::{Family, Kind, Recognised};
+use crate::diagnose::record::ExchangeRecord;
 
 /// Holds the page against what the wire tells.
 pub fn compare(member: &Member, conclusion: &mut Conclusion) {
     let recognised = member.identified.recognised.as_ref();
-    let Some(said) = recognised
-        .filter(|page| page.own_page)
-        .and_then(|page| page.page_cause)
-    else {
+    let Some(page) = recognised.filter(|page| page.own_page) else {
         return;
     };
-    let detail = recognised.and_then(|page| page.page_detail);
-    if said == conclusion.code {
+    if page.page_cause == Some(conclusion.code) {
         conclusion
             .reasons
             .push("the gateway's own error page says the same".to_owned());
         return;
     }
-    let (Some(page), Some(wire)) = (kind_of_page(said, detail), kind(conclusion.code)) else {
+    let (Some((said, words)), Some(wire)) = (said(page), kinds(conclusion.code)) else {
         return;
     };
-    if page == wire {
+    if wire.contains(&said) {
         conclusion.reasons.push(format!(
-            "the gateway's own error page agrees: it says {said}"
+            "the gateway's own error page agrees: it says {words}"
         ));
     } else {
         conclusion.at_most(
             Confidence::Likely,
-            format!("the gateway's own error page says {said}"),
+            format!("the gateway's own error page says {words}"),
         );
     }
 }
 
-/// The kind of what a page says. A failed lookup is one whether it was asked anew or remembered.
-fn kind_of_page(said: &str, detail: Option<&str>) -> Option<Kind> {
-    match detail {
-        Some("dns-cached-failure") => Some(Kind::Name),
-        _ => kind(said),
+/// Says which application server wrote the upstream's answer, where it shows: the error was made there, and by no proxy.
+pub fn author(answered: &ExchangeRecord, conclusion: &mut Conclusion) {
+    let written = answered
+        .response
+        .as_ref()
+        .and_then(|head| gateway::recognise_origin(head, &answered.body_prefix));
+    if let Some((server, found)) = written {
+        conclusion.reasons.push(format!(
+            "{} wrote the upstream's answer ({})",
+            server.name,
+            found.identified_by.join(", ")
+        ));
     }
 }
 
-/// The kind of a code; none where no page tells it.
-fn kind(code: &str) -> Option<Kind> {
-    if code.ends_with("-timeout") && !code.starts_with("dns-") {
-        return Some(Kind::Timer);
+/// The kind of what a page says, and its words. A failed lookup is one whether it was asked anew or remembered.
+fn said(page: &Recognised) -> Option<(Kind, &'static str)> {
+    let Some(code) = page.page_cause else {
+        return page.page_kind.map(|kind| (kind, kind.words()));
+    };
+    let kind = match page.page_detail {
+        Some("dns-cached-failure") => Kind::Name,
+        _ => *kinds(code)?.first()?,
+    };
+    Some((kind, code))
+}
+
+/// The kinds that pages name for a code, the usual one first; none where no page tells it.
+fn kinds(code: &str) -> Option<&'static [Kind]> {
+    match code {
+        "tls-handshake-timeout" => return Some(&[Kind::Timer, Kind::Handshake, Kind::Ended]),
+        // Where a connection hangs, what ends the wait is a timer, or the kernel's word that it failed.
+        "connect-half-open"
+        | "connect-stale-tuple"
+        | "listen-queue-overflow"
+        | "neighbor-unresolved" => return Some(&[Kind::Ended, Kind::Timer]),
+        // A head that breaks off is not valid either.
+        "closed-mid-head" | "reset-mid-head" => return Some(&[Kind::Ended, Kind::Content]),
+        "tls-on-http-port" => return Some(&[Kind::Handshake, Kind::Ended]),
+        // What came was content, and what failed was the end: products say either.
+        "bad-interim-response" | "unsolicited-response" => return None,
+        _ => {}
     }
-    // What came was content, and what failed was the end: products say either.
-    if matches!(code, "bad-interim-response" | "unsolicited-response") {
-        return None;
+    if code.ends_with("-timeout") && !code.starts_with("dns-") {
+        return Some(&[Kind::Timer]);
     }
     match cause::by_code(code)?.family {
-        Family::NameResolution => Some(Kind::Name),
-        Family::NoUpstreamPackets => Some(Kind::Nothing),
-        Family::MalformedHead => Some(Kind::Content),
-        Family::Connect | Family::Tls | Family::WaitingForHead => Some(Kind::Ended),
+        Family::NameResolution => Some(&[Kind::Name]),
+        Family::NoUpstreamPackets => Some(&[Kind::Nothing]),
+        Family::MalformedHead => Some(&[Kind::Content]),
+        Family::Tls => Some(&[Kind::Ended, Kind::Handshake]),
+        Family::Connect | Family::WaitingForHead => Some(&[Kind::Ended]),
         _ => None,
     }
 }
@@ -80,16 +98,32 @@ fn kind(code: &str) -> Option<Kind> {
 mod tests {
     use super::*;
 
+    fn usual(code: &str) -> Option<Kind> {
+        kinds(code).and_then(|kinds| kinds.first().copied())
+    }
+
     #[test]
     fn a_close_is_no_timer_and_a_refusal_no_name() {
         assert_eq!(
-            kind("stale-keepalive-reuse"),
-            kind("closed-before-response")
+            usual("stale-keepalive-reuse"),
+            usual("closed-before-response")
         );
-        assert_eq!(kind("tls-handshake-reset"), kind("connect-refused"));
-        assert_ne!(kind("response-timeout"), kind("reset-before-response"));
-        assert_ne!(kind("connect-timeout"), kind("connect-refused"));
-        assert_ne!(kind("dns-timeout"), kind("connect-timeout"));
-        assert_eq!(kind("capture-gap"), None);
+        assert_eq!(usual("tls-handshake-reset"), usual("connect-refused"));
+        assert_ne!(usual("response-timeout"), usual("reset-before-response"));
+        assert_ne!(usual("connect-timeout"), usual("connect-refused"));
+        assert_ne!(usual("dns-timeout"), usual("connect-timeout"));
+        assert_eq!(kinds("capture-gap"), None);
+    }
+
+    /// Envoy calls a head that breaks off a protocol error; Apache and Cloudflare speak of the handshake alone.
+    #[test]
+    fn words_for_several_causes_agree_with_each() {
+        let agrees = |kind, code| kinds(code).unwrap().contains(&kind);
+        assert!(agrees(Kind::Content, "closed-mid-head"));
+        assert!(agrees(Kind::Content, "bad-header"));
+        assert!(!agrees(Kind::Content, "closed-before-response"));
+        assert!(agrees(Kind::Handshake, "tls-alert-from-upstream"));
+        assert!(!agrees(Kind::Handshake, "connect-refused"));
+        assert!(agrees(Kind::Timer, "connect-half-open"));
     }
 }

@@ -71,6 +71,11 @@ impl Scene<'_> {
         recognised.map_or((None, None), |page| (page.page_cause, page.page_detail))
     }
 
+    fn product_name(&self) -> Option<&'static str> {
+        let product = self.member.identified.gateway.product;
+        product.map(|product| product.name)
+    }
+
     fn own_page(&self) -> bool {
         let recognised = self.member.identified.recognised.as_ref();
         recognised.is_some_and(|page| page.own_page)
@@ -106,10 +111,31 @@ impl Scene<'_> {
         agent.is_some_and(|agent| CHECKS.iter().any(|name| agent.starts_with(name)))
     }
 
+    /// Requests of the gateway that its upstreams were still working on when it answered.
+    fn under_way(&self) -> usize {
+        let at = self.member.suspect.at;
+        let open = |candidate: &&Candidate| {
+            let exchange = candidate.id.index.and_then(|index| {
+                self.timeline
+                    .connection(candidate.id.connection)?
+                    .exchange(index)
+            });
+            candidate.start < self.exchange.request_at
+                && exchange.is_some_and(|exchange| {
+                    exchange.response_end.is_none_or(|end| end.at > at)
+                        && exchange.response_at.is_some_and(|answered| answered > at)
+                })
+        };
+        self.tried.iter().filter(open).count()
+    }
+
     /// Attempts that failed before and were not the upstream's own answers to clients, in order.
     fn earlier(&self) -> Vec<&Candidate> {
         let failed = |candidate: &&Candidate| {
+            // A wait that nothing has ended yet is no failure.
+            let over = candidate.end.is_some() || candidate.code == Some("connect-timeout");
             candidate.standing == Standing::Failed
+                && over
                 && (candidate.code != Some("upstream-returned-5xx") || self.is_check(candidate))
         };
         self.tried.iter().filter(failed).collect()
@@ -179,12 +205,13 @@ impl Scene<'_> {
             self.guess(&mut conclusion);
         }
         let prompt = self.waited <= PROMPT_NANOS;
-        let clear = prompt && self.own_page() && self.alone();
-        conclusion.confidence = match (clear, page_says, earlier.is_empty()) {
-            (true, true, _) | (true, _, false) => Confidence::Certain,
-            (true, _, true) => Confidence::Likely,
-            (false, _, false) => Confidence::Likely,
-            (false, ..) => Confidence::Possible,
+        let own = prompt && self.own_page();
+        // The page is the gateway's own word; without it another attempt may have been this exchange's.
+        let clear = own && self.alone();
+        conclusion.confidence = match (own && page_says, clear, earlier.is_empty()) {
+            (true, ..) | (_, true, false) => Confidence::Certain,
+            (_, true, true) | (_, false, false) => Confidence::Likely,
+            (_, false, true) => Confidence::Possible,
         };
         conclusion.reasons.push(format!(
             "the gateway answered after {}",
@@ -229,7 +256,19 @@ impl Scene<'_> {
 
     /// What timing and DNS suggest, where neither the page nor an earlier failure tells more.
     fn guess(&self, conclusion: &mut Conclusion) {
-        if let Some(timer) = self.queue_timer() {
+        let under_way = self.under_way();
+        if under_way > 0 {
+            let queues = self.waited > PROMPT_NANOS && self.product_name() == Some("HAProxy");
+            let detail = if queues {
+                "queue-timeout"
+            } else {
+                "pool-overflow"
+            };
+            conclusion.detail = Some(detail.to_owned());
+            conclusion.reasons.push(format!(
+                "{under_way} of the gateway's requests were under way to upstreams at that moment: a limit of connections may have been reached"
+            ));
+        } else if let Some(timer) = self.queue_timer() {
             conclusion.detail = Some("queue-timeout".to_owned());
             conclusion.reasons.push(format!(
                 "the wait equals the default of {timer}: the request may have waited in a queue"

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use crate::diagnose::candidate::Gateway;
-use crate::diagnose::finding::GatewayName;
+use crate::diagnose::finding::{Failure, GatewayName};
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Recognised};
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
@@ -295,16 +295,22 @@ fn aliases(
     found
 }
 
-/// An error status that only gateways write (502, 504, 52x), from a host that shows no other sign of one.
+/// Ports on which nobody but HTTP is expected (RFC 9110, section 4.2) and its usual others.
+const HTTP_PORTS: &[u16] = &[80, 443, 8080, 8443];
+
+/// An error status that only gateways write (502, 504, 52x), from a host that shows no other sign of one; or bytes without a
+/// head from a port of HTTP, as only a gateway passes them on.
 #[must_use]
 pub fn unnamed(timeline: &Timeline, suspect: &Suspect) -> Option<Identified> {
-    if !matches!(
+    let (connection, exchange) = timeline.exchange(suspect.exchange)?;
+    let raw = suspect.failure == Failure::Raw && HTTP_PORTS.contains(&connection.facts.server.port);
+    let status = matches!(
         suspect.status,
         Some(502 | 504 | 520..=527 | 530 | 561 | 463)
-    ) {
+    );
+    if !(raw || status) {
         return None;
     }
-    let (connection, exchange) = timeline.exchange(suspect.exchange)?;
     Some(identify(
         timeline, connection, exchange, suspect, None, false,
     ))

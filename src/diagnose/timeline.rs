@@ -218,6 +218,7 @@ impl Timeline {
             Seen::Query(query) => {
                 if let Some(host) = self.host_entry(query.vantage, query.client.addr) {
                     LookupRecord::asked(&mut host.lookups, query);
+                    host.answer_overtaken(query.client, query.at);
                 }
             }
             Seen::Answer(answer) => {
@@ -528,13 +529,13 @@ impl Timeline {
             }
             None => {
                 if let Some(host) = self.host_entry(error.vantage, error.quoted_source.addr) {
-                    if error.quoted_tcp {
+                    let known =
+                        !error.quoted_tcp && LookupRecord::unreachable(&mut host.lookups, error);
+                    if !known {
                         host.stray_icmp.push_back(*error);
                         if host.stray_icmp.len() > STRAY_ICMP_MAX {
                             host.stray_icmp.pop_front();
                         }
-                    } else {
-                        LookupRecord::unreachable(&mut host.lookups, error);
                     }
                 }
             }

@@ -275,7 +275,8 @@ impl Scene<'_> {
     fn given_up_by_the_kernel(&self) -> Option<&IcmpError> {
         let inside = |error: &&IcmpError| {
             let before = self.until.time.nanos_since(error.mark.time);
-            error.reporter == self.own
+            error.quoted_tcp
+                && error.reporter == self.own
                 && error.reason == IcmpReason::Host
                 && error.mark >= self.since
                 && (0..=ANSWERS_NANOS).contains(&before)

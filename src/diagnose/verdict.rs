@@ -7,13 +7,13 @@ use crate::diagnose::attempt::{Verdict, millis};
 use crate::diagnose::candidate::Candidate;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{
-    AttemptReport, Confidence, ConnectionName, Evidence, FailedExchange, Failure, Finding,
-    GatewayName, Leg, Origin, RuledOut,
+    AttemptReport, Confidence, ConnectionName, Evidence, FailedExchange, Failure, Finding, Leg,
+    Origin, RuledOut,
 };
 use crate::diagnose::gateway;
-use crate::diagnose::gateway::product::header;
 use crate::diagnose::habits::Traits;
 use crate::diagnose::host::whose;
+use crate::diagnose::naming::{asked_upstream, named};
 use crate::diagnose::page;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::refine::refine;
@@ -22,7 +22,7 @@ use crate::diagnose::timeline::Timeline;
 use crate::diagnose::unresolved;
 use crate::flow::Direction;
 use crate::frame::Mark;
-use crate::protocol::observation::{ExchangeId, HttpVersion, ResponseHead};
+use crate::protocol::observation::{ExchangeId, HttpVersion};
 
 /// Below this margin two pairings that tell different stories are as good as each other.
 const MARGIN_AMBIGUOUS: f64 = 0.25;
@@ -69,6 +69,11 @@ pub fn from_attempt(
         weigh_pairing(&mut conclusion, assignment, chain);
     }
     page::compare(member, &mut conclusion);
+    if code == "upstream-returned-5xx"
+        && let Some((_, answered)) = asked_upstream(timeline, last)
+    {
+        page::author(answered, &mut conclusion);
+    }
     if let Some(after) = &chain.dangling {
         conclusion.at_most(
             Confidence::Possible,
@@ -442,36 +447,6 @@ pub fn finding(
     }
 }
 
-/// The gateway's name, unless what gave it away is the upstream's own: HAProxy, Apache and Caddy pass on the
-/// Server header and the page of an upstream that answered with an error itself (causes.md B.9).
-fn named(
-    timeline: &Timeline,
-    member: &Member,
-    exchange: &ExchangeRecord,
-    last: Option<&Candidate>,
-) -> GatewayName {
-    let relayed = last.filter(|candidate| candidate.code == Some("upstream-returned-5xx"));
-    let upstream = relayed
-        .and_then(|candidate| {
-            Some(ExchangeId {
-                connection: candidate.id.connection,
-                index: candidate.id.index?,
-            })
-        })
-        .and_then(|id| timeline.exchange(id))
-        .and_then(|(_, upstream)| upstream.response.as_ref());
-    let server = |head: &ResponseHead| header(&head.kept, "server").map(|value| value.into_owned());
-    let passed_on = match (exchange.response.as_ref(), upstream) {
-        (Some(sent), Some(got)) => server(sent).is_some() && server(sent) == server(got),
-        _ => false,
-    };
-    if passed_on {
-        GatewayName::default()
-    } else {
-        member.identified.name.clone()
-    }
-}
-
 /// A finding's id: the frame of its error, and the exchange where one frame carries several.
 #[must_use]
 pub fn finding_id(at: Mark, exchange: ExchangeId) -> String {
@@ -512,10 +487,7 @@ fn name_of(timeline: &Timeline, suspect: &Suspect) -> String {
 /// The inner gateway's error that was relayed, by its id.
 fn caused_by(timeline: &Timeline, last: Option<&Candidate>) -> Option<String> {
     let candidate = last.filter(|candidate| candidate.code == Some("upstream-returned-5xx"))?;
-    let (record, inner) = timeline.exchange(ExchangeId {
-        connection: candidate.id.connection,
-        index: candidate.id.index?,
-    })?;
+    let (record, inner) = asked_upstream(timeline, candidate)?;
     let host = timeline.host(record.facts.vantage, record.facts.server.addr)?;
     let own_page = inner
         .response

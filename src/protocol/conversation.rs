@@ -115,6 +115,7 @@ impl Conversation {
                     self.stop(Stop::Reset, out);
                 }
             }
+            StreamEvent::Ahead { direction } => tell(ConnectionEvent::Ahead(direction), out),
             StreamEvent::ClockLeap { nanos } => {
                 let at = out.seen;
                 out.tell(Seen::ClockStep { at, nanos });

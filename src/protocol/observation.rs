@@ -197,6 +197,8 @@ pub enum ConnectionEvent {
     /// Bytes of that direction are missing from the capture. Only the first few of a connection are told;
     /// the facts carry the totals.
     Gap(Direction),
+    /// The sender of that direction has sent bytes that were never seen, by the number of a later segment.
+    Ahead(Direction),
     /// It left the table.
     Ended(Ending),
 }

@@ -46,8 +46,7 @@ where
             sequence = sequence.wrapping_add(1);
         }
         if let Some(start) = self.own.offset(sequence) {
-            let half = self.out.half(self.direction);
-            half.reached = half.reached.max(start.max(0).cast_unsigned());
+            self.reach(start);
             self.payload(start);
         }
         self.own.watch(&mut self.out);
@@ -183,6 +182,19 @@ where
         if self.direction == Direction::ToServer || segment.payload_len > 0 || !self.has_syn() {
             self.out.facts.established = Some(segment.mark);
             self.out.emit(StreamEvent::Established);
+        }
+    }
+
+    /// Notes how far the sender is by its own account.
+    fn reach(&mut self, start: i64) {
+        let end = self.own.fin_at.unwrap_or(u64::MAX);
+        let start = u64::try_from(start).unwrap_or(0).min(end);
+        let (direction, sent) = (self.direction, self.own.sent);
+        let half = self.out.half(direction);
+        let news = start > half.reached.max(sent);
+        half.reached = half.reached.max(start);
+        if news && self.segment.payload_len == 0 && !self.segment.flags.fin() {
+            self.out.emit(StreamEvent::Ahead { direction });
         }
     }
 

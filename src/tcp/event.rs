@@ -227,6 +227,12 @@ pub enum StreamEvent<'a> {
         /// Who sent it: its direction.
         direction: Direction,
     },
+    /// A segment without payload lies beyond all that was seen of its direction: bytes were sent before it that never came
+    /// to the place of the capture, or that the capture lost (facts in [`HalfFacts::reached`]).
+    Ahead {
+        /// Which way.
+        direction: Direction,
+    },
     /// A sender's timestamps (RFC 7323) show that the capture's clock has leapt ahead before this frame.
     ClockLeap {
         /// By how much, nanoseconds.

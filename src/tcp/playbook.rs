@@ -278,6 +278,7 @@ fn line(event: &StreamEvent<'_>) -> String {
             };
             format!("{} {offset} +{len} {reason}", sign(*direction))
         }
+        StreamEvent::Ahead { direction } => format!("{} ahead", sign(*direction)),
         StreamEvent::ClockLeap { nanos } => format!("leap {nanos}"),
         StreamEvent::Finished { direction } => format!("{} finished", sign(*direction)),
         StreamEvent::Fin { direction } => format!("{} fin", sign(*direction)),

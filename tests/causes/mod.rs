@@ -6,6 +6,7 @@
 mod body;
 mod head;
 mod mismatch;
+pub mod products;
 mod sending;
 
 use gwcap::analyzer::Analysis;

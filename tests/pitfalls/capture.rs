@@ -112,6 +112,23 @@ fn d02_an_answer_that_was_acknowledged_was_sent() {
 }
 
 #[test]
+fn d02_a_number_further_on_proves_that_bytes_were_sent() {
+    // The answer is lost on its way to the gateway, and to the capture; what follows it has the next number.
+    let (mut wire, client, upstream) = asked();
+    wire.skips(upstream, Listener, 2_681).waits_ms(1_000);
+    let unaware = Odd {
+        flags: ACK | FIN,
+        ack_shift: -2_681,
+        ..Odd::default()
+    };
+    wire.odd(upstream, Opener, unaware)
+        .skips(upstream, Opener, 1);
+    wire.acks(upstream, Listener);
+    wire.says(client, Listener, NGINX_504);
+    assert_eq!(only(&nothing_certain(&wire)).code, "loss-stall");
+}
+
+#[test]
 fn d02_a_hole_in_a_relayed_answer_is_no_truncation() {
     let (mut wire, client, upstream) = asked();
     let page = format!(

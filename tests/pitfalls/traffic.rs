@@ -182,6 +182,24 @@ fn d13_a_reset_outside_the_window_ends_nothing() {
 }
 
 #[test]
+fn d13_a_challenge_ack_is_an_answer_to_a_syn() {
+    // RFC 9293, figure 9: the other side holds an older connection on these ports.
+    let (mut wire, client, upstream) = dialled();
+    for _ in 0..3 {
+        let old = Odd {
+            flags: ACK,
+            shift: 700_000,
+            ack_shift: -1_970_639,
+            ..Odd::default()
+        };
+        wire.odd(upstream, Listener, old);
+        wire.waits_ms(1_000).sends_again(2);
+    }
+    wire.waits_ms(500).says(client, Listener, NGINX_504);
+    assert_eq!(only(&judged(&wire)).code, "connect-stale-tuple");
+}
+
+#[test]
 fn d13_unknown_options_and_bits_of_ecn() {
     let (mut wire, client, upstream) = asked();
     let (ece, cwr) = (0x40, 0x80);

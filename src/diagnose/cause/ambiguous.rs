@@ -20,6 +20,10 @@ pub const CAUSE: Cause = Cause {
         "A burst of equal failures is not ambiguous: which attempt belongs to which request does \
          not matter there.",
     ],
+    contributing: &[
+        "Nothing: the candidates stand side by side under what was ruled out, and none counts \
+         as contributing.",
+    ],
     root_causes: &[
         "Many parallel requests and no identity that is carried upstream.",
         "The gateway tried several upstreams, and each failed in another way.",

@@ -22,6 +22,9 @@ pub const CAUSE: Cause = Cause {
          cannot take.",
         "response-timeout: there the answer came after the gateway gave up.",
     ],
+    contributing: &[
+        "Nothing: the upstream's answer is whole, and what failed is inside of the gateway.",
+    ],
     root_causes: &[
         "The gateway's own failure: temporary files, disk full, memory, cache.",
         "A filter, plugin, WAF or script in the gateway rejected or broke the response.",

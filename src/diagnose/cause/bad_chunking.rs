@@ -26,6 +26,10 @@ pub const CAUSE: Cause = Cause {
         "conflicting-framing: there a Content-Length contradicts the coding; the body may be \
          sound.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "The application writes the chunks itself and counts characters instead of bytes.",
         "The header says chunked and the body is written as it is, by a proxy or filter that \

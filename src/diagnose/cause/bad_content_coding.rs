@@ -25,6 +25,10 @@ pub const CAUSE: Cause = Cause {
         "truncated-body: there the body ends early.",
         "A body that is packed twice begins with 1f 8b all the same.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "The application sets Content-Encoding and leaves the packing to a layer that is switched \
          off.",

@@ -27,6 +27,10 @@ pub const CAUSE: Cause = Cause {
         "conflicting-framing: there each line is good and two of them contradict each other.",
         "Line ends of LF alone: all products accept them.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "The application puts unchecked text into a header: a line break, NUL or control byte.",
         "A space in a field name or before the colon, from a hand-written header.",

@@ -26,6 +26,10 @@ pub const CAUSE: Cause = Cause {
         "unexpected-upgrade: 101 is a final answer to the upgrade.",
         "response-timeout: there the gateway waited, and nobody closed.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "The worker died between the interim and the final response.",
         "A server sends 100 Continue to every request, whether Expect was there or not.",

@@ -21,6 +21,7 @@ pub const CAUSE: Cause = Cause {
         "Packets that were lost on the network are sent again, and are no gap.",
         "ambiguous: there all packets are there and several readings remain.",
     ],
+    contributing: &["Nothing: the loss itself is the reason; Loss tells how much is missing."],
     root_causes: &[
         "The capturing process could not keep up: small buffer, slow disk.",
         "A snap length that cuts the heads.",

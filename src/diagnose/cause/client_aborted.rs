@@ -21,6 +21,7 @@ pub const CAUSE: Cause = Cause {
         "response-timeout: there the gateway loses patience, not its client.",
         "A client that closes its sending side only, and still reads, has not left.",
     ],
+    contributing: &["Nothing: the client left; how long it waited is told with it."],
     root_causes: &[
         "The client has a timer that is shorter than the gateway's: a balancer before it, a health \
          check, a script with `--max-time`.",

@@ -20,6 +20,7 @@ pub const CAUSE: Cause = Cause {
         "http-on-tls-port: there the 400 comes from the upstream, about the gateway's request.",
         "client-request-timeout: there the request was only too slow (408).",
     ],
+    contributing: &["Nothing: the bytes of the client are the cause."],
     root_causes: &[
         "A head or a header line larger than the gateway takes (often cookies).",
         "Plain HTTP on the gateway's TLS port, or the reverse.",

@@ -20,6 +20,10 @@ pub const CAUSE: Cause = Cause {
         "response-timeout: there the request was whole and the upstream is silent.",
         "An upstream's 408 that is passed on was written by the upstream.",
     ],
+    contributing: &[
+        "Nothing: the client did not send its request in time; loss on its leg is counted in \
+         the capture's quality.",
+    ],
     root_causes: &[
         "A slow or broken network between client and gateway: look for repeated segments.",
         "A client that opens a connection ahead and sends nothing (browsers do).",

@@ -24,6 +24,9 @@ pub const CAUSE: Cause = Cause {
         "response-timeout: there the gateway closes first.",
         "closed-mid-head: there part of a response head had come.",
     ],
+    contributing: &[
+        "Nothing: the upstream's FIN explains itself; what made it close is in its own log.",
+    ],
     root_causes: &[
         "The worker crashed, exited or was killed (unhandled error, segfault, out of memory).",
         "A supervisor's timeout killed the worker (gunicorn timeout, uWSGI harakiri, php-fpm \

@@ -23,6 +23,7 @@ pub const CAUSE: Cause = Cause {
         "reset-mid-head: the same place, by RST.",
         "A capture with a short snap length cuts heads too; such bytes are not counted as missing.",
     ],
+    contributing: &["Nothing: the upstream's FIN explains itself."],
     root_causes: &[
         "The worker crashed or was killed while it wrote the response.",
         "A hand-written server or CGI script that ends without the blank line.",

@@ -26,6 +26,10 @@ pub const CAUSE: Cause = Cause {
         "The same Content-Length twice is one length (RFC 9110, section 8.6).",
         "truncated-body: a tolerant gateway takes one of the lengths, and waits for it.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "Two layers each add a length: the framework and the application, or a filter that \
          compresses and one that counts.",

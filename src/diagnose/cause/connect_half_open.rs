@@ -25,6 +25,10 @@ pub const CAUSE: Cause = Cause {
         "listen-queue-overflow: the second form, while other connections to the port work.",
         "response-timeout: there the upstream acknowledged the request.",
     ],
+    contributing: &[
+        "loss-stall: what the side that believes in the connection sends is never \
+         acknowledged.",
+    ],
     root_causes: &[
         "Asymmetric routing through a stateful firewall that sees one direction only.",
         "A reverse path filter, or a rule that drops the answer.",

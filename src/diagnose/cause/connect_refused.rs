@@ -24,6 +24,10 @@ pub const CAUSE: Cause = Cause {
         "icmp-port-unreachable: the same refusal, but said by ICMP instead of by TCP.",
         "Not a security group or a NACL of a cloud: those drop in silence.",
     ],
+    contributing: &[
+        "injected-reset: the RST came with another hop count than the upstream's other \
+         segments, or too soon for its way.",
+    ],
     root_causes: &[
         "The upstream process is down, restarting or not yet listening.",
         "The gateway dials the wrong port (container port, Service targetPort, changed config).",

@@ -24,6 +24,12 @@ pub const CAUSE: Cause = Cause {
         "tls-handshake-closed and tls-handshake-reset: there a ClientHello was already sent.",
         "A pooled connection that its server closes while idle is normal housekeeping.",
     ],
+    contributing: &[
+        "listen-queue-overflow: a queue that resets (tcp_abort_on_overflow) looks the same \
+         from outside.",
+        "injected-reset: the RST came with another hop count than the upstream's other \
+         segments, or too soon for its way.",
+    ],
     root_causes: &[
         "A TCP load balancer, kube-proxy or tunnel accepts, and has no healthy server behind it.",
         "A connection limit of the upstream, in all or per source address.",

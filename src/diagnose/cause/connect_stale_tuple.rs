@@ -24,6 +24,7 @@ pub const CAUSE: Cause = Cause {
         "connect-refused: there the SYN is answered by a RST.",
         "connect-half-open: there the answer is a SYN-ACK, and does not arrive.",
     ],
+    contributing: &["Nothing: the answer to the SYN shows the old connection."],
     root_causes: &[
         "The gateway, or a NAT before the upstream, uses the same source port again too soon.",
         "Several gateways share one translated address, and their ports collide.",

@@ -24,6 +24,10 @@ pub const CAUSE: Cause = Cause {
         "response-timeout: there the connection is up and the request was sent.",
         "A SYN-ACK that is in the capture while SYNs go on means a one-way path, not silence.",
     ],
+    contributing: &[
+        "neighbor-unresolved: nobody on the link answered for the upstream's address any \
+         more.",
+    ],
     root_causes: &[
         "A firewall, security group or network policy drops the packets.",
         "The address is wrong or its host is gone (replaced pod or instance, old DNS answer).",
@@ -98,6 +102,12 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         verdict = verdict.at_most(
             Confidence::Likely,
             "another SYN to this upstream was answered by an ICMP error; the one for this SYN may be missing from the capture",
+        );
+    }
+    if facts.from_server.last_seen.is_some() {
+        verdict = verdict.at_most(
+            Confidence::Possible,
+            "the upstream's address answers the SYN, though with no SYN-ACK and no RST: it may hold an older connection on these ports",
         );
     }
     // Only a sender that got no answer repeats its SYN.

@@ -25,6 +25,10 @@ pub const CAUSE: Cause = Cause {
         "conflicting-framing: there two headers contradict each other.",
         "A second response to a pipelined request is no surplus.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "The length is counted in characters and the text has others than ASCII.",
         "The length is taken before a filter that makes the body longer.",

@@ -20,6 +20,7 @@ pub const CAUSE: Cause = Cause {
         "dns-servfail: there the resolver could not find out.",
         "An empty AAAA beside a good A answer is harmless.",
     ],
+    contributing: &["Nothing: the resolver's answer explains itself."],
     root_causes: &[
         "The name has only an AAAA and the gateway asks for A, or the reverse.",
         "A headless Kubernetes Service without ready endpoints.",

@@ -21,6 +21,7 @@ pub const CAUSE: Cause = Cause {
         "dns-servfail: there the resolver could not find out.",
         "An NXDOMAIN for AAAA beside a good A answer is harmless.",
     ],
+    contributing: &["Nothing: the resolver's answer explains itself."],
     root_causes: &[
         "A typing error in the gateway's upstream name.",
         "The service was deleted or renamed, or lives in another namespace.",

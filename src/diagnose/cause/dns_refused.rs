@@ -19,6 +19,7 @@ pub const CAUSE: Cause = Cause {
         "dns-nxdomain: there it answered that the name does not exist.",
         "dns-timeout: there it does not answer at all.",
     ],
+    contributing: &["Nothing: the resolver's answer explains itself."],
     root_causes: &[
         "The resolver's access list does not allow the gateway's address.",
         "The server is authoritative for other zones only and offers no recursion.",

@@ -21,6 +21,10 @@ pub const CAUSE: Cause = Cause {
         "dns-refused: there the resolver does not want to answer.",
         "dns-timeout: there it does not answer at all.",
     ],
+    contributing: &[
+        "Nothing: the resolver's answer explains itself; what failed behind the resolver is \
+         in no packet here.",
+    ],
     root_causes: &[
         "The zone's own name servers are down or unreachable from the resolver.",
         "DNSSEC validation fails: expired signatures, a wrong DS record.",

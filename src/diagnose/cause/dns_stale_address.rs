@@ -22,6 +22,10 @@ pub const CAUSE: Cause = Cause {
         "A name with many addresses gives a part of them in turn: then an answer without one means \
          nothing.",
     ],
+    contributing: &[
+        "connect-timeout, connect-refused, icmp-host-unreachable and the like: how the \
+         connect to the old address failed.",
+    ],
     root_causes: &[
         "The gateway resolves at its start only: nginx without `resolver` and a variable, HAProxy \
          without `resolvers`.",

@@ -22,6 +22,10 @@ pub const CAUSE: Cause = Cause {
         "connect-timeout: there the name was resolved and the host is silent.",
         "A capture filter that drops port 53 hides answers too.",
     ],
+    contributing: &[
+        "Nothing: a query that nobody answers explains itself; questions that were sent again \
+         are its evidence.",
+    ],
     root_causes: &[
         "The resolver is down or overloaded.",
         "A firewall or network policy drops port 53, UDP or TCP.",

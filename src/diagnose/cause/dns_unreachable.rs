@@ -24,6 +24,7 @@ pub const CAUSE: Cause = Cause {
         "dns-refused: there the resolver itself answers, and refuses.",
         "An ICMP error for one of two resolvers does no harm where the other answers.",
     ],
+    contributing: &["Nothing: the refusal of the resolver's host explains the failed lookup."],
     root_causes: &[
         "The resolver process is down, or listens on another address.",
         "A wrong resolver address in the gateway's configuration or in resolv.conf.",

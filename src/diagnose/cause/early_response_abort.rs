@@ -24,6 +24,10 @@ pub const CAUSE: Cause = Cause {
         "Where the gateway passes the early answer on, nothing failed: nginx, HAProxy and Envoy \
          mostly do.",
     ],
+    contributing: &[
+        "injected-reset: the RST came with another hop count than the upstream's other \
+         segments, or too soon for its way.",
+    ],
     root_causes: &[
         "The upload is larger than the upstream takes: `client_max_body_size`, \
          `LimitRequestBody`, a limit of the framework.",

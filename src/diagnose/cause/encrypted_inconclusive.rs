@@ -21,6 +21,7 @@ pub const CAUSE: Cause = Cause {
         "upstream-leg-not-captured: there the packets themselves are missing.",
         "capture-gap: there packets are lost, not encrypted.",
     ],
+    contributing: &["Nothing: TCP shows no event that decides, and the rest cannot be read."],
     root_causes: &[
         "The capture was taken without session keys.",
         "The key log does not cover this session: it began before the log did.",

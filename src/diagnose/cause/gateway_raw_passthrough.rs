@@ -20,6 +20,9 @@ pub const CAUSE: Cause = Cause {
         "malformed-status-line: there the upstream's own malformed answer is in the capture.",
         "wrong-service answers (SSH, SMTP, a database) are seen as malformed-status-line too.",
     ],
+    contributing: &[
+        "Nothing: where the upstream's bytes are visible, their cause is told in its place.",
+    ],
     root_causes: &[
         "The upstream's port speaks another protocol than HTTP.",
         "The upstream speaks HTTP/2 or TLS, and the gateway plain HTTP/1.",

@@ -21,6 +21,10 @@ pub const CAUSE: Cause = Cause {
         "A connection that was idle: its close crosses the request and does not acknowledge it.",
         "client-aborted: there the client closes first.",
     ],
+    contributing: &[
+        "Nothing: where an attempt upstream failed, that attempt's cause is told in its \
+         place.",
+    ],
     root_causes: &[
         "A rule closes on purpose: nginx `return 444`, HAProxy `silent-drop` or `reject`.",
         "The gateway was reloaded or drained and dropped what it had just taken.",

@@ -20,6 +20,9 @@ pub const CAUSE: Cause = Cause {
         "truncated-body and reset-mid-response: there the upstream cut its response short.",
         "client-aborted: there the client closes first.",
     ],
+    contributing: &[
+        "Nothing: where the upstream's answer was cut short, that is told in its place.",
+    ],
     root_causes: &[
         "The gateway could not write its temporary file, or a filter of it failed.",
         "A limit on the size of a response, or a timer towards a slow client.",

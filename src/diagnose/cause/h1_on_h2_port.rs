@@ -21,6 +21,10 @@ pub const CAUSE: Cause = Cause {
         "http-on-tls-port: there the answer is a TLS alert.",
         "malformed-status-line: the answer is neither HTTP nor a frame.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "The upstream is a gRPC server, and the gateway asks in HTTP/1.",
         "The protocol of the upstream is missing in the gateway's configuration (h2, h2c, grpc).",

@@ -23,6 +23,10 @@ pub const CAUSE: Cause = Cause {
         "tls-on-http-port: there the gateway spoke TLS.",
         "closed-before-response: there the request was HTTP/1.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "HTTP/2 or gRPC is set for this upstream in the gateway, and the application speaks \
          HTTP/1.",

@@ -21,6 +21,15 @@ pub const CAUSE: Cause = Cause {
         "closed-mid-head: there the upstream closes first.",
         "Interim responses (1xx) are no part of the final head.",
     ],
+    contributing: &[
+        "loss-stall: segments of this attempt were sent again and not acknowledged.",
+        "zero-window-stall: one side kept a receive window of 0 for half a second or more \
+         meanwhile.",
+        "path-mtu-blackhole: ICMP told that a packet of this attempt was too big, and it was \
+         sent again.",
+        "neighbor-unresolved: nobody on the link answered for the upstream's address any \
+         more.",
+    ],
     root_causes: &[
         "The application flushes its headers one by one and blocks between them.",
         "A server that waits for the rest of the request, or for a lock, after the first write.",

@@ -26,6 +26,10 @@ pub const CAUSE: Cause = Cause {
         "closed-mid-head: there the upstream ended the head early.",
         "A request that is too large gets 400, 413, 414 or 431, not this.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "Many or large Set-Cookie headers: sessions, tokens or claims kept in cookies.",
         "A long Location with state in its query, as in single sign-on.",

@@ -25,6 +25,10 @@ pub const CAUSE: Cause = Cause {
         "wrong-service: there they are the greeting of another service.",
         "truncated-body: there a head had come.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "A CGI script or hand-written server prints the page without the head.",
         "The head was lost: a server that wrote to a stale buffer, or a filter that strips it.",

@@ -23,6 +23,10 @@ pub const CAUSE: Cause = Cause {
          TLS.",
         "malformed-status-line: the answer is neither HTTP nor TLS.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "The upstream's scheme or protocol is http in the gateway's configuration where it must \
          be https.",

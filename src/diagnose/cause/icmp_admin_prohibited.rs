@@ -23,6 +23,7 @@ pub const CAUSE: Cause = Cause {
         "connect-refused: there TCP itself refuses.",
         "connect-timeout: there the rule, if it is one, drops in silence.",
     ],
+    contributing: &["Nothing: the ICMP error quotes the SYN that it answers."],
     root_causes: &[
         "The host firewall of the upstream does not allow the port (firewalld rejects this way).",
         "A router's access list does not allow gateway and upstream to talk.",

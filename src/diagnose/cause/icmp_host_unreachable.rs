@@ -24,6 +24,10 @@ pub const CAUSE: Cause = Cause {
         "icmp-admin-prohibited: there the host may be well and a rule forbids.",
         "connect-timeout: there no device says anything.",
     ],
+    contributing: &[
+        "Nothing: the ICMP error quotes the SYN that it answers; a neighbour that the \
+         reporting router asks for in vain lies on another link.",
+    ],
     root_causes: &[
         "The upstream host is off, crashed or was replaced; the gateway holds its old address.",
         "Wrong address in the configuration or in DNS.",

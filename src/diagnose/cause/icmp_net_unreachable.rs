@@ -24,6 +24,7 @@ pub const CAUSE: Cause = Cause {
         "no-upstream-attempt: a route that is missing on the gateway itself leaves no packet at \
          all.",
     ],
+    contributing: &["Nothing: the ICMP error quotes the SYN that it answers."],
     root_causes: &[
         "A route is missing or was withdrawn: VPN or tunnel down, BGP session lost, peering not \
          set up.",

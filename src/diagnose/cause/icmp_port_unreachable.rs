@@ -24,6 +24,7 @@ pub const CAUSE: Cause = Cause {
         "connect-timeout: nothing comes back at all. ICMP is limited in rate, so in a burst some \
          failures may look like that.",
     ],
+    contributing: &["Nothing: the ICMP error quotes the SYN that it answers."],
     root_causes: &[
         "A firewall on the upstream rejects with its default answer (iptables REJECT).",
         "A Kubernetes Service without ready endpoints: kube-proxy installs a reject rule.",

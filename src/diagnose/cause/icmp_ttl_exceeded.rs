@@ -22,6 +22,7 @@ pub const CAUSE: Cause = Cause {
         "icmp-host-unreachable: there the last router cannot deliver.",
         "A traceroute makes the same messages on purpose, for packets of its own.",
     ],
+    contributing: &["Nothing: the ICMP error quotes the SYN that it answers."],
     root_causes: &[
         "A routing loop: two routers, or a router and a tunnel, each think that the other is next.",
         "A withdrawn network whose default route leads back.",

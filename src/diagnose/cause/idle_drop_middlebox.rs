@@ -28,6 +28,11 @@ pub const CAUSE: Cause = Cause {
         "loss-stall: there new connections, or connections in use, suffer too.",
         "response-timeout: there the request was acknowledged.",
     ],
+    contributing: &[
+        "loss-stall: the request was sent again and again into the forgotten connection.",
+        "injected-reset: the RST came with another hop count than the upstream's other \
+         segments, or too soon for its way.",
+    ],
     root_causes: &[
         "A NAT gateway or network balancer with an idle limit (AWS 350 s, Azure 4 min, Google \
          Cloud 10 min).",

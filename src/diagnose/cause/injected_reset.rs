@@ -26,6 +26,10 @@ pub const CAUSE: Cause = Cause {
         "idle-drop-middlebox: there the connection had been idle, and the device had forgotten it.",
         "The gateway's own RST, after it gave up, is clean-up.",
     ],
+    contributing: &[
+        "Nothing: it contributes itself, to the cause that its RST makes, where its sender is \
+         in doubt.",
+    ],
     root_causes: &[
         "An inspection device (IPS, DLP, web filter) did not like the request.",
         "A firewall rule or a change of policy cut running connections.",

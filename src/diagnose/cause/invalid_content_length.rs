@@ -23,6 +23,10 @@ pub const CAUSE: Cause = Cause {
         "bad-header: there the line itself is broken.",
         "truncated-body: there the length is a number, and fewer bytes came.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "A variable without a value: `Content-Length: undefined`, `null`, `None` or nothing.",
         "A length of -1, which some libraries use for unknown.",

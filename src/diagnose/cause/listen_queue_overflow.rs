@@ -29,6 +29,9 @@ pub const CAUSE: Cause = Cause {
         "connect-refused: there nobody listens.",
         "response-timeout: there the connection was taken in and the request acknowledged.",
     ],
+    contributing: &[
+        "loss-stall: after the handshake, the request was sent again and not acknowledged.",
+    ],
     root_causes: &[
         "All workers are busy: php-fpm `pm.max_children`, gunicorn's sync workers, Tomcat's \
          threads with `acceptCount` 100.",

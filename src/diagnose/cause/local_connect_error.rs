@@ -21,6 +21,7 @@ pub const CAUSE: Cause = Cause {
         "neighbor-unresolved: there the host asks its link for the upstream in vain.",
         "icmp-host-unreachable and its kin: there another host reports it.",
     ],
+    contributing: &["Nothing: no packet leaves; the gateway's own host refused."],
     root_causes: &[
         "No route to the upstream's network on the gateway (errno 101 or 113).",
         "A rule on the gateway's own host rejects what leaves (errno 1, 13, or as ICMP).",

@@ -26,6 +26,10 @@ pub const CAUSE: Cause = Cause {
         "bad-header: there the status line is good and a later line is not.",
         "closed-mid-head: there the bytes that came are a correct beginning.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "Wrong port: a service that is not known here answers in its own protocol.",
         "A FastCGI, uwsgi or PROXY protocol mismatch between gateway and upstream.",

@@ -5,11 +5,26 @@
 use std::fmt::Write as _;
 
 use crate::diagnose::cause::model::Cause;
-use crate::diagnose::gateway::GATEWAYS;
-use crate::diagnose::gateway::product::{Family, Row};
+use crate::diagnose::gateway::product::{Family, Product, Row, Source, Wait};
+use crate::diagnose::gateway::{GATEWAYS, ORIGIN_SERVERS};
 
 /// Columns of a page: what every terminal has.
 const COLUMNS: usize = 80;
+
+/// The headings of a page, in order. A page has them all but the timers, and something under each.
+const WHAT: &str = "What it is";
+const WIRE: &str = "On the wire";
+const NOT: &str = "What it is not";
+const CONTRIBUTING: &str = "What may contribute";
+const WHY: &str = "Why it happens (the most common first)";
+const NEXT: &str = "What to do";
+const LOGS: &str = "What each product answers and logs";
+const TIMERS: &str = "Default timers that end such a wait";
+const PRODUCTS: &str = "Where to look, by product";
+
+/// What the mark at a product's name says.
+const DOCUMENTED: &str =
+    "* Not run: written from its documentation or source, not from recordings.";
 
 /// The families in the order in which a request meets them.
 const FAMILIES: &[Family] = &[
@@ -36,23 +51,28 @@ pub fn page(cause: &Cause) -> String {
     paragraph(&mut page, "", cause.code);
     paragraph(&mut page, "", cause.title);
     paragraph(&mut page, "", &format!("Family: {}", cause.family.title()));
-    section(&mut page, "What it is");
+    section(&mut page, WHAT);
     paragraph(&mut page, "  ", cause.explanation);
-    section(&mut page, "On the wire");
+    section(&mut page, WIRE);
     paragraph(&mut page, "  ", cause.signature);
-    section(&mut page, "What it is not");
+    section(&mut page, NOT);
     for text in cause.is_not {
         paragraph(&mut page, "  - ", text);
     }
-    section(&mut page, "Why it happens (the most common first)");
+    section(&mut page, CONTRIBUTING);
+    for text in cause.contributing {
+        paragraph(&mut page, "  - ", text);
+    }
+    section(&mut page, WHY);
     for text in cause.root_causes {
         paragraph(&mut page, "  - ", text);
     }
-    section(&mut page, "What to do");
+    section(&mut page, NEXT);
     for (number, text) in (1_u32..).zip(cause.next_steps) {
         paragraph(&mut page, &format!("  {number}. "), text);
     }
     products(&mut page, cause);
+    timers(&mut page, cause.code);
     advice(&mut page, cause.family);
     page
 }
@@ -78,20 +98,66 @@ pub fn index(causes: &[&Cause]) -> String {
 
 /// What each product answers and logs.
 fn products(page: &mut String, cause: &Cause) {
-    let rows: Vec<_> = GATEWAYS
-        .iter()
-        .filter_map(|product| {
-            let row = product.rows.iter().find(|row| row.code == cause.code)?;
-            Some((product.name, row))
-        })
-        .collect();
-    if !rows.is_empty() {
-        section(page, "What each product answers and logs");
+    section(page, LOGS);
+    for product in GATEWAYS {
+        let Some(row) = product.rows.iter().find(|row| row.code == cause.code) else {
+            continue;
+        };
+        let said: Vec<_> = [answers(row), logs(row)].into_iter().flatten().collect();
+        paragraph(
+            page,
+            "  - ",
+            &format!("{}: {}", marked(product), said.join("; ")),
+        );
     }
-    for (name, row) in rows {
-        let said = [answers(row), logs(row)];
-        let said: Vec<_> = said.into_iter().flatten().collect();
-        paragraph(page, "  - ", &format!("{name}: {}", said.join("; ")));
+    for server in ORIGIN_SERVERS {
+        let own = server.logs.iter().find(|(code, _)| *code == cause.code);
+        if let Some((_, log)) = own {
+            let line = format!("{}, as the upstream*: log: {log}", server.name);
+            paragraph(page, "  - ", &line);
+        }
+    }
+}
+
+/// The codes of a wait that a timer of the gateway ends, and which it is.
+const WAITS: &[(&str, Wait)] = &[
+    ("dns-timeout", Wait::Resolve),
+    ("connect-timeout", Wait::Connect),
+    ("connect-half-open", Wait::Connect),
+    ("connect-stale-tuple", Wait::Connect),
+    ("listen-queue-overflow", Wait::Connect),
+    ("tls-handshake-timeout", Wait::Connect),
+    ("response-timeout", Wait::Response),
+    ("head-timeout", Wait::Response),
+    ("stall-mid-response", Wait::Response),
+    ("loss-stall", Wait::Response),
+    ("no-upstream-attempt", Wait::Queue),
+];
+
+/// The defaults that a measured wait may be compared with, where a timer ends it.
+fn timers(page: &mut String, code: &str) {
+    let Some((_, wait)) = WAITS.iter().find(|(of, _)| *of == code) else {
+        return;
+    };
+    section(page, TIMERS);
+    for product in GATEWAYS {
+        for timer in product.timers.iter().filter(|timer| timer.wait == *wait) {
+            let seconds = f64::from(timer.millis) / 1e3;
+            let late = match timer.tick_millis {
+                0 => String::new(),
+                tick => format!(", and up to {} s later", f64::from(tick) / 1e3),
+            };
+            let line = format!("{}: {}: {seconds} s{late}", marked(product), timer.name);
+            paragraph(page, "  - ", &line);
+        }
+    }
+}
+
+/// The name of a product, with a mark where it was never run.
+fn marked(product: &Product) -> String {
+    match product.source {
+        Source::Recorded => product.name.to_owned(),
+        Source::Documented => format!("{}*", product.name),
     }
 }
 
@@ -116,21 +182,20 @@ fn logs(row: &Row) -> Option<String> {
 
 /// What the products' own settings offer for the family.
 fn advice(page: &mut String, family: Family) {
-    let lines: Vec<_> = GATEWAYS
-        .iter()
-        .flat_map(|product| {
-            product
-                .advice
-                .iter()
-                .filter(|(of, _)| *of == family)
-                .map(|(_, text)| format!("{}: {text}", product.name))
-        })
-        .collect();
-    if !lines.is_empty() {
-        section(page, "Where to look, by product");
+    section(page, PRODUCTS);
+    for product in GATEWAYS {
+        for (_, text) in product.advice.iter().filter(|(of, _)| *of == family) {
+            paragraph(page, "  - ", &format!("{}: {text}", marked(product)));
+        }
     }
-    for line in lines {
-        paragraph(page, "  - ", &line);
+    for server in ORIGIN_SERVERS {
+        for (_, text) in server.advice.iter().filter(|(of, _)| *of == family) {
+            let line = format!("{}, as the upstream*: {text}", server.name);
+            paragraph(page, "  - ", &line);
+        }
+    }
+    if page.contains("*: ") {
+        let _ = writeln!(page, "\n{DOCUMENTED}");
     }
 }
 
@@ -194,11 +259,72 @@ fn atoms(text: &str, room: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::cause::CAUSES;
 
     fn wrapped(lead: &str, text: &str) -> String {
         let mut page = String::new();
         paragraph(&mut page, lead, text);
         page
+    }
+
+    /// What stands on a page under a heading, up to the next one.
+    fn under<'p>(page: &'p str, heading: &str) -> &'p str {
+        let (_, rest) = page
+            .split_once(&format!("\n{heading}\n"))
+            .unwrap_or_else(|| panic!("no {heading}: {page}"));
+        rest.split("\n\n").next().unwrap()
+    }
+
+    /// Each page has its six parts, and something in each: signature, what it is not, what contributes, root causes, next
+    /// steps for several products, and log wording of more than one.
+    #[test]
+    fn no_part_of_a_page_is_empty() {
+        for cause in CAUSES {
+            let page = page(cause);
+            for heading in [WHAT, WIRE, NOT, CONTRIBUTING, WHY, NEXT, LOGS, PRODUCTS] {
+                assert!(!under(&page, heading).trim().is_empty(), "{}", cause.code);
+            }
+            let logs = under(&page, LOGS).matches("log: ").count();
+            assert!(logs >= LOGS_MIN, "{}: {logs} logs", cause.code);
+            let names: Vec<_> = GATEWAYS
+                .iter()
+                .filter(|product| product.advice.iter().any(|(of, _)| *of == cause.family))
+                .collect();
+            assert!(names.len() >= PRODUCTS_MIN, "{}: {names:?}", cause.code);
+        }
+    }
+
+    /// Products that word a code in their logs: nginx alone passes bytes on without a head.
+    const LOGS_MIN: usize = 1;
+    /// Products whose settings a page names.
+    const PRODUCTS_MIN: usize = 5;
+
+    #[test]
+    fn a_product_that_was_not_run_is_marked() {
+        let refused = CAUSES.iter().find(|cause| cause.code == "connect-refused");
+        let page = page(refused.unwrap());
+        assert!(page.contains("- Cloudflare*: 521"), "{page}");
+        assert!(page.contains("- nginx: 502"), "{page}");
+        assert!(page.ends_with(&format!("{DOCUMENTED}\n")), "{page}");
+    }
+
+    #[test]
+    fn a_wait_has_the_timers_that_may_end_it() {
+        for (code, _) in WAITS {
+            let cause = CAUSES.iter().find(|cause| cause.code == *code).unwrap();
+            assert!(!under(&page(cause), TIMERS).is_empty(), "{code}");
+        }
+        let cause = CAUSES.iter().find(|cause| cause.code == "response-timeout");
+        let page = page(cause.unwrap());
+        let lines = under(&page, TIMERS);
+        assert!(
+            lines.contains("- nginx: proxy_read_timeout: 60 s"),
+            "{lines}"
+        );
+        assert!(
+            lines.contains("- Cloudflare*: proxy read timeout (524): 100 s, and up to 1 s later")
+        );
+        assert!(!lines.contains("proxy_connect_timeout"));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Cause {
     pub signature: &'static str,
     /// What it is not: neighbours, and what separates them.
     pub is_not: &'static [&'static str],
+    /// What may contribute: codes that a finding names beside this one, and when; or why nothing does.
+    pub contributing: &'static [&'static str],
     /// Root causes, the most common first.
     pub root_causes: &'static [&'static str],
     /// What to do next, on any product.

@@ -24,6 +24,7 @@ pub const CAUSE: Cause = Cause {
         "no-upstream-attempt: there nothing was asked for because of this request.",
         "Questions for hosts that the gateway does not need at that time are mere noise.",
     ],
+    contributing: &["Nothing: questions that nobody answers explain themselves."],
     root_causes: &[
         "The upstream host is off, crashed, or was replaced; the gateway holds its old address.",
         "Wrong address, VLAN, subnet mask or bridge: the host is not on this link.",

@@ -23,6 +23,12 @@ pub const CAUSE: Cause = Cause {
          read those first.",
         "A Unix socket or an upstream inside the gateway's process leaves no packets either.",
     ],
+    contributing: &[
+        "connect-refused, response-timeout and any other: the earlier failures that put the \
+         upstream on the bench.",
+        "neighbor-unresolved: the gateway's host asked in vain for the upstream that its \
+         checks need.",
+    ],
     root_causes: &[
         "All upstreams are marked down: by health checks, or by failures of earlier requests.",
         "A circuit breaker, a connection limit or a full queue.",

@@ -10,7 +10,7 @@ use crate::frame::Mark;
 
 /// The code of a RST that is known to be another's; elsewhere it contributes.
 const INJECTED: &str = "injected-reset";
-/// Ways of two packets may differ by this many hops.
+/// Ways of packets of two connections may differ by this many hops; those of one go the same way.
 const HOPS: u8 = 2;
 /// Shortest way there and back that is long enough to be compared with, nanoseconds.
 const ROUND_TRIP_MIN_NANOS: i64 = 5_000_000;
@@ -39,10 +39,14 @@ pub fn reset(attempt: &Attempt<'_>) -> Option<Reset> {
     let facts = &attempt.connection.facts;
     let close = attempt.closed_by_upstream().filter(|close| close.reset)?;
     let ttl = close.closing.ttl;
-    let usual = facts.from_server.ttls.or(attempt.server_ttls);
-    let foreign = usual
-        .filter(|(low, high)| ttl.saturating_add(HOPS) < *low || ttl > high.saturating_add(HOPS))
-        .map(|usual| (ttl, usual));
+    let same_way = facts.from_server.ttls.map(|usual| (usual, 0));
+    let other_way = attempt.server_ttls.map(|usual| (usual, HOPS));
+    let foreign = same_way
+        .or(other_way)
+        .filter(|((low, high), hops)| {
+            ttl.saturating_add(*hops) < *low || ttl > high.saturating_add(*hops)
+        })
+        .map(|(usual, _)| (ttl, usual));
     let went_on = facts
         .server_alive
         .filter(|last| last.time.nanos_since(close.closing.mark.time) > CROSSED_NANOS);

@@ -104,6 +104,42 @@ pub fn stuck(attempt: &Attempt<'_>) -> Option<Stuck> {
     })
 }
 
+/// An answer that the upstream sent and the gateway never got.
+#[derive(Clone, Copy, Debug)]
+pub struct LostAnswer {
+    /// How many bytes of it are missing.
+    pub bytes: u64,
+    /// The upstream's segment that shows it.
+    pub shown: Mark,
+    /// When the gateway gave up.
+    pub gave_up: Mark,
+}
+
+/// The answer of this attempt that never arrived: the upstream's own numbers are beyond what the gateway has, and what lies
+/// between was never seen. The capture did not lose it, since the gateway does not acknowledge it either.
+#[must_use]
+pub fn lost_answer(attempt: &Attempt<'_>) -> Option<LostAnswer> {
+    let facts = &attempt.connection.facts;
+    let from_server = &facts.from_server;
+    attempt.exchange?;
+    if attempt.response_start().is_some() || attempt.outlived() {
+        return None;
+    }
+    let gave_up = attempt.closed_by_gateway()?.closing;
+    let arrived = gave_up.acknowledges.or(from_server.acknowledged)?;
+    let shown = facts.server_alive?;
+    // What comes late because the gateway had left is no loss: only what was sent before the upstream could know it.
+    let prompt = shown.time.nanos_since(gave_up.mark.time) <= LATE_NANOS;
+    let unseen = from_server
+        .reached
+        .checked_sub(arrived.max(from_server.sent))?;
+    (unseen > 0 && prompt).then_some(LostAnswer {
+        bytes: unseen,
+        shown,
+        gave_up: gave_up.mark,
+    })
+}
+
 /// Adds what the path contributed to a wait that `code` explains.
 #[must_use]
 pub fn contributed(attempt: &Attempt<'_>, code: &'static str, verdict: Verdict) -> Verdict {

@@ -25,6 +25,11 @@ pub const CAUSE: Cause = Cause {
         "zero-window-stall: there the upstream itself takes no more.",
         "One ICMP error of this kind, followed by smaller segments, is how it is meant to work.",
     ],
+    contributing: &[
+        "loss-stall: segments of this attempt were sent again and not acknowledged.",
+        "zero-window-stall: one side kept a receive window of 0 for half a second or more \
+         meanwhile.",
+    ],
     root_causes: &[
         "A tunnel or overlay (VPN, VXLAN, IPsec) on the way with a smaller MTU, and ICMP filtered.",
         "A firewall or security group that drops all ICMP.",

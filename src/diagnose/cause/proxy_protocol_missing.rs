@@ -23,6 +23,10 @@ pub const CAUSE: Cause = Cause {
         "closed-before-response: nothing shows what the port expects.",
         "reset-before-response: the same, by RST.",
     ],
+    contributing: &[
+        "injected-reset: the RST came with another hop count than the upstream's other \
+         segments, or too soon for its way.",
+    ],
     root_causes: &[
         "The PROXY protocol was switched on in the upstream for a balancer, and the gateway goes \
          around the balancer.",

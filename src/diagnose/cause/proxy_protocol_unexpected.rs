@@ -24,6 +24,10 @@ pub const CAUSE: Cause = Cause {
         "closed-before-response: there the connection began with the request.",
         "tls-alert-from-upstream: there the connection began with the ClientHello.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "The PROXY protocol is switched on for this upstream in the gateway, and not in the \
          upstream.",

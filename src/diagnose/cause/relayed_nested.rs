@@ -20,6 +20,10 @@ pub const CAUSE: Cause = Cause {
         "upstream-returned-5xx: there the capture does not show what lies behind the upstream.",
         "closed-before-response and its kin: there the upstream gave no response.",
     ],
+    contributing: &[
+        "response-timeout, connect-refused and any other: the cause on the innermost leg that \
+         is visible has a finding of its own.",
+    ],
     root_causes: &[
         "Whatever the inner finding names: follow `caused_by`.",
         "Two gateways with the same timer: the inner one fires first, by milliseconds.",

@@ -23,6 +23,10 @@ pub const CAUSE: Cause = Cause {
         "stale-keepalive-reuse: there the close belongs to the idle time before the request.",
         "request-write-timeout: there the gateway closes first, because nobody reads.",
     ],
+    contributing: &[
+        "injected-reset: the RST came with another hop count than the upstream's other \
+         segments, or too soon for its way.",
+    ],
     root_causes: &[
         "A limit on the size of uploads that closes instead of answering 413.",
         "The application refuses without reading (login, unknown path) and the server closes with \

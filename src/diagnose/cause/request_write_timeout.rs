@@ -26,6 +26,13 @@ pub const CAUSE: Cause = Cause {
         "A client that uploads slowly leaves nothing unacknowledged: then the gateway waits for \
          the client.",
     ],
+    contributing: &[
+        "zero-window-stall: one side kept a receive window of 0 for half a second or more \
+         meanwhile.",
+        "loss-stall: segments of this attempt were sent again and not acknowledged.",
+        "path-mtu-blackhole: ICMP told that a packet of this attempt was too big, and it was \
+         sent again.",
+    ],
     root_causes: &[
         "The application does not read the body: all its workers are busy, or it waits for \
          something before it reads.",

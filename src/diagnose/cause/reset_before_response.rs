@@ -22,6 +22,10 @@ pub const CAUSE: Cause = Cause {
         "connect-reset-after-accept: there no request byte had been sent.",
         "A RST of the gateway itself after it gave up is clean-up, not a cause.",
     ],
+    contributing: &[
+        "injected-reset: the RST came with another hop count than the upstream's other \
+         segments, or too soon for its way.",
+    ],
     root_causes: &[
         "The server closed with the request unread: overload shedding, connection limit, early \
          rejection.",

@@ -22,6 +22,10 @@ pub const CAUSE: Cause = Cause {
         "reset-mid-response: there the head was complete.",
         "closed-mid-head: the same place, by FIN.",
     ],
+    contributing: &[
+        "injected-reset: the RST came with another hop count than the upstream's other \
+         segments, or too soon for its way.",
+    ],
     root_causes: &[
         "The worker was killed or aborted the connection while it wrote the response.",
         "The server answered early, left the rest of the request unread and closed: the kernel \

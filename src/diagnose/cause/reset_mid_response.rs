@@ -21,6 +21,10 @@ pub const CAUSE: Cause = Cause {
         "A RST after the last byte of a complete response is harmless.",
         "A RST of the gateway because its client left is a consequence.",
     ],
+    contributing: &[
+        "injected-reset: the RST came with another hop count than the upstream's other \
+         segments, or too soon for its way.",
+    ],
     root_causes: &[
         "The worker was killed or aborted while it sent.",
         "The upstream answered early, left the request's body unread and closed.",

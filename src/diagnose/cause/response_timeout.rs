@@ -26,6 +26,15 @@ pub const CAUSE: Cause = Cause {
         "connect-timeout: there no connection came about.",
         "A client that left first makes the gateway close too; then no error is written.",
     ],
+    contributing: &[
+        "loss-stall: segments of this attempt were sent again and not acknowledged.",
+        "zero-window-stall: one side kept a receive window of 0 for half a second or more \
+         meanwhile.",
+        "path-mtu-blackhole: ICMP told that a packet of this attempt was too big, and it was \
+         sent again.",
+        "neighbor-unresolved: nobody on the link answered for the upstream's address any \
+         more.",
+    ],
     root_causes: &[
         "A slow query or a slow dependency of the upstream.",
         "All workers busy: the request waits in the upstream's queue.",

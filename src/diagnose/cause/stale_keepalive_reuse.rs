@@ -26,6 +26,10 @@ pub const CAUSE: Cause = Cause {
         "reset-before-response: there the connection was fresh, or not idle.",
         "connect-refused: a restarted upstream refuses the new connection that follows.",
     ],
+    contributing: &[
+        "injected-reset: the RST came with another hop count than the upstream's other \
+         segments, or too soon for its way.",
+    ],
     root_causes: &[
         "The upstream's keep-alive timeout is shorter than the gateway's (Node 5 s, gunicorn 2 s, \
          Apache 5 s).",

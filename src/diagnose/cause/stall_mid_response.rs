@@ -24,6 +24,12 @@ pub const CAUSE: Cause = Cause {
         "truncated-body: there the upstream closed.",
         "A client that left makes the gateway close too, but at once and not after a wait.",
     ],
+    contributing: &[
+        "loss-stall: segments of this attempt were sent again and not acknowledged.",
+        "zero-window-stall: the gateway, behind a slow client, took no more bytes.",
+        "path-mtu-blackhole: ICMP told that a packet of this attempt was too big, and it was \
+         sent again.",
+    ],
     root_causes: &[
         "The application waits for something inside the body: a query that streams rows, a remote \
          file, a lock.",

@@ -26,6 +26,7 @@ pub const CAUSE: Cause = Cause {
         "An alert of the gateway means that it rejects the upstream's certificate, the other way \
          round.",
     ],
+    contributing: &["Nothing: the alert says itself why the upstream gave up."],
     root_causes: &[
         "No SNI, or a name that the upstream does not serve (alerts 40, 80, 112).",
         "The upstream demands a client certificate that the gateway does not send (40, 42, 116).",

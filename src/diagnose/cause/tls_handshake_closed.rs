@@ -24,6 +24,7 @@ pub const CAUSE: Cause = Cause {
         "connect-reset-after-accept: there no ClientHello had been sent.",
         "tls-handshake-timeout: there the gateway closes first.",
     ],
+    contributing: &["Nothing: the close explains itself."],
     root_causes: &[
         "A balancer or tunnel accepts, and has no server behind it for that name.",
         "The server name (SNI) is missing or unknown, and the upstream hangs up on it.",

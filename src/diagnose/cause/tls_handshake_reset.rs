@@ -24,6 +24,10 @@ pub const CAUSE: Cause = Cause {
         "connect-refused: there the SYN is reset.",
         "connect-reset-after-accept: there no ClientHello had been sent.",
     ],
+    contributing: &[
+        "injected-reset: the RST came with another hop count than the upstream's other \
+         segments, or too soon for its way.",
+    ],
     root_causes: &[
         "A balancer without a healthy server, or one that does not know the server name.",
         "A firewall or inspection device resets on the server name or on the TLS version.",

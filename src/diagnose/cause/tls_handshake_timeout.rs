@@ -25,6 +25,15 @@ pub const CAUSE: Cause = Cause {
         "A ClientHello that is sent again and never acknowledged points to an MTU problem on the \
          path.",
     ],
+    contributing: &[
+        "loss-stall: segments of this attempt were sent again and not acknowledged.",
+        "zero-window-stall: one side kept a receive window of 0 for half a second or more \
+         meanwhile.",
+        "path-mtu-blackhole: ICMP told that a packet of this attempt was too big, and it was \
+         sent again.",
+        "neighbor-unresolved: nobody on the link answered for the upstream's address any \
+         more.",
+    ],
     root_causes: &[
         "The port speaks plain HTTP, and waits for more.",
         "The upstream accepts connections but its workers are stuck or overloaded.",

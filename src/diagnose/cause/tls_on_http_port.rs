@@ -23,6 +23,11 @@ pub const CAUSE: Cause = Cause {
          cause may be the same.",
         "tls-alert-from-upstream: there the upstream does speak TLS.",
     ],
+    contributing: &[
+        "loss-stall: segments of this attempt were sent again and not acknowledged.",
+        "zero-window-stall: one side kept a receive window of 0 for half a second or more \
+         meanwhile.",
+    ],
     root_causes: &[
         "The upstream's scheme is https in the gateway's configuration where it must be http.",
         "The port is the plain one (80, 8080) of a service that has both.",

@@ -26,6 +26,10 @@ pub const CAUSE: Cause = Cause {
         "bad-header: there a line is broken.",
         "A request with too many lines gets 400 or 431, not this.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "Set-Cookie once for every entry of a session or of a cart.",
         "An application or a filter that adds the same header in a loop, or once for each retry.",

@@ -26,6 +26,7 @@ pub const CAUSE: Cause = Cause {
         "A response to HEAD and a 304 have a Content-Length and no body: nothing is cut.",
         "A close first by the gateway or by the client is not the upstream's cut.",
     ],
+    contributing: &["Nothing: the upstream's FIN explains itself."],
     root_causes: &[
         "The application failed while it produced the body (exception, database gone, worker \
          killed).",

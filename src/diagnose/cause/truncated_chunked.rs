@@ -23,6 +23,7 @@ pub const CAUSE: Cause = Cause {
         "reset-mid-response: the same place, by RST.",
         "A close first by the gateway or by the client is not the upstream's cut.",
     ],
+    contributing: &["Nothing: the upstream's FIN explains itself."],
     root_causes: &[
         "The application failed while it produced the body: an exception, a lost database, a \
          killed worker.",

@@ -26,6 +26,10 @@ pub const CAUSE: Cause = Cause {
         "bad-interim-response: 100, 102 and 103 leave the protocol as it is.",
         "A 101 that was asked for with that protocol is the start of a WebSocket or the like.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "The gateway drops the hop-by-hop headers Upgrade and Connection, and the application \
          takes the path alone for a sign of WebSocket.",

@@ -24,6 +24,10 @@ pub const CAUSE: Cause = Cause {
         "Content-Encoding, which tells how the content is compressed, is another header and does \
          no harm.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "Transfer-Encoding where Content-Encoding is meant: `Transfer-Encoding: gzip`.",
         "`Transfer-Encoding: identity`, which RFC 7230 took out of the protocol, from an old \

@@ -28,6 +28,10 @@ pub const CAUSE: Cause = Cause {
         "content-length-mismatch: there the bytes follow a response at once; they are its surplus.",
         "A 408 that comes after the request has begun is its answer.",
     ],
+    contributing: &[
+        "injected-reset: the RST came with another hop count than the upstream's other \
+         segments, or too soon for its way.",
+    ],
     root_causes: &[
         "The upstream's idle limit is shorter than the gateway keeps connections, and the server \
          says 408 before it closes.",

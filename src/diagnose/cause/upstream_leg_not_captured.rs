@@ -21,6 +21,7 @@ pub const CAUSE: Cause = Cause {
         "capture-gap: there the leg was captured, with holes.",
         "encrypted-inconclusive: there the leg is there and cannot be read.",
     ],
+    contributing: &["Nothing: what lies between gateway and upstream is not in the capture."],
     root_causes: &[
         "The capture was taken on the wrong interface, or on the client's side.",
         "A capture filter (`port 80`, `host CLIENT`) excludes the upstream leg.",

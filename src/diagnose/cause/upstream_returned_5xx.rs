@@ -23,6 +23,9 @@ pub const CAUSE: Cause = Cause {
         "attempt-succeeded-but-error: there the upstream's response was good.",
         "no-upstream-attempt: there the upstream was never asked.",
     ],
+    contributing: &[
+        "Nothing: the error is the upstream's own; why, its log or a capture behind it tells.",
+    ],
     root_causes: &[
         "The application failed and says so (exception, maintenance, rate limit, its own \
          dependency).",

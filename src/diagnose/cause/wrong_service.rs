@@ -24,6 +24,10 @@ pub const CAUSE: Cause = Cause {
         "h1-on-h2-port: there they are a frame of HTTP/2.",
         "http-on-tls-port: there they are a TLS alert.",
     ],
+    contributing: &[
+        "loss-stall, zero-window-stall: they may delay such an answer; the bytes themselves \
+         are the cause.",
+    ],
     root_causes: &[
         "A typo in the port, or two ports of one configuration exchanged.",
         "An address that now belongs to another machine: a stale DNS name, a reused container \

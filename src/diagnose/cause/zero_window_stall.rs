@@ -21,6 +21,7 @@ pub const CAUSE: Cause = Cause {
         "path-mtu-blackhole: there the window is open and large segments vanish.",
         "A window of 0 for some milliseconds is flow control at work.",
     ],
+    contributing: &["Nothing: it contributes itself, to the timeout that ends the wait."],
     root_causes: &[
         "The upstream's workers are stuck or all busy: nobody reads the request's body.",
         "The application stops reading on purpose (limit, authentication first) and does not close.",

@@ -5,13 +5,14 @@
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Kind, Product, Recognised, Row, Source, Timer, Wait, header, row, timer,
 };
 use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// What is known of Apache httpd.
 pub const PRODUCT: Product = Product {
     name: "Apache httpd",
+    source: Source::Recorded,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -25,6 +26,8 @@ pub const PRODUCT: Product = Product {
 
 /// Sentences of its own pages, by which they differ from a page that an application wrote.
 const SENTENCES: &[&str] = &[
+    "Your browser sent a request that this server could not understand",
+    "Server timeout waiting for the HTTP request from the client",
     "<h1>Proxy Error</h1>",
     "The server is temporarily unable to service your\nrequest",
     "The gateway did not receive a timely response\nfrom the upstream server",
@@ -40,6 +43,16 @@ const REASONS: &[(&str, &str)] = &[
         "malformed-status-line",
     ),
     ("Malformed connection header", "bad-header"),
+    ("Unexpected Upgrade", "unexpected-upgrade"),
+];
+
+/// Reasons that stand for several causes of one kind.
+const KINDS: &[(&str, Kind)] = &[
+    ("DNS lookup failure for", Kind::Name),
+    (
+        "Error during SSL Handshake with remote server",
+        Kind::Handshake,
+    ),
 ];
 
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
@@ -59,6 +72,8 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
             .iter()
             .find(|(begin, _)| reason.starts_with(begin))
             .map(|(_, code)| *code);
+        let kind = KINDS.iter().find(|(begin, _)| reason.starts_with(begin));
+        found.hints(kind.map(|(_, kind)| *kind));
     }
     found.if_any()
 }
@@ -327,6 +342,42 @@ const ROWS: &[Row] = &[
         &[400],
         "AH00126 (Invalid URI in request) or another AH number; 400 in the access log",
     ),
+    row(
+        "zero-window-stall",
+        &[],
+        "AH01102 with (70007)The timeout specified has expired",
+    ),
+    row(
+        "attempt-succeeded-but-error",
+        &[500, 502, 503, 504],
+        "the error log at that moment: a filter's or a module's own line",
+    ),
+    row(
+        "gateway-truncated-relay",
+        &[200],
+        "AH01110: error reading response, or nothing where the client's side failed",
+    ),
+    row(
+        "gateway-silent-close",
+        &[0],
+        "AH01102 on a later request of a connection; nothing in the access log's status",
+    ),
+    row(
+        "upstream-leg-not-captured",
+        &[],
+        "the AH line names the upstream: HTTP: attempt to connect to, or (backend) failed",
+    ),
+    row(
+        "capture-gap",
+        &[],
+        "the AH line at that moment decides what the packets do not",
+    ),
+    row("encrypted-inconclusive", &[], "the AH line at that moment"),
+    row(
+        "ambiguous",
+        &[],
+        "the AH line at that moment names the upstream and what failed",
+    ),
 ];
 
 const ADVICE: &[(Family, &str)] = &[
@@ -367,6 +418,34 @@ const ADVICE: &[(Family, &str)] = &[
         Family::NoUpstreamPackets,
         "`retry=`, `max=` and health checks by mod_proxy_hcheck; the balancer-manager shows \
          worker states.",
+    ),
+    (
+        Family::SendingRequest,
+        "`ProxyTimeout` or `timeout=` on ProxyPass; `LimitRequestBody` no larger than what the upstream takes.",
+    ),
+    (
+        Family::Body,
+        "`ProxyTimeout` counts between two reads; output filters (mod_deflate, mod_substitute) break bodies too.",
+    ),
+    (
+        Family::Path,
+        "`keepalive=On` on ProxyPass, where a firewall drops idle connections; `ttl=` below its limit.",
+    ),
+    (
+        Family::Relayed,
+        "`%{BALANCER_WORKER_NAME}e` in LogFormat; `ProxyErrorOverride` replaces the upstream's page.",
+    ),
+    (
+        Family::ClientSide,
+        "`RequestReadTimeout` (mod_reqtimeout), `LimitRequestFieldSize`, `LimitRequestLine`.",
+    ),
+    (
+        Family::Silent,
+        "on a later request of a connection a failed upstream connection is closed in silence: `disablereuse=On`, or `ttl=` below the upstream's keep-alive.",
+    ),
+    (
+        Family::CouldNotTell,
+        "mod_unique_id with `RequestHeader set X-Request-ID %{UNIQUE_ID}e`, and `LogLevel proxy:trace2` for a while.",
     ),
 ];
 

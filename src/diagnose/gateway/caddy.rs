@@ -5,13 +5,14 @@
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Product, Recognised, Row, Source, Timer, Wait, header, row, timer,
 };
 use crate::protocol::observation::{HttpVersion, RequestHead, ResponseHead};
 
 /// What is known of Caddy.
 pub const PRODUCT: Product = Product {
     name: "Caddy",
+    source: Source::Recorded,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -248,6 +249,31 @@ const ADVICE: &[(Family, &str)] = &[
     (
         Family::NoUpstreamPackets,
         "`health_uri`, `fail_duration`, `max_fails`; the admin endpoint /reverse_proxy/upstreams.",
+    ),
+    (
+        Family::SendingRequest,
+        "`write_timeout` in `transport http`; `request_body` with `max_size` no larger than what the upstream takes.",
+    ),
+    (
+        Family::Body,
+        "`read_timeout` in `transport http`; the log says \"aborting with incomplete response\".",
+    ),
+    (
+        Family::Path,
+        "`keepalive` in `transport http` below the limit of what lies between; TCP keep-alive is on.",
+    ),
+    (
+        Family::Relayed,
+        "`handle_response` in `reverse_proxy`; with `debug`, \"upstream roundtrip\" has the upstream's status.",
+    ),
+    (
+        Family::ClientSide,
+        "`timeouts` of the server: `read_header`, `read_body`.",
+    ),
+    (Family::Silent, "the `abort` directive closes on purpose."),
+    (
+        Family::CouldNotTell,
+        "`header_up X-Request-ID {http.request.uuid}`, and `debug` in the global options: reverse_proxy then logs each upstream round trip.",
     ),
 ];
 

@@ -1,16 +1,18 @@
 //! Cloudflare. In: heads and pages. Out: what gives it away, and the cause that its status tells.
 //!
-//! The rule: its Server and CF-RAY are on relayed responses too; a status of 520 to 530 is its own.
+//! The rule: its Server and CF-RAY are on relayed responses too; a status of 520 to 530 is its own. Written from
+//! Cloudflare's documentation: it was not run.
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Kind, Product, Recognised, Row, Source, Timer, Wait, header, row, timer,
 };
 use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// What is known of Cloudflare.
 pub const PRODUCT: Product = Product {
     name: "Cloudflare",
+    source: Source::Documented,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -47,6 +49,12 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
             524 => Some("response-timeout"),
             _ => None,
         };
+        found.page_kind = match head.status {
+            523 => Some(Kind::Ended),
+            525 | 526 => Some(Kind::Handshake),
+            530 => Some(Kind::Name).filter(|_| clue::holds(body, "1016")),
+            _ => None,
+        };
     } else if header(&head.kept, "cf-error-type").is_some() {
         found.own_page = true;
         found.note("header cf-error-type");
@@ -65,32 +73,151 @@ fn recognise_request(head: &RequestHead) -> Option<&'static str> {
 }
 
 const ROWS: &[Row] = &[
-    row("connect-refused", &[521], ""),
-    row("local-connect-error", &[521, 523], ""),
-    row("connect-timeout", &[522], ""),
-    row("connect-stale-tuple", &[522], ""),
-    row("listen-queue-overflow", &[522, 524], ""),
-    row("connect-half-open", &[522, 524], ""),
-    row("dns-stale-address", &[522, 521, 523], ""),
-    row("icmp-host-unreachable", &[523], ""),
-    row("icmp-ttl-exceeded", &[523], ""),
-    row("icmp-net-unreachable", &[523], ""),
-    row("icmp-admin-prohibited", &[523], ""),
-    row("tls-alert-from-upstream", &[525, 520], ""),
-    row("tls-handshake-reset", &[525], ""),
-    row("tls-handshake-closed", &[525], ""),
-    row("malformed-status-line", &[520], ""),
-    row("reset-before-response", &[520], ""),
-    row("injected-reset", &[520], ""),
-    row("closed-before-response", &[520], ""),
-    row("header-too-large", &[520], ""),
-    row("response-timeout", &[524], ""),
-    row("loss-stall", &[524], ""),
-    row("path-mtu-blackhole", &[524], ""),
-    row("idle-drop-middlebox", &[524, 520], ""),
+    row(
+        "connect-refused",
+        &[521],
+        "EdgeResponseStatus 521, OriginResponseStatus 0",
+    ),
+    row(
+        "local-connect-error",
+        &[521, 523],
+        "EdgeResponseStatus 521 or 523, OriginResponseStatus 0",
+    ),
+    row(
+        "connect-timeout",
+        &[522],
+        "EdgeResponseStatus 522, OriginResponseStatus 0",
+    ),
+    row(
+        "connect-stale-tuple",
+        &[522],
+        "EdgeResponseStatus 522, OriginResponseStatus 0",
+    ),
+    row(
+        "listen-queue-overflow",
+        &[522, 524],
+        "EdgeResponseStatus 522 or 524, OriginResponseStatus 0",
+    ),
+    row(
+        "connect-half-open",
+        &[522, 524],
+        "EdgeResponseStatus 522 or 524, OriginResponseStatus 0",
+    ),
+    row(
+        "dns-stale-address",
+        &[522, 521, 523],
+        "EdgeResponseStatus 522 or 521 or 523, OriginResponseStatus 0",
+    ),
+    row(
+        "icmp-host-unreachable",
+        &[523],
+        "EdgeResponseStatus 523, OriginResponseStatus 0",
+    ),
+    row(
+        "icmp-ttl-exceeded",
+        &[523],
+        "EdgeResponseStatus 523, OriginResponseStatus 0",
+    ),
+    row(
+        "icmp-net-unreachable",
+        &[523],
+        "EdgeResponseStatus 523, OriginResponseStatus 0",
+    ),
+    row(
+        "icmp-admin-prohibited",
+        &[523],
+        "EdgeResponseStatus 523, OriginResponseStatus 0",
+    ),
+    row(
+        "tls-alert-from-upstream",
+        &[525, 520],
+        "EdgeResponseStatus 525 or 520, OriginResponseStatus 0",
+    ),
+    row(
+        "tls-handshake-reset",
+        &[525],
+        "EdgeResponseStatus 525, OriginResponseStatus 0",
+    ),
+    row(
+        "tls-handshake-closed",
+        &[525],
+        "EdgeResponseStatus 525, OriginResponseStatus 0",
+    ),
+    row(
+        "malformed-status-line",
+        &[520],
+        "EdgeResponseStatus 520, OriginResponseStatus 0",
+    ),
+    row(
+        "reset-before-response",
+        &[520],
+        "EdgeResponseStatus 520, OriginResponseStatus 0",
+    ),
+    row(
+        "injected-reset",
+        &[520],
+        "EdgeResponseStatus 520, OriginResponseStatus 0",
+    ),
+    row(
+        "closed-before-response",
+        &[520],
+        "EdgeResponseStatus 520, OriginResponseStatus 0",
+    ),
+    row(
+        "header-too-large",
+        &[520],
+        "EdgeResponseStatus 520, OriginResponseStatus 0",
+    ),
+    row(
+        "response-timeout",
+        &[524],
+        "EdgeResponseStatus 524, OriginResponseStatus 0",
+    ),
+    row(
+        "loss-stall",
+        &[524],
+        "EdgeResponseStatus 524, OriginResponseStatus 0",
+    ),
+    row(
+        "path-mtu-blackhole",
+        &[524],
+        "EdgeResponseStatus 524, OriginResponseStatus 0",
+    ),
+    row(
+        "idle-drop-middlebox",
+        &[524, 520],
+        "EdgeResponseStatus 524 or 520, OriginResponseStatus 0",
+    ),
     row("dns-nxdomain", &[530], "error 1016"),
     row("dns-nodata", &[530], "error 1016"),
     row("dns-servfail", &[530], "error 1016"),
+    row(
+        "stale-keepalive-reuse",
+        &[520],
+        "EdgeResponseStatus 520, OriginResponseStatus 0",
+    ),
+    row(
+        "closed-mid-head",
+        &[520],
+        "EdgeResponseStatus 520, OriginResponseStatus 0",
+    ),
+    row(
+        "reset-mid-head",
+        &[520],
+        "EdgeResponseStatus 520, OriginResponseStatus 0",
+    ),
+    row(
+        "request-write-timeout",
+        &[524],
+        "EdgeResponseStatus 524, OriginResponseStatus 0",
+    ),
+    row(
+        "bad-content-coding",
+        &[502],
+        "EdgeResponseStatus 502, OriginResponseStatus 200",
+    ),
+    row("upstream-returned-5xx", &[], "OriginResponseStatus has it"),
+    row("relayed-nested", &[], "OriginResponseStatus has it"),
 ];
 
 const ADVICE: &[(Family, &str)] = &[
@@ -123,6 +250,26 @@ const ADVICE: &[(Family, &str)] = &[
     (
         Family::NoUpstreamPackets,
         "pools and monitors of the load balancer.",
+    ),
+    (
+        Family::ProtocolMismatch,
+        "SSL mode and port: Flexible speaks HTTP to port 80, Full speaks TLS to port 443.",
+    ),
+    (
+        Family::SendingRequest,
+        "the write timeout is 30 s; uploads beyond the plan's limit are refused with 413.",
+    ),
+    (
+        Family::Path,
+        "522 also when the request is not acknowledged for 90 s: MTU on tunnels to the origin.",
+    ),
+    (
+        Family::Relayed,
+        "OriginResponseStatus in Logpush; 502 and 504 of the origin get Cloudflare's page, without cf-error-type.",
+    ),
+    (
+        Family::CouldNotTell,
+        "CF-RAY finds the line in Logpush: OriginResponseStatus, OriginTCPHandshakeDurationMs, OriginTLSHandshakeDurationMs.",
     ),
 ];
 

@@ -5,13 +5,14 @@
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Kind, Product, Recognised, Row, Source, Timer, Wait, header, row, timer,
 };
 use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// What is known of Envoy.
 pub const PRODUCT: Product = Product {
     name: "Envoy",
+    source: Source::Recorded,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -41,12 +42,19 @@ const PAGES: &[(&str, Option<&str>)] = &[
     ),
 ];
 
-/// Reset reasons that tell one cause. Others ("connection failure", "protocol error", "remote reset") stand
-/// for several.
+/// Reset reasons that tell one cause.
 const REASONS: &[(&str, &str)] = &[
     ("connection timeout", "connect-timeout"),
     ("connection termination", "closed-before-response"),
     ("overflow", "no-upstream-attempt:pool-overflow"),
+];
+
+/// Reset reasons that stand for several causes of one kind.
+const KINDS: &[(&str, Kind)] = &[
+    ("connection failure", Kind::Ended),
+    ("remote connection failure", Kind::Ended),
+    ("local connection failure", Kind::Ended),
+    ("protocol error", Kind::Content),
 ];
 
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
@@ -69,6 +77,7 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
         } else {
             found.page(&format!("\"{text}\""));
             found.tells(cause);
+            found.hints(clue::text(body).and_then(kind));
         }
     }
     if found.own_page && header(&head.kept, "x-envoy-overloaded").is_some() {
@@ -84,13 +93,30 @@ fn page(text: &str) -> Option<(&'static str, Option<&'static str>)> {
         if rest.contains("immediate connect error") || rest.contains("immediate_connect_error") {
             return Some((RESET, Some("local-connect-error")));
         }
-        let reason = rest
-            .split_once("reset reason: ")
-            .map(|(_, reason)| reason.split(',').next().unwrap_or_default().trim());
+        let reason = reason(rest);
         let cause = REASONS.iter().find(|(name, _)| Some(*name) == reason);
         return Some((RESET, cause.map(|(_, code)| *code)));
     }
     PAGES.iter().find(|(page, _)| *page == text).copied()
+}
+
+/// The reason of a reset that the page gives.
+fn reason(rest: &str) -> Option<&str> {
+    let (_, reason) = rest.split_once("reset reason: ")?;
+    Some(reason.split(',').next().unwrap_or_default().trim())
+}
+
+/// The kind of failure that the reason of a reset stands for. A page that tells of TLS speaks of the handshake.
+fn kind(text: &str) -> Option<Kind> {
+    let rest = text.strip_prefix(RESET)?;
+    let reason = reason(rest)?;
+    if rest.contains("TLS error") || rest.contains("TLS_error") {
+        return Some(Kind::Handshake);
+    }
+    KINDS
+        .iter()
+        .find(|(name, _)| *name == reason)
+        .map(|(_, kind)| *kind)
 }
 
 fn recognise_request(head: &RequestHead) -> Option<&'static str> {
@@ -389,6 +415,38 @@ const ROWS: &[Row] = &[
         &[400],
         "flag DPE; http1.codec_error or its kin",
     ),
+    row("zero-window-stall", &[], "flag UT; response_timeout"),
+    row(
+        "attempt-succeeded-but-error",
+        &[500, 502, 503, 504],
+        "no flag; RESPONSE_CODE_DETAILS names the filter that answered",
+    ),
+    row(
+        "gateway-truncated-relay",
+        &[200],
+        "flag UC, UPE or SI; upstream_reset_after_response_started, or stream_idle_timeout",
+    ),
+    row(
+        "upstream-leg-not-captured",
+        &[],
+        "UPSTREAM_HOST, RESPONSE_FLAGS and RESPONSE_CODE_DETAILS",
+    ),
+    row(
+        "capture-gap",
+        &[],
+        "RESPONSE_FLAGS and RESPONSE_CODE_DETAILS decide what the packets do not",
+    ),
+    row(
+        "encrypted-inconclusive",
+        &[],
+        "RESPONSE_FLAGS, RESPONSE_CODE_DETAILS and UPSTREAM_TRANSPORT_FAILURE_REASON",
+    ),
+    row("ambiguous", &[], "UPSTREAM_HOST and RESPONSE_CODE_DETAILS"),
+    row(
+        "gateway-silent-close",
+        &[0],
+        "status 0 with flag DC, or the connection's own end: max_connection_duration, drain",
+    ),
 ];
 
 const ADVICE: &[(Family, &str)] = &[
@@ -428,6 +486,34 @@ const ADVICE: &[(Family, &str)] = &[
         Family::NoUpstreamPackets,
         "outlier detection, circuit breaker thresholds and the panic threshold; /clusters shows \
          health flags.",
+    ),
+    (
+        Family::SendingRequest,
+        "`buffer` filter where upstreams refuse long bodies; the route's `timeout` starts when the request is complete.",
+    ),
+    (
+        Family::Body,
+        "`stream_idle_timeout` (5 min) and the route's `timeout`, which covers the whole response.",
+    ),
+    (
+        Family::Path,
+        "`upstream_connection_options: tcp_keepalive` on the cluster.",
+    ),
+    (
+        Family::Relayed,
+        "`%RESPONSE_CODE_DETAILS%` is via_upstream, and x-envoy-upstream-service-time is set.",
+    ),
+    (
+        Family::ClientSide,
+        "`request_headers_timeout`, `request_timeout` and `stream_idle_timeout` of the connection manager.",
+    ),
+    (
+        Family::Silent,
+        "`max_connection_duration`, a drain of the listener, or the overload manager.",
+    ),
+    (
+        Family::CouldNotTell,
+        "`%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_HOST% %UPSTREAM_TRANSPORT_FAILURE_REASON% %REQ(X-REQUEST-ID)%` in the access log.",
     ),
 ];
 

@@ -1,16 +1,18 @@
 //! Google Cloud's application load balancer. In: heads and pages. Out: what gives it away.
 //!
-//! The rule: Via is on relayed responses too; only its page is its own. Its regional kind is an Envoy.
+//! The rule: Via is on relayed responses too; only its page is its own. Its regional kind is an Envoy. Written from
+//! Google's documentation: it was not run.
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Product, Recognised, Row, Source, Timer, Wait, header, row, timer,
 };
 use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// What is known of Google's balancer.
 pub const PRODUCT: Product = Product {
     name: "Google Cloud load balancer",
+    source: Source::Documented,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -165,6 +167,30 @@ const ADVICE: &[(Family, &str)] = &[
     (
         Family::NoUpstreamPackets,
         "health checks, and the firewall rule that lets them in.",
+    ),
+    (
+        Family::ProtocolMismatch,
+        "protocol of the backend service: HTTP, HTTPS, HTTP2 or H2C.",
+    ),
+    (
+        Family::SendingRequest,
+        "the backend must read the request to its end before it answers with success.",
+    ),
+    (
+        Family::Path,
+        "MTU of the VPC (1460 by default), and the firewall rule for ICMP.",
+    ),
+    (
+        Family::Relayed,
+        "statusDetails response_sent_by_backend: the backend wrote it.",
+    ),
+    (
+        Family::ClientSide,
+        "statusDetails client_disconnected_before_any_response, or client_timed_out.",
+    ),
+    (
+        Family::CouldNotTell,
+        "jsonPayload.statusDetails in the request log of the load balancer, by X-Cloud-Trace-Context.",
     ),
 ];
 

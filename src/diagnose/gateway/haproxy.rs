@@ -4,13 +4,14 @@
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Kind, Product, Recognised, Row, Source, Timer, Wait, row, timer,
 };
 use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// What is known of HAProxy.
 pub const PRODUCT: Product = Product {
     name: "HAProxy",
+    source: Source::Recorded,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -39,20 +40,15 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
         && SENTENCES.iter().any(|sentence| clue::holds(body, sentence))
     {
         found.page("HAProxy error page");
+        let timer = clue::holds(body, "The server didn't respond in time.");
+        found.hints(timer.then_some(Kind::Timer));
     }
     found.if_any()
 }
 
-fn recognise_request(head: &RequestHead) -> Option<&'static str> {
-    let envoy = [
-        "x-request-id",
-        "x-envoy-expected-rq-timeout-ms",
-        "x-forwarded-proto",
-    ]
-    .iter()
-    .any(|name| header(&head.kept, name).is_some());
-    (head.lower_case_names && head.header_lines > 0 && !envoy)
-        .then_some("header names in lower case, as HAProxy writes them")
+/// It writes header names in lower case, and so do all who speak HTTP/2: that alone names nobody.
+fn recognise_request(_head: &RequestHead) -> Option<&'static str> {
+    None
 }
 
 const ROWS: &[Row] = &[
@@ -228,6 +224,41 @@ const ROWS: &[Row] = &[
         &[400],
         "termination state PR; `show errors` keeps the bytes",
     ),
+    row(
+        "zero-window-stall",
+        &[],
+        "termination state sH or sD: timeout server ran out while data was pending",
+    ),
+    row(
+        "attempt-succeeded-but-error",
+        &[500, 502, 503, 504],
+        "termination state PH: a rule denied the answer, or rewriting it failed",
+    ),
+    row(
+        "gateway-truncated-relay",
+        &[200],
+        "termination state SD, sD, cD or PD",
+    ),
+    row(
+        "upstream-leg-not-captured",
+        &[],
+        "backend and server, the timers Tw/Tc/Tr and the termination state",
+    ),
+    row(
+        "capture-gap",
+        &[],
+        "the termination state and the timers of that line decide what the packets do not",
+    ),
+    row(
+        "encrypted-inconclusive",
+        &[],
+        "the termination state and the timers of that line",
+    ),
+    row(
+        "ambiguous",
+        &[],
+        "the server and the termination state of that line",
+    ),
 ];
 
 const ADVICE: &[(Family, &str)] = &[
@@ -269,6 +300,34 @@ const ADVICE: &[(Family, &str)] = &[
     (
         Family::NoUpstreamPackets,
         "health checks, `maxconn`, `timeout queue`; `show servers state` on the stats socket.",
+    ),
+    (
+        Family::SendingRequest,
+        "`timeout server` covers writing too; `option http-buffer-request` waits for the body before it connects.",
+    ),
+    (
+        Family::Body,
+        "termination state SD or sD: the server's end, or `timeout server` between two reads.",
+    ),
+    (
+        Family::Path,
+        "`option srvtcpka` with `srvtcpka-idle` keeps idle server connections known to what lies between.",
+    ),
+    (
+        Family::Relayed,
+        "a termination state of ---- with an error status: the server wrote it.",
+    ),
+    (
+        Family::ClientSide,
+        "`timeout http-request` and `timeout client`; `option abortonclose`; `show errors` for a bad request.",
+    ),
+    (
+        Family::Silent,
+        "`silent-drop` and `reject` rules; on a later request of a connection a failed server connection is closed in silence: `retry-on conn-failure empty-response` prevents it.",
+    ),
+    (
+        Family::CouldNotTell,
+        "`unique-id-format` with `unique-id-header X-Request-ID`, and `option httplog`: its timers and its termination state tell where it failed.",
     ),
 ];
 
@@ -341,12 +400,8 @@ mod tests {
     }
 
     #[test]
-    fn its_requests_have_lower_case_names() {
-        let sent = "GET /t HTTP/1.1\r\nhost: 127.0.0.1:18082\r\nuser-agent: curl/7.88.1\r\n\
-                    accept: */*\r\n\r\n";
-        assert!(recognise_request(&request(sent)).is_some());
-        assert!(recognise_request(&request("GET / HTTP/1.1\r\nHost: a\r\n\r\n")).is_none());
-        let envoy = "GET / HTTP/1.1\r\nhost: a\r\nx-request-id: 1\r\n\r\n";
-        assert!(recognise_request(&request(envoy)).is_none());
+    fn lower_case_names_alone_are_nobodys() {
+        let sent = "GET /t HTTP/1.1\r\nhost: 127.0.0.1:18082\r\nuser-agent: curl/7.88.1\r\n\r\n";
+        assert!(recognise_request(&request(sent)).is_none());
     }
 }

@@ -1,17 +1,18 @@
 //! Kong. In: heads and pages. Out: what gives it away, what it answers.
 //!
-//! The rule: Via and its request id are on relayed responses too; its Server and messages are its own. It
-//! is built on nginx, so its error log speaks nginx's words.
+//! The rule: Via and its request id are on relayed responses too; its Server and messages are its own. It is built on
+//! nginx, so its error log speaks nginx's words. Written from its source: it was not run.
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Kind, Product, Recognised, Row, Source, Timer, Wait, header, row, timer,
 };
 use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// What is known of Kong.
 pub const PRODUCT: Product = Product {
     name: "Kong",
+    source: Source::Documented,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -57,6 +58,8 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
     if let Some((_, cause)) = message {
         found.page("Kong error message");
         found.tells(*cause);
+        let timer = clue::holds(body, "The upstream server is timing out");
+        found.hints(timer.then_some(Kind::Timer));
     }
     found.if_any()
 }
@@ -183,6 +186,30 @@ const ADVICE: &[(Family, &str)] = &[
     (
         Family::NoUpstreamPackets,
         "health checks of the Upstream; `GET /upstreams/NAME/health`.",
+    ),
+    (
+        Family::SendingRequest,
+        "`write_timeout` of the Service (60 s), counted between two writes.",
+    ),
+    (
+        Family::Body,
+        "`read_timeout` of the Service counts between two reads.",
+    ),
+    (
+        Family::Path,
+        "`upstream_keepalive_idle_timeout` (60 s) below the limit of what lies between.",
+    ),
+    (
+        Family::Relayed,
+        "`headers = X-Kong-Upstream-Status` in kong.conf tells the upstream's own status.",
+    ),
+    (
+        Family::ClientSide,
+        "`nginx_http_client_body_timeout` and its kin in kong.conf.",
+    ),
+    (
+        Family::CouldNotTell,
+        "X-Kong-Request-Id is in the error log and in the page; `nginx_http_log_format` with the upstream's variables.",
     ),
 ];
 

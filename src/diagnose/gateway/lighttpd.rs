@@ -3,12 +3,13 @@
 //! The rule: it passes the upstream's Server on, so its name means that lighttpd wrote the response.
 
 use crate::diagnose::gateway::clue;
-use crate::diagnose::gateway::product::{Family, Product, Recognised, Row, header, row};
+use crate::diagnose::gateway::product::{Family, Product, Recognised, Row, Source, header, row};
 use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// What is known of lighttpd.
 pub const PRODUCT: Product = Product {
     name: "lighttpd",
+    source: Source::Recorded,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -129,6 +130,34 @@ const ADVICE: &[(Family, &str)] = &[
     (
         Family::NoUpstreamPackets,
         "a host that failed is left out for `disable-time` seconds.",
+    ),
+    (
+        Family::ProtocolMismatch,
+        "mod_proxy speaks HTTP/1 without TLS to its hosts: TLS needs a helper such as stunnel.",
+    ),
+    (
+        Family::SendingRequest,
+        "`server.stream-request-body`; by default the whole body is taken first.",
+    ),
+    (
+        Family::Body,
+        "`server.stream-response-body`; by default the answer is buffered, so that a fault may become 502.",
+    ),
+    (
+        Family::Path,
+        "each request opens a new connection, so that idle limits on the way do not touch it.",
+    ),
+    (
+        Family::Relayed,
+        "`proxy.debug = 1`; mod_proxy passes Server on, so that a foreign Server names the author.",
+    ),
+    (
+        Family::ClientSide,
+        "`server.max-read-idle` (60 s), `server.max-request-field-size`.",
+    ),
+    (
+        Family::CouldNotTell,
+        "`debug.log-state-handling`, `proxy.debug = 1` and %{X-Request-Id}i in accesslog.format.",
     ),
 ];
 

@@ -1,33 +1,39 @@
 //! The gateway products. In: heads, pages and waits. Out: which product it is, and what is known of it.
 //!
-//! Growth: a file `gateway/x.rs` and a row in `GATEWAYS`.
+//! Growth: a file `gateway/x.rs` and a row in `GATEWAYS`; of a server that stands behind gateways, in `ORIGIN_SERVERS`.
 
 pub mod product;
 
+mod akamai;
 mod apache;
+mod api_gateway;
 mod awselb;
-mod azure;
+mod azure_application_gateway;
+mod azure_front_door;
 mod caddy;
 mod cloudflare;
 mod cloudfront;
 mod clue;
 mod envoy;
+mod fastly;
 #[cfg(test)]
 mod fixture;
 mod google;
+mod gunicorn;
 mod haproxy;
+mod iis;
 mod kong;
 mod lighttpd;
 mod nginx;
 mod proxy_status;
 mod squid;
+mod tomcat;
 mod traefik;
 mod traffic_server;
 mod varnish;
 
-use crate::frame::Mark;
-use crate::protocol::observation::{Header, HttpVersion, RequestHead, ResponseHead};
-use product::{Product, Recognised, Timer, Wait};
+use crate::protocol::observation::{RequestHead, ResponseHead};
+use product::{OriginServer, Product, Recognised, Timer, Wait};
 
 /// All products that are known, in the order of the manual.
 pub const GATEWAYS: &[&Product] = &[
@@ -38,17 +44,26 @@ pub const GATEWAYS: &[&Product] = &[
     &caddy::PRODUCT,
     &traefik::PRODUCT,
     &varnish::PRODUCT,
+    &fastly::PRODUCT,
     &squid::PRODUCT,
     &traffic_server::PRODUCT,
     &lighttpd::PRODUCT,
     &kong::PRODUCT,
     &awselb::PRODUCT,
+    &api_gateway::PRODUCT,
     &cloudfront::PRODUCT,
-    &azure::APPLICATION_GATEWAY,
-    &azure::FRONT_DOOR,
+    &azure_application_gateway::PRODUCT,
+    &azure_front_door::PRODUCT,
     &cloudflare::PRODUCT,
     &google::PRODUCT,
+    &akamai::PRODUCT,
+    &iis::PRODUCT,
+    // Whom nothing else names.
+    &proxy_status::PRODUCT,
 ];
+
+/// Servers behind gateways whose pages are known, in the order of the manual.
+pub const ORIGIN_SERVERS: &[&OriginServer] = &[&tomcat::SERVER, &gunicorn::SERVER];
 
 /// Shortest timer that a wait is compared with, milliseconds: below it, round trips and scheduling are as
 /// large as the timer.
@@ -66,45 +81,31 @@ pub fn recognise(head: &ResponseHead, body: &[u8]) -> Option<(&'static Product, 
     let mut best: Option<(&'static Product, Recognised)> = None;
     let rank = |found: &Recognised| (found.named_by_server, found.own_page);
     for product in GATEWAYS {
+        // Whoever has a name is the gateway; what it says in Proxy-Status is read below.
+        let nameless = **product == proxy_status::PRODUCT;
         if let Some(found) = (product.recognise)(head, body)
             && best
                 .as_ref()
-                .is_none_or(|(_, so_far)| rank(&found) > rank(so_far))
+                .is_none_or(|(_, so_far)| !nameless && rank(&found) > rank(so_far))
         {
             best = Some((product, found));
         }
     }
-    if let Some((_, found)) = &mut best
-        && let Some(cause) = proxy_status::cause(head)
-    {
-        found.note("header Proxy-Status");
-        found.tells(Some(cause));
+    if let Some((_, found)) = &mut best {
+        proxy_status::read(head, found);
     }
     best
 }
 
-/// The product that a Server header names, and its version. Weak evidence: an application behind a gateway
-/// may run on the same product.
+/// The server behind gateways that wrote this response, and what gave it away.
 #[must_use]
-pub fn recognise_server(server: &str) -> Option<(&'static Product, Recognised)> {
-    let head = ResponseHead {
-        status: 200,
-        reason: Box::default(),
-        version: HttpVersion::Http11,
-        kept: vec![Header {
-            name: "server",
-            value: server.as_bytes().into(),
-        }],
-        head_len: 0,
-        longest_line: 0,
-        header_lines: 1,
-        content_length: None,
-        chunked: false,
-        close: false,
-        oddities: Vec::new(),
-        at: Mark::default(),
-    };
-    recognise(&head, &[])
+pub fn recognise_origin(
+    head: &ResponseHead,
+    body: &[u8],
+) -> Option<(&'static OriginServer, Recognised)> {
+    ORIGIN_SERVERS
+        .iter()
+        .find_map(|server| (server.recognise)(head, body).map(|found| (*server, found)))
 }
 
 /// The product whose requests to upstreams have this shape, and the clause that says why. Weak evidence.
@@ -113,6 +114,13 @@ pub fn recognise_request(head: &RequestHead) -> Option<(&'static Product, &'stat
     GATEWAYS
         .iter()
         .find_map(|product| (product.recognise_request)(head).map(|clause| (*product, clause)))
+}
+
+/// Whether `product` is built on `known` and writes its pages, so that only requests tell the two apart: Application
+/// Gateway v1 is IIS.
+#[must_use]
+pub fn writes_the_page_of(product: &Product, known: &Product) -> bool {
+    *product == azure_application_gateway::PRODUCT && *known == iis::PRODUCT
 }
 
 /// The product of this name, in any case.
@@ -165,6 +173,7 @@ fn equals(timer: &Timer, millis: f64) -> bool {
 mod tests {
     use super::*;
     use fixture::{request, response};
+    use product::Source;
     use std::collections::HashSet;
 
     fn name(head: &'static str, body: &[u8]) -> Option<(&'static str, bool)> {
@@ -210,6 +219,17 @@ mod tests {
     }
 
     #[test]
+    fn a_product_with_a_name_goes_before_proxy_status() {
+        let named = "HTTP/1.1 503 Service Unavailable\r\nX-Azure-Ref: 0abc\r\n\
+            Proxy-Status: x; error=connection_refused\r\n\r\n";
+        let (product, found) = recognise(&response(named), b"").unwrap();
+        assert_eq!(product.name, "Azure Front Door");
+        assert_eq!(found.page_cause, Some("connect-refused"));
+        let bare = "HTTP/1.1 502 Bad Gateway\r\nProxy-Status: x; error=dns_error\r\n\r\n";
+        assert_eq!(name(bare, b""), Some(("a gateway with Proxy-Status", true)));
+    }
+
+    #[test]
     fn the_server_header_says_who_passed_a_page_on() {
         let nginx = "HTTP/1.1 502 Bad Gateway\r\nServer: nginx/1.22.1\r\n\r\n";
         assert_eq!(name(nginx, NGINX_PAGE), Some(("nginx", true)));
@@ -225,12 +245,28 @@ mod tests {
 
     #[test]
     fn a_server_header_alone_is_no_page() {
-        let (product, found) = recognise_server("Apache/2.4.71 (Debian)").unwrap();
+        let answer = |server: &str| {
+            let head = format!("HTTP/1.1 503 Service Unavailable\r\nServer: {server}\r\n\r\n");
+            recognise(&response(Box::leak(head.into_boxed_str())), b"")
+        };
+        let (product, found) = answer("Apache/2.4.71 (Debian)").unwrap();
         assert_eq!(product.name, "Apache httpd");
         assert_eq!(found.version.as_deref(), Some("2.4.71"));
         assert!(!found.own_page);
-        assert!(recognise_server("gunicorn").is_none());
-        assert!(recognise_server("Caddy").is_some_and(|(_, found)| !found.own_page));
+        assert!(answer("Caddy").is_some_and(|(_, found)| !found.own_page));
+        assert!(answer("gunicorn").is_none() && answer("Microsoft-IIS/10.0").is_none());
+    }
+
+    /// What was recorded from a product stands in `captures/`; what was not says so.
+    #[test]
+    fn a_product_that_was_not_run_says_so() {
+        let recorded = GATEWAYS
+            .iter()
+            .filter(|product| product.source == Source::Recorded)
+            .count();
+        assert_eq!(recorded, 9);
+        assert_eq!(by_name("Akamai").unwrap().source, Source::Documented);
+        assert_eq!(by_name("lighttpd").unwrap().source, Source::Recorded);
     }
 
     #[test]
@@ -282,8 +318,8 @@ mod tests {
         assert!(of("Caddy", Wait::Connect, 3_051.0).is_empty());
         assert!(of("nginx", Wait::Response, f64::NAN).is_empty());
         let all = timer_that_equals(None, Wait::Response, 15_004.0);
-        assert_eq!(all.len(), 1);
-        assert_eq!(all[0].0.name, "Envoy");
+        let names: Vec<_> = all.iter().map(|(product, _)| product.name).collect();
+        assert_eq!(names, ["Envoy", "Fastly"]);
     }
 
     /// No bytes of a body make recognition fail, whatever they are.

@@ -5,13 +5,14 @@
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Product, Recognised, Row, Source, Timer, Wait, header, row, timer,
 };
 use crate::protocol::observation::{HttpVersion, RequestHead, ResponseHead};
 
 /// What is known of nginx.
 pub const PRODUCT: Product = Product {
     name: "nginx",
+    source: Source::Recorded,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -415,6 +416,46 @@ const ROWS: &[Row] = &[
         &[400],
         "client sent ... while reading client request line, or headers",
     ),
+    row(
+        "zero-window-stall",
+        &[],
+        "upstream timed out (110: Connection timed out) while reading response header from upstream, or while sending request to upstream",
+    ),
+    row(
+        "attempt-succeeded-but-error",
+        &[500, 502, 503, 504],
+        "what failed after the answer: pwrite() failed (28: No space left on device), a filter's or a script's own line",
+    ),
+    row(
+        "gateway-raw-passthrough",
+        &[0],
+        "upstream sent no valid HTTP/1.0 header while reading response header from upstream",
+    ),
+    row(
+        "gateway-truncated-relay",
+        &[200],
+        "pwrite() failed (28: No space left on device) while reading upstream, or client timed out (110: Connection timed out) while sending to client",
+    ),
+    row(
+        "upstream-leg-not-captured",
+        &[],
+        "the upstream stands at the end of the error's line (upstream: \"http://...\"), and in $upstream_addr",
+    ),
+    row(
+        "capture-gap",
+        &[],
+        "the error's own line at that moment decides what the packets do not",
+    ),
+    row(
+        "encrypted-inconclusive",
+        &[],
+        "the error's own line at that moment; $upstream_status and $upstream_response_time",
+    ),
+    row(
+        "ambiguous",
+        &[],
+        "the error's own line at that moment names the upstream and what failed",
+    ),
 ];
 
 const ADVICE: &[(Family, &str)] = &[
@@ -455,6 +496,34 @@ const ADVICE: &[(Family, &str)] = &[
         Family::NoUpstreamPackets,
         "`max_fails` and `fail_timeout`: by default one failure takes a server out for 10 s; a \
          `zone` shares that state among workers.",
+    ),
+    (
+        Family::SendingRequest,
+        "`proxy_send_timeout` (60 s between two writes); `client_max_body_size` no larger than what the upstream takes.",
+    ),
+    (
+        Family::Body,
+        "`proxy_read_timeout` counts between two reads; the line ends in \"while reading upstream\"; `proxy_max_temp_file_size` and the disk under `proxy_temp_path`.",
+    ),
+    (
+        Family::Path,
+        "`proxy_socket_keepalive on;` keeps idle upstream connections known to what lies between.",
+    ),
+    (
+        Family::Relayed,
+        "`$upstream_status` and `$upstream_addr` in `log_format` name the author; `proxy_intercept_errors` replaces its page.",
+    ),
+    (
+        Family::ClientSide,
+        "`client_header_timeout` and `client_body_timeout` (60 s), `large_client_header_buffers`; `proxy_ignore_client_abort`.",
+    ),
+    (
+        Family::Silent,
+        "`return 444;` closes on purpose; `reset_timedout_connection`; a worker that dies leaves \"exited on signal\" in the error log.",
+    ),
+    (
+        Family::CouldNotTell,
+        "`proxy_set_header X-Request-ID $request_id;`, and `$request_id $upstream_addr $upstream_status $upstream_connect_time $upstream_response_time` in `log_format`.",
     ),
 ];
 

@@ -8,6 +8,8 @@ use crate::protocol::observation::{Header, RequestHead, ResponseHead};
 pub struct Product {
     /// The name in reports: `nginx`, `HAProxy`, `Envoy`, `Apache httpd`.
     pub name: &'static str,
+    /// Where what stands here was learnt.
+    pub source: Source,
     /// Whether this error response was written by the product itself. `body` is the first bytes of the body.
     pub recognise: fn(head: &ResponseHead, body: &[u8]) -> Option<Recognised>,
     /// Whether this request, sent to an upstream, has the product's shape (causes.md C.2); weak evidence.
@@ -29,6 +31,47 @@ pub struct Product {
     pub response_lines_max: Option<u32>,
 }
 
+/// Where the knowledge of a product comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The product itself was run, and its answers and log lines recorded (`captures/`).
+    Recorded,
+    /// Its documentation, or its published source: it was never run here (a cloud's product, or one without a package).
+    Documented,
+}
+
+/// The kinds of failure that no error page takes for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A name was not resolved.
+    Name,
+    /// No upstream was asked.
+    Nothing,
+    /// A timer ran out.
+    Timer,
+    /// The upstream's answer cannot be taken.
+    Content,
+    /// TLS could not be agreed on.
+    Handshake,
+    /// The connection did not come about, or ended.
+    Ended,
+}
+
+impl Kind {
+    /// The words of the report.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Name => "a name was not resolved",
+            Self::Nothing => "no upstream was asked",
+            Self::Timer => "a timer ran out",
+            Self::Content => "the upstream's answer was not valid",
+            Self::Handshake => "the TLS handshake failed",
+            Self::Ended => "the upstream's connection failed or ended",
+        }
+    }
+}
+
 impl PartialEq for Product {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -39,6 +82,18 @@ impl std::fmt::Debug for Product {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
     }
+}
+
+/// A server behind gateways whose answers they pass on. It is no gateway, and its page makes nobody one.
+pub struct OriginServer {
+    /// The name in reports.
+    pub name: &'static str,
+    /// Whether this server wrote the response. `body` is the first bytes of the body.
+    pub recognise: fn(head: &ResponseHead, body: &[u8]) -> Option<Recognised>,
+    /// What its own log says, by cause.
+    pub logs: &'static [(&'static str, &'static str)],
+    /// Advice by cause family.
+    pub advice: &'static [(Family, &'static str)],
 }
 
 /// A product recognised in a response.
@@ -59,6 +114,8 @@ pub struct Recognised {
     pub page_cause: Option<&'static str>,
     /// What refines it: the reason for which no upstream was asked (`no-live-upstream`, `pool-overflow`).
     pub page_detail: Option<&'static str>,
+    /// The kind of failure that the page tells where its words stand for several causes ("protocol error").
+    pub page_kind: Option<Kind>,
 }
 
 impl Recognised {
@@ -92,6 +149,11 @@ impl Recognised {
         };
         self.page_cause = Some(code);
         self.page_detail = detail;
+    }
+
+    /// Notes the kind of failure that the page tells.
+    pub fn hints(&mut self, kind: Option<Kind>) {
+        self.page_kind = kind;
     }
 
     /// Itself, if anything gave it away.

@@ -4,13 +4,14 @@
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Kind, Product, Recognised, Row, Source, Timer, Wait, header, row, timer,
 };
 use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// What is known of Squid.
 pub const PRODUCT: Product = Product {
     name: "Squid",
+    source: Source::Recorded,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -38,6 +39,13 @@ const ERRORS: &[(&str, &str)] = &[
     ("ERR_ACCESS_DENIED 0", "no-upstream-attempt:policy"),
 ];
 
+/// Names of errors that stand for several causes of one kind, whatever the errno.
+const KINDS: &[(&str, Kind)] = &[
+    ("ERR_CONNECT_FAIL", Kind::Ended),
+    ("ERR_SECURE_CONNECT_FAIL", Kind::Handshake),
+    ("ERR_INVALID_RESP", Kind::Content),
+];
+
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
     let mut found = Recognised::default();
     if let Some(server) = header(&head.kept, "server")
@@ -55,6 +63,9 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
         found.note("header X-Squid-Error");
         let told = ERRORS.iter().find(|(value, _)| error.trim() == *value);
         found.tells(told.map(|(_, cause)| *cause));
+        let name = error.split(' ').next().unwrap_or_default();
+        let kind = KINDS.iter().find(|(known, _)| name == *known);
+        found.hints(kind.map(|(_, kind)| *kind));
     } else if clue::holds(
         body,
         "<title>ERROR: The requested URL could not be retrieved",
@@ -168,6 +179,31 @@ const ADVICE: &[(Family, &str)] = &[
     (
         Family::NoUpstreamPackets,
         "dead peers in cache.log; `never_direct`, `cache_peer_access`.",
+    ),
+    (
+        Family::SendingRequest,
+        "`write_timeout` (15 min), `request_body_max_size`.",
+    ),
+    (
+        Family::Body,
+        "`read_timeout` (15 min) counts between two reads; %err_detail has SRV_PREMATURE_EOF.",
+    ),
+    (
+        Family::Path,
+        "`server_idle_pconn_timeout` (1 min) below the limit of what lies between.",
+    ),
+    (
+        Family::Relayed,
+        "`%<Hs` in logformat is the peer's own status.",
+    ),
+    (
+        Family::ClientSide,
+        "`request_timeout` (5 min), `request_header_max_size`, `client_lifetime`.",
+    ),
+    (Family::Silent, "`deny_info TCP_RESET` resets on purpose."),
+    (
+        Family::CouldNotTell,
+        "`%err_code/%err_detail` in logformat; `debug_options ALL,1 11,2 17,2` for a while.",
     ),
 ];
 

@@ -1,16 +1,18 @@
 //! Traefik. In: heads and pages. Out: what gives it away, what it answers.
 //!
-//! The rule: its errors are the bare status text without a Server header; both must agree.
+//! The rule: its errors are the bare status text without a Server header; both must agree. Written from its source:
+//! it was not run.
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Kind, Product, Recognised, Row, Source, Timer, Wait, header, row, timer,
 };
 use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// What is known of Traefik.
 pub const PRODUCT: Product = Product {
     name: "Traefik",
+    source: Source::Documented,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -46,6 +48,7 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
         .find(|(status, page, _)| *status == head.status && *page == text)?;
     let mut found = Recognised::default();
     found.tells(*cause);
+    found.hints((head.status == 504).then_some(Kind::Timer));
     found.page("bare status text without Server header, as Traefik writes it");
     Some(found)
 }
@@ -135,6 +138,30 @@ const ADVICE: &[(Family, &str)] = &[
     (
         Family::NoUpstreamPackets,
         "health checks of the service; Kubernetes: endpoints of the Service.",
+    ),
+    (
+        Family::SendingRequest,
+        "the `buffering` middleware (`maxRequestBodyBytes`) where upstreams refuse long bodies.",
+    ),
+    (
+        Family::Body,
+        "no timer of its own on bodies; `entryPoints.NAME.transport.respondingTimeouts.writeTimeout`.",
+    ),
+    (
+        Family::Path,
+        "`serversTransport.forwardingTimeouts.idleConnTimeout` (90 s) below the limit of what lies between.",
+    ),
+    (
+        Family::Relayed,
+        "OriginStatus beside DownstreamStatus in the access log; the `errors` middleware replaces pages.",
+    ),
+    (
+        Family::ClientSide,
+        "`entryPoints.NAME.transport.respondingTimeouts.readTimeout` (60 s).",
+    ),
+    (
+        Family::CouldNotTell,
+        "access logs in JSON: OriginStatus, OriginDuration, ServiceAddr; `log.level: DEBUG` tells the error.",
     ),
 ];
 

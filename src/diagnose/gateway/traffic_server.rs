@@ -4,13 +4,14 @@
 
 use crate::diagnose::gateway::clue;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Kind, Product, Recognised, Row, Source, Timer, Wait, header, row, timer,
 };
 use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// What is known of Traffic Server.
 pub const PRODUCT: Product = Product {
     name: "Apache Traffic Server",
+    source: Source::Recorded,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -85,6 +86,11 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
         found.own_page = true;
         found.note(format!("reason phrase: {reason}"));
         found.tells(*cause);
+        found.hints(match *reason {
+            "No route to host" => Some(Kind::Ended),
+            "Invalid HTTP Response" => Some(Kind::Content),
+            _ => None,
+        });
     }
     found.if_any()
 }
@@ -243,6 +249,42 @@ const ADVICE: &[(Family, &str)] = &[
         Family::NoUpstreamPackets,
         "`proxy.config.http.down_server.cache_time`: a server that failed is left out for that \
          long.",
+    ),
+    (
+        Family::NameResolution,
+        "`proxy.config.dns.nameservers`, `proxy.config.hostdb.timeout`: failed lookups are remembered.",
+    ),
+    (
+        Family::ProtocolMismatch,
+        "the scheme in remap.config: `map http://... https://ORIGIN/`.",
+    ),
+    (
+        Family::MalformedHead,
+        "`proxy.config.http.response_header_max_size`; the Via string's codes tell what it thought of the answer.",
+    ),
+    (
+        Family::SendingRequest,
+        "`proxy.config.http.transaction_no_activity_timeout_out` runs while the request is sent, too.",
+    ),
+    (
+        Family::Body,
+        "`proxy.config.http.transaction_no_activity_timeout_out` (30 s) counts between two reads.",
+    ),
+    (
+        Family::Path,
+        "`proxy.config.net.sock_option_flag_out` with SO_KEEPALIVE, and `proxy.config.http.keep_alive_no_activity_timeout_out` (120 s).",
+    ),
+    (
+        Family::Relayed,
+        "`%<sssc>` in the log format is the origin's own status, `%<pssc>` its own.",
+    ),
+    (
+        Family::ClientSide,
+        "`proxy.config.http.transaction_no_activity_timeout_in`, `proxy.config.http.request_header_max_size`.",
+    ),
+    (
+        Family::CouldNotTell,
+        "`%<crc>`, `%<sssc>` and `%<shi>` in logging.yaml; traffic_server's `xdebug` plugin.",
     ),
 ];
 

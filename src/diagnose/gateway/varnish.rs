@@ -1,16 +1,18 @@
-//! Varnish, and Fastly, which is built on it. In: heads and pages. Out: what gives them away.
+//! Varnish. In: heads and pages. Out: what gives it away. Fastly, which is built on it, has a file of its own.
 //!
 //! The rule: X-Varnish and Via are on every response; the Guru Meditation page alone is its own.
 
 use crate::diagnose::gateway::clue;
+use crate::diagnose::gateway::fastly;
 use crate::diagnose::gateway::product::{
-    Family, Product, Recognised, Row, Timer, Wait, header, row, timer,
+    Family, Product, Recognised, Row, Source, Timer, Wait, header, row, timer,
 };
 use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// What is known of Varnish.
 pub const PRODUCT: Product = Product {
     name: "Varnish",
+    source: Source::Recorded,
     recognise,
     recognise_request,
     rows: ROWS,
@@ -22,32 +24,16 @@ pub const PRODUCT: Product = Product {
     response_lines_max: Some(64),
 };
 
-/// Reason phrases by which Fastly names one cause (on HTTP/1.1).
-const FASTLY_REASONS: &[(&str, &str)] = &[
-    ("first byte timeout", "response-timeout"),
-    ("Connection timed out", "connect-timeout"),
-    (
-        "All backends failed or unhealthy",
-        "no-upstream-attempt:no-live-upstream",
-    ),
-    (
-        "Backend is unhealthy",
-        "no-upstream-attempt:no-live-upstream",
-    ),
-];
-
 fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
     let mut found = Recognised::default();
+    if fastly::marked(head) {
+        return None;
+    }
     let of = |name| header(&head.kept, name).unwrap_or_default();
     if let Some(version) = clue::product(&of("server"), "Varnish") {
         found.server("Varnish", version);
     }
-    let via = of("via");
-    let fastly = of("x-served-by").starts_with("cache-") && via.contains("varnish");
-    if fastly {
-        found.kin = Some("Fastly");
-        found.note("headers Via: varnish and X-Served-By: cache-...");
-    } else if let Some(version) = clue::product(&via, "Varnish") {
+    if let Some(version) = clue::product(&of("via"), "Varnish") {
         found.version = found.version.or(version);
         found.note("header Via names Varnish");
     } else if !of("x-varnish").is_empty() {
@@ -55,12 +41,6 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
     }
     if clue::holds(body, "Guru Meditation:") {
         found.page("Varnish error page (Guru Meditation)");
-        if fastly {
-            let told = FASTLY_REASONS
-                .iter()
-                .find(|(reason, _)| reason.eq_ignore_ascii_case(&head.reason));
-            found.tells(told.map(|(_, cause)| *cause));
-        }
     }
     found.if_any()
 }
@@ -276,6 +256,30 @@ const ADVICE: &[(Family, &str)] = &[
         Family::NoUpstreamPackets,
         "the probe and `.max_connections` of the backend; `varnishlog -g request -q FetchError`.",
     ),
+    (
+        Family::SendingRequest,
+        "`std.cache_req_body()` keeps a body, so that it can be sent again; by default it is streamed once.",
+    ),
+    (
+        Family::Body,
+        "`between_bytes_timeout` (60 s); `set beresp.do_stream = false;` finds a broken body before the client does.",
+    ),
+    (
+        Family::Path,
+        "`backend_idle_timeout` (60 s) below the limit of what lies between.",
+    ),
+    (
+        Family::Relayed,
+        "BerespStatus in `varnishlog -g request`; Via and X-Varnish are on relayed errors too.",
+    ),
+    (
+        Family::ClientSide,
+        "`timeout_idle`, `timeout_req` and `http_req_hdr_len`; `varnishlog -q 'Error'`.",
+    ),
+    (
+        Family::CouldNotTell,
+        "`varnishlog -g request -q 'FetchError or BerespStatus >= 500'`; the XID of the page names the transaction.",
+    ),
 ];
 
 const TIMERS: &[Timer] = &[
@@ -311,17 +315,6 @@ mod tests {
     fn its_headers_are_on_relayed_responses_too() {
         let head = response("HTTP/1.1 502 Bad Gateway\r\nX-Varnish: 2\r\nServer: app\r\n\r\n");
         assert!(!recognise(&head, b"oops").unwrap().own_page);
-    }
-
-    #[test]
-    fn fastly_names_the_cause_in_its_reason() {
-        let head = response(
-            "HTTP/1.1 503 first byte timeout\r\nVia: 1.1 varnish\r\n\
-             X-Served-By: cache-fra-eddf8230020-FRA\r\n\r\n",
-        );
-        let found = recognise(&head, PAGE).unwrap();
-        assert_eq!(found.kin, Some("Fastly"));
-        assert_eq!(found.page_cause, Some("response-timeout"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod ledger;
 mod lines;
 mod message;
 pub mod method;
-mod names;
+pub mod names;
 mod requests;
 mod responses;
 mod syntax;

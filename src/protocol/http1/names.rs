@@ -8,9 +8,14 @@ pub const NAME_MAX: usize = 32;
 /// Fields of a request that identify it, its client or its gateway. Sorted.
 pub const KEPT_IN_REQUESTS: &[&str] = &[
     "accept",
+    "akamai-origin-hop",
+    "cdn-loop",
+    "cf-connecting-ip",
+    "cf-ray",
     "connection",
     "content-type",
     "expect",
+    "fastly-ff",
     "forwarded",
     "idempotency-key",
     "if-none-match",
@@ -21,6 +26,11 @@ pub const KEPT_IN_REQUESTS: &[&str] = &[
     "user-agent",
     "via",
     "x-amzn-trace-id",
+    "x-appgw-trace-id",
+    "x-arr-log-id",
+    "x-azure-clientip",
+    "x-azure-fdid",
+    "x-azure-ref",
     "x-b3-traceid",
     "x-cloud-trace-context",
     "x-correlation-id",
@@ -30,6 +40,8 @@ pub const KEPT_IN_REQUESTS: &[&str] = &[
     "x-forwarded-host",
     "x-forwarded-proto",
     "x-forwarded-server",
+    "x-kong-request-id",
+    "x-original-host",
     "x-real-ip",
     "x-request-id",
     "x-varnish",
@@ -37,6 +49,7 @@ pub const KEPT_IN_REQUESTS: &[&str] = &[
 
 /// Fields of a response that tell who wrote it, and what it announces. Sorted.
 pub const KEPT_IN_RESPONSES: &[&str] = &[
+    "apigw-requestid",
     "cf-error-type",
     "cf-ray",
     "connection",
@@ -53,6 +66,7 @@ pub const KEPT_IN_RESPONSES: &[&str] = &[
     "server",
     "upgrade",
     "via",
+    "x-amz-apigw-id",
     "x-amz-cf-id",
     "x-amzn-errortype",
     "x-amzn-requestid",
