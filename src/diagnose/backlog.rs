@@ -31,10 +31,24 @@ pub struct Backlog {
 pub struct Distance {
     /// Events between the one and the one whose turn it was.
     pub places: u64,
+    /// Whether the event came before the one whose turn it was.
+    pub before: bool,
     /// The time between those, nanoseconds.
     pub nanos: i64,
     /// How long the one whose turn it was had waited, nanoseconds.
     pub waited: i64,
+}
+
+impl Distance {
+    /// The same where up to `count` earlier ones may not have been counted yet: the event may come so much after its turn.
+    #[must_use]
+    pub fn less_what_waits(self, count: u64) -> Self {
+        let off = if self.before { 0 } else { count };
+        Self {
+            places: self.places.saturating_sub(off),
+            ..self
+        }
+    }
 }
 
 impl Backlog {
@@ -73,6 +87,7 @@ impl Backlog {
         let due = self.came.get(usize::try_from(turn).ok()?)?;
         Some(Distance {
             places: turn.abs_diff(place),
+            before: place < turn,
             nanos: due.nanos_since(came).saturating_abs(),
             waited: went.nanos_since(*due).max(0),
         })
@@ -156,8 +171,12 @@ mod tests {
             "the latest is not its own"
         );
         let apart = backlog.distance(Timestamp(133_000_000), Timestamp(150_000_000));
-        let apart = apart.map(|apart| (apart.nanos, apart.waited));
-        assert_eq!(apart, Some((3_000_000, 20_000_000)));
+        let apart = apart.map(|apart| (apart.before, apart.nanos, apart.waited));
+        assert_eq!(apart, Some((false, 3_000_000, 20_000_000)));
+        let apart = backlog.distance(Timestamp(130_000_000), Timestamp(153_000_000));
+        assert_eq!(apart.map(|apart| apart.before), Some(true));
+        let before = apart.map(|apart| apart.less_what_waits(2).places);
+        assert_eq!(before, Some(3), "nothing that waits makes it come earlier");
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::time::Timestamp;
 /// A gateway that gives up may close upstream a little after it has answered; it had its turn before. Nanoseconds.
 const OWN_CLOSE_NANOS: i64 = 1_000_000;
 
+/// A gateway that writes at the end of a turn of its loop has written within this, nanoseconds.
+const WRITTEN_LATE_NANOS: i64 = 10_000_000;
+
 /// What is known of a gateway's turns.
 #[derive(Clone, Debug, Default)]
 pub struct Turns {
@@ -23,6 +26,8 @@ pub struct Turns {
     starts: Backlog,
     /// Answers and failures that came, answers that went.
     ends: Backlog,
+    /// When requests were written to connections of the pool, in order.
+    pooled: Vec<Timestamp>,
 }
 
 impl Turns {
@@ -36,7 +41,11 @@ impl Turns {
     ) -> Self {
         // Who asked before is left out with all that became of it, so that the counts agree.
         let asked = || order.asked.iter().filter(|(at, _)| *at >= since);
-        let begun = found.iter().map(|candidate| begun(candidate).0);
+        let all = || found.iter().map(begun);
+        let mut pooled: Vec<Timestamp> = all()
+            .filter_map(|(at, dialled)| (!dialled).then_some(at))
+            .collect();
+        pooled.sort_unstable();
         let came = found.iter().filter_map(|candidate| {
             reacted_to(candidate).or_else(|| Some(candidate.end?.time.plus_nanos(-OWN_CLOSE_NANOS)))
         });
@@ -46,9 +55,20 @@ impl Turns {
             .map(|(member, _)| member.suspect.at.time);
         let went = asked().filter_map(|(_, answered)| *answered).chain(silent);
         Self {
-            starts: Backlog::new(asked().map(|(at, _)| *at).collect(), begun.collect()),
+            starts: Backlog::new(
+                asked().map(|(at, _)| *at).collect(),
+                all().map(|(at, _)| at).collect(),
+            ),
             ends: Backlog::new(came.collect(), went.collect()),
+            pooled,
         }
+    }
+
+    /// How many requests may have been read before a SYN at `at` and were written only after it.
+    fn written_after(&self, at: Timestamp) -> u64 {
+        let until = at.plus_nanos(WRITTEN_LATE_NANOS);
+        let before = |time: Timestamp| self.pooled.partition_point(|other| *other <= time);
+        u64::try_from(before(until) - before(at)).unwrap_or(u64::MAX)
     }
 
     /// Adds to `fit` what turns say of `candidate` for the exchange of `member`.
@@ -73,7 +93,12 @@ impl Turns {
             .distance(exchange.asked_at().time, begun)
             .filter(|_| keeps_order || dialled)
         {
-            fit.take_first_turn(distance, keeps_order);
+            let waits = if keeps_order {
+                0
+            } else {
+                self.written_after(begun)
+            };
+            fit.take_first_turn(distance.less_what_waits(waits), keeps_order);
         }
     }
 }
