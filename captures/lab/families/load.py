@@ -19,7 +19,7 @@ SERVING = [f"10.77.0.3:{port}" for port in PORTS]
 DECK = 120
 # An instant in which the upstreams do what they have waited with.
 INSTANT = "@0.25"
-CLIENTS, ROUNDS = 200, 10
+CLIENTS, ROUNDS = 200, 20
 # Room for all at once.
 QUEUE = 1024
 
@@ -65,7 +65,7 @@ def _well(lab):
 
 
 CASES = [
-    *[Case(f"{gateway}-crowd-200", "Two hundred clients at the same time, ten rounds, one target, one answer, no ids: one in twenty fails, in six "
+    *[Case(f"{gateway}-crowd-200", "Two hundred clients at the same time, twenty rounds, one target, one answer, no ids: one in twenty fails, in six "
            "ways, many in the same instant.",
            # HAProxy ends later requests of a client connection in silence; one request a connection shows the statuses.
            _arranged(faults), _visits(CLIENTS, ROUNDS, keep=gateway != "haproxy", in_step=False),
