@@ -104,6 +104,8 @@ pub struct Record {
     pub way: Way,
     /// Byte offset of the record in its (uncompressed) input.
     pub offset: u64,
+    /// Whether the user's own filter lets it pass: false for a frame that is there for diagnosis only.
+    pub asked: bool,
 }
 
 /// Frames that travel through the house together: the bytes as they were read, and an index of records.

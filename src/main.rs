@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use gwcap::analyzer::clock::Look;
 use gwcap::analyzer::{Analyzer, Options};
-use gwcap::capture::{self, CaptureError, LiveOptions, StopHandle};
+use gwcap::capture::{self, CaptureError, Follow, LiveOptions, StopHandle};
 use gwcap::diagnose::cause;
 use gwcap::diagnose::clocks::Clocks;
 use gwcap::diagnose::finding::Warning;
@@ -15,10 +16,12 @@ mod cli;
 mod run;
 
 use cli::{Inputs, Settings, Task};
+use run::companions::Companions;
 use run::failure::{Failure, exit};
 use run::feed::{self, Plan};
 use run::output::{self, Follower};
 use run::progress::Progress;
+use run::upstreams::Upstreams;
 
 fn main() -> ExitCode {
     let outcome = match cli::parse(std::env::args_os()) {
@@ -53,7 +56,8 @@ fn perform(task: &Task) -> Result<u8, Failure> {
 fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let stop = listen_for_signals()?;
     let hashes = hashes(settings)?;
-    let live = live_options(settings, &stop);
+    let follow = Follow::default();
+    let live = live_options(settings, &stop, &follow);
     let sources = run::open::open(settings.inputs.clone(), settings.filter.clone(), live)?;
     let mut sinks = output::open(&settings.outputs, &settings.inputs)?;
 
@@ -62,13 +66,24 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let mut analyzer = Analyzer::new(options(settings, look.clocks));
     let mut progress = Progress::new(files(settings));
     let plan = plan(settings, stop);
-    let mut follower = Follower::new(&mut sinks, settings.quiet, settings.show_secrets);
-    // A file is read as fast as it can be: there the report is all that is waited for.
-    let mut follow = |analyzer: &mut Analyzer| match plan.ends_elsewhere {
-        true => follower.tell(analyzer),
-        false => Ok(true),
+    let follower = Follower::new(
+        &mut sinks,
+        settings.quiet,
+        settings.show_secrets,
+        matches!(settings.inputs, Inputs::Interfaces(_)),
+    );
+    let mut companions = Companions {
+        follower: Some(follower).filter(|_| plan.ends_elsewhere),
+        upstreams: Upstreams::of(settings, follow),
+        latest: Instant::now(),
     };
-    let fed = feed::feed(sources, &mut analyzer, &plan, &mut progress, &mut follow);
+    let fed = feed::feed(
+        sources,
+        &mut analyzer,
+        &plan,
+        &mut progress,
+        &mut companions,
+    );
     progress.clear();
     let fed = fed?;
 
@@ -133,10 +148,14 @@ fn files(settings: &Settings) -> &[std::path::PathBuf] {
     }
 }
 
-fn live_options(settings: &Settings, stop: &StopHandle) -> LiveOptions {
+fn live_options(settings: &Settings, stop: &StopHandle, follow: &Follow) -> LiveOptions {
     LiveOptions {
         snap_length: settings.snap_length,
         promiscuous: settings.promiscuous,
+        buffer_kib: settings.buffer_kib,
+        strict_filter: settings.strict_filter,
+        tell_asked: false,
+        follow: follow.clone(),
         stop: stop.clone(),
     }
 }

@@ -73,6 +73,7 @@ fn analyse<'a>(frames: impl IntoIterator<Item = &'a Owned>) -> Analysis {
             link: frame.link,
             way: Way::Unknown,
             offset: 0,
+            asked: true,
         });
         batch.bytes.extend_from_slice(&frame.data);
     }

@@ -12,6 +12,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use rayon::prelude::*;
@@ -23,7 +24,7 @@ use crate::diagnose::Diagnose;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::finding::{Diagnosis, News};
 use crate::diagnose::role::Told;
-use crate::flow::SHARDS;
+use crate::flow::{Endpoint, SHARDS};
 use crate::frame::{Batch, Mark, Record};
 use crate::loss::Loss;
 use crate::protocol::observation::Observation;
@@ -117,9 +118,17 @@ impl Analyzer {
         self.diagnose_all(&observations, &ticks, &order);
     }
 
-    /// What was found since the last call.
-    pub fn news(&mut self) -> Vec<News> {
-        self.diagnose.news()
+    /// Upstreams of gateways whose words a filter keeps out of the capture, in order.
+    #[must_use]
+    pub fn hidden_servers(&self) -> BTreeSet<Endpoint> {
+        self.diagnose.hidden_servers(self.last)
+    }
+
+    /// What was found since the last call. `waited` is how long, in nanoseconds, nothing has come after the latest frame:
+    /// with it errors are told before what follows them has been seen, and again when it has.
+    pub fn news(&mut self, waited: Option<i64>) -> Vec<News> {
+        let now = waited.and_then(|waited| Some(self.clock?.plus_nanos(waited)));
+        self.diagnose.news(now)
     }
 
     /// The capture is over.

@@ -63,6 +63,7 @@ mod tests {
             link: LinkType::RAW,
             way: Way::Unknown,
             offset: 0,
+            asked: true,
         };
         frames.iter().map(record).collect()
     }

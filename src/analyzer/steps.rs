@@ -71,6 +71,7 @@ mod tests {
                 link: LinkType::RAW,
                 way: Way::Unknown,
                 offset: 0,
+                asked: true,
             };
             steps.judge(&[record], &mut told);
         }

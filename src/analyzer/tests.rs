@@ -91,6 +91,7 @@ fn batches(at_once: usize, input: impl Fn(usize) -> u16) -> Vec<Batch> {
                 link: LinkType::RAW,
                 way: Way::Unknown,
                 offset: 0,
+                asked: true,
             });
             batch.bytes.extend_from_slice(bytes);
         }

@@ -105,6 +105,7 @@ impl Ledger {
             link: found.link,
             way: found.way,
             offset: found.offset,
+            asked: true,
         });
         Ok(())
     }
@@ -112,6 +113,15 @@ impl Ledger {
     /// Counts a record that no decoder can use, so that the frames after it keep Wireshark's numbers.
     pub(super) fn pass_number(&mut self) {
         self.facts.frames = self.facts.frames.saturating_add(1);
+    }
+
+    /// Counts frames that the kernel and the interface dropped since the last call.
+    pub(super) fn dropped(&mut self, kernel: u64, interface: u64) {
+        self.loss.add(KERNEL_DROPS, kernel);
+        self.loss.add(INTERFACE_DROPS, interface);
+        let facts = &mut self.facts;
+        facts.kernel_drops = facts.kernel_drops.saturating_add(kernel);
+        facts.interface_drops = facts.interface_drops.saturating_add(interface);
     }
 
     /// Counts a frame and gives its time.

@@ -6,14 +6,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pcap::{Active, Capture, Device, Linktype, PacketHeader, Precision};
 
 use crate::capture::error::CaptureError;
-use crate::capture::filter::{link_type_of, pcap_message};
-use crate::capture::ledger::{Found, INTERFACE_DROPS, KERNEL_DROPS, Ledger};
+use crate::capture::filter::{Filter, Verdict, link_type_of, pcap_message};
+use crate::capture::follow::Follow;
+use crate::capture::ledger::{Found, Ledger};
 use crate::capture::source::{FILL_BYTES_MIN, Fill, InputFacts, Source};
+use crate::capture::widen::widened;
 use crate::frame::{Batch, LinkType, Way};
 use crate::loss::Loss;
 use crate::time::{NANOS_PER_SECOND, Timestamp};
@@ -21,8 +23,12 @@ use crate::time::{NANOS_PER_SECOND, Timestamp};
 /// Most bytes that are kept of a frame where the user says nothing: what tcpdump keeps.
 pub const SNAP_LENGTH: u32 = 256 * 1024;
 
-/// Bytes of the kernel's ring: nothing was dropped with it where 2 MiB, libpcap's choice, lost frames.
-const RING_BYTES: i32 = 16 * 1024 * 1024;
+/// KiB of the kernel's ring where the user says nothing: nothing was dropped with it where 2 MiB, libpcap's choice, lost
+/// frames.
+pub const BUFFER_KIB: u32 = 16 * 1024;
+
+/// Least time between two changes of the kernel's filter: each costs a call and may cost frames.
+const CHANGE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Milliseconds after which the kernel hands over what it has.
 const TIMEOUT_MS: i32 = 100;
@@ -42,6 +48,14 @@ pub struct LiveOptions {
     pub snap_length: u32,
     /// Whether frames for other machines are wanted.
     pub promiscuous: bool,
+    /// KiB of the kernel's ring; 0 stands for [`BUFFER_KIB`].
+    pub buffer_kib: u32,
+    /// Whether the filter is taken literally; else it is widened by what diagnosis needs.
+    pub strict_filter: bool,
+    /// Whether each frame is asked whether the user's own filter lets it pass, for whoever writes what it does.
+    pub tell_asked: bool,
+    /// Upstreams whose packets pass a filter that is not strict, too.
+    pub follow: Follow,
     /// Ends the capture from elsewhere.
     pub stop: StopHandle,
 }
@@ -51,6 +65,10 @@ impl Default for LiveOptions {
         Self {
             snap_length: SNAP_LENGTH,
             promiscuous: true,
+            buffer_kib: 0,
+            strict_filter: false,
+            tell_asked: false,
+            follow: Follow::default(),
             stop: StopHandle::default(),
         }
     }
@@ -88,6 +106,9 @@ pub struct LiveSource {
     link: LinkType,
     ledger: Ledger,
     stop: StopHandle,
+    widening: Option<Widening>,
+    /// The user's own filter, where a wider one is in the kernel and it matters which frames were asked for.
+    own_filter: Option<Filter>,
     dropped: u32,
     interface_dropped: u32,
     finished: bool,
@@ -113,8 +134,12 @@ impl LiveSource {
         };
         // Promiscuous mode does not exist for `any`: libpcap warns, and the crate takes warnings for errors.
         let promiscuous = options.promiscuous && interface != ANY;
-        let mut capture = match activate(interface, snap_length, promiscuous) {
-            Err(_) if promiscuous => activate(interface, snap_length, false),
+        let buffer_kib = match options.buffer_kib {
+            0 => BUFFER_KIB,
+            kib => kib,
+        };
+        let mut capture = match activate(interface, snap_length, promiscuous, buffer_kib) {
+            Err(_) if promiscuous => activate(interface, snap_length, false, buffer_kib),
             outcome => outcome,
         }
         .map_err(|error| refused(interface, &error))?;
@@ -125,20 +150,26 @@ impl LiveSource {
         let link = link_type_of(capture.get_datalink());
         // After the link type is chosen, because the compiled program depends on it.
         if let Some(expression) = filter {
-            capture
-                .filter(expression, true)
-                .map_err(|error| CaptureError::Filter {
-                    expression: expression.to_owned(),
-                    link,
-                    message: pcap_message(&error),
-                })?;
+            set_filter(&mut capture, link, expression)?;
         }
+        let widening = filter
+            .filter(|_| !options.strict_filter)
+            .map(|user| Widening::new(user, options.follow.clone()));
+        let widened = widening.as_ref().map(|it| it.expression(link));
+        if let Some(expression) = &widened {
+            set_filter(&mut capture, link, expression)?;
+        }
+        let own_filter = match filter.filter(|_| options.tell_asked && widening.is_some()) {
+            Some(user) => Some(Filter::new(user)?),
+            None => None,
+        };
         let capture = capture
             .setnonblock()
             .map_err(|error| refused(interface, &error))?;
         let mut ledger = Ledger::new(input, interface.to_owned(), None);
         ledger.facts.format = "live";
         ledger.facts.filter = filter.map(str::to_owned);
+        ledger.facts.widened = widened;
         ledger.facts.note_link(link);
         ledger.facts.note_snap_length(snap_length);
         Ok(Self {
@@ -146,10 +177,23 @@ impl LiveSource {
             link,
             ledger,
             stop: options.stop.clone(),
+            widening,
+            own_filter,
             dropped: 0,
             interface_dropped: 0,
             finished: false,
         })
+    }
+
+    /// Widens the kernel's filter by the upstreams that are followed since the last call.
+    fn follow(&mut self) -> Result<(), CaptureError> {
+        if let Some(widening) = &mut self.widening
+            && let Some(expression) = widening.changed(self.link)
+        {
+            set_filter(&mut self.capture, self.link, &expression)?;
+            self.ledger.facts.widened = Some(expression);
+        }
+        Ok(())
     }
 
     /// Copies frames that the kernel holds, until it has none or the batch is full.
@@ -172,7 +216,14 @@ impl LiveSource {
             batch.bytes.extend_from_slice(packet.data);
             let read = u64::from(found.captured_len);
             self.ledger.facts.bytes = self.ledger.facts.bytes.saturating_add(read);
+            let asked = match &mut self.own_filter {
+                Some(filter) => filter.judge(self.link, packet.data)? == Verdict::Pass,
+                None => true,
+            };
             self.ledger.frame(&batch.bytes, &mut batch.records, found)?;
+            if let Some(record) = batch.records.last_mut() {
+                record.asked = asked;
+            }
         }
         Ok(())
     }
@@ -184,10 +235,8 @@ impl LiveSource {
         };
         let dropped = now.dropped.wrapping_sub(self.dropped);
         let interface_dropped = now.if_dropped.wrapping_sub(self.interface_dropped);
-        self.ledger.loss.add(KERNEL_DROPS, u64::from(dropped));
         self.ledger
-            .loss
-            .add(INTERFACE_DROPS, u64::from(interface_dropped));
+            .dropped(u64::from(dropped), u64::from(interface_dropped));
         self.dropped = now.dropped;
         self.interface_dropped = now.if_dropped;
     }
@@ -200,6 +249,7 @@ impl Source for LiveSource {
             return Ok(Fill::End);
         }
         for _ in 0..NAPS_PER_TICK {
+            self.follow()?;
             if self.stop.is_stopped() {
                 // The kernel hands over a block that is not full only after its timeout.
                 std::thread::sleep(NAP.saturating_mul(NAPS_PER_TICK.saturating_add(1)));
@@ -226,16 +276,65 @@ impl Source for LiveSource {
     }
 }
 
+/// The user's filter and what it is widened by while the capture runs.
+struct Widening {
+    user: String,
+    follow: Follow,
+    followed: usize,
+    since: Instant,
+}
+
+impl Widening {
+    fn new(user: &str, follow: Follow) -> Self {
+        Self {
+            user: user.to_owned(),
+            followed: follow.count(),
+            follow,
+            since: Instant::now(),
+        }
+    }
+
+    fn expression(&self, link: LinkType) -> String {
+        widened(&self.user, link, self.follow.all().iter())
+    }
+
+    /// The new expression, where upstreams were added since the last one.
+    fn changed(&mut self, link: LinkType) -> Option<String> {
+        let count = self.follow.count();
+        if count == self.followed || self.since.elapsed() < CHANGE_PAUSE {
+            return None;
+        }
+        self.followed = count;
+        self.since = Instant::now();
+        Some(self.expression(link))
+    }
+}
+
+fn set_filter(
+    capture: &mut Capture<impl pcap::Activated + ?Sized>,
+    link: LinkType,
+    expression: &str,
+) -> Result<(), CaptureError> {
+    capture
+        .filter(expression, true)
+        .map_err(|error| CaptureError::Filter {
+            expression: expression.to_owned(),
+            link,
+            message: pcap_message(&error),
+        })
+}
+
 fn activate(
     interface: &str,
     snap_length: u32,
     promiscuous: bool,
+    buffer_kib: u32,
 ) -> Result<Capture<Active>, pcap::Error> {
     Capture::from_device(interface)?
         .snaplen(i32::try_from(snap_length).unwrap_or(i32::MAX))
         .promisc(promiscuous)
         .timeout(TIMEOUT_MS)
-        .buffer_size(RING_BYTES)
+        .buffer_size(i32::try_from(u64::from(buffer_kib) * 1024).unwrap_or(i32::MAX))
         .precision(Precision::Nano)
         .open()
 }
@@ -321,6 +420,7 @@ pub fn interfaces() -> Result<Vec<Interface>, CaptureError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::ledger::KERNEL_DROPS;
     use std::net::UdpSocket;
 
     /// Whether this process may capture; without the capability only the refusal can be tested.

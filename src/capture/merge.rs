@@ -231,6 +231,7 @@ mod tests {
                     link: LinkType::RAW,
                     way: Way::Unknown,
                     offset: 0,
+                    asked: true,
                 });
                 batch.bytes.push(*second as u8);
             }

@@ -8,6 +8,7 @@ mod compressed;
 mod error;
 mod file;
 mod filter;
+mod follow;
 mod interface_block;
 mod ledger;
 mod live;
@@ -19,16 +20,24 @@ mod pcapng;
 mod samples;
 mod secrets;
 mod source;
+mod widen;
 mod window;
+mod writer;
 
 use std::path::Path;
 
 pub use error::CaptureError;
+pub use follow::{FOLLOWED_MAX, Follow};
 pub use live::{Interface, LiveOptions, SNAP_LENGTH, StopHandle, interfaces};
 pub use merge::Merge;
 pub use names::{NAME_BYTES_MAX, NAMES_MAX, Names};
 pub use secrets::{SECRETS_BYTES_MAX, SECRETS_NOT_KEPT, Secrets};
 pub use source::{FILL_BYTES_MIN, Fill, InputFacts, LINK_TYPES_LISTED_MAX, Source};
+pub use widen::{added as added_to_filter, widened};
+pub use writer::{
+    COMMENTS_NOT_WRITTEN, COMMENTS_PER_FRAME_MAX, FRAMES_NOT_WRITTEN, Holding, Section,
+    TIMES_NOT_WRITTEN, Writer,
+};
 
 /// Opens a capture file, packed (gzip, zstd, lz4) or not, or standard input when `path` is `-`. `input` is the index of the input on the command line,
 /// `filter` a BPF expression.

@@ -12,7 +12,7 @@ use crate::capture::block::{
 };
 use crate::capture::error::CaptureError;
 use crate::capture::interface_block::{Interface, PacketFlags, Statistics};
-use crate::capture::ledger::{Found, INTERFACE_DROPS, KERNEL_DROPS, Ledger};
+use crate::capture::ledger::{Found, Ledger};
 use crate::capture::names;
 use crate::capture::pcap::Refusal;
 use crate::capture::window::{Lost, Order, Scan, Search, Window};
@@ -189,7 +189,7 @@ impl Pcapng {
                     let drops = self.order.u16_at(block.body, 2)?;
                     // 65,535 says that the number of drops is not known.
                     if drops < u16::MAX {
-                        ledger.loss.add(KERNEL_DROPS, u64::from(drops));
+                        ledger.dropped(u64::from(drops), 0);
                     }
                     usize::from(self.order.u16_at(block.body, 0)?)
                 } else {
@@ -249,11 +249,8 @@ impl Pcapng {
         let now = Statistics::read(self.order, block.body)?;
         let before = interface.statistics.max_with(now);
         let grown = |now: u64, before: u64| now.saturating_sub(before);
-        ledger
-            .loss
-            .add(KERNEL_DROPS, grown(now.kernel_drops, before.kernel_drops));
-        ledger.loss.add(
-            INTERFACE_DROPS,
+        ledger.dropped(
+            grown(now.kernel_drops, before.kernel_drops),
             grown(now.interface_drops, before.interface_drops),
         );
         Some(())

@@ -69,11 +69,19 @@ pub struct InputFacts {
     pub first_time: Option<Timestamp>,
     /// Latest capture time.
     pub last_time: Option<Timestamp>,
+    /// Frames that the capturing kernel dropped, as far as the input tells: a total.
+    pub kernel_drops: u64,
+    /// Frames that the interface dropped, as far as the input tells: a total.
+    pub interface_drops: u64,
     /// Most bytes that the capture kept of a frame; the smallest one when interfaces differ, `None` when
     /// it is not limited.
     pub snap_length: Option<u32>,
     /// The filter that the user gave to gwcap.
     pub filter: Option<String>,
+    /// Live: what the kernel hands over, where that is more than the user's filter asks for.
+    pub widened: Option<String>,
+    /// Live: what the kernel was told to hand over, where that is more than the user's filter.
+    pub kernel_filter: Option<String>,
     /// The filter that the capture was made with, where the file tells it (pcapng `if_filter`).
     pub recorded_filter: Option<String>,
     /// Names of addresses that the file brings along (pcapng name resolution blocks). They are the writer's words.

@@ -13,7 +13,7 @@ use clap::Parser;
 pub const EXAMPLES: &str = "\
 Examples:
   gwcap capture.pcap                         why did the gateway in this capture fail?
-  gwcap -i any port 80 or port 8080 or icmp  watch live; Ctrl-C prints the report
+  gwcap -i any port 80 or 443                watch live; Ctrl-C prints the report
   gwcap -r capture.pcap -f json -o out.json  for programs (--schema tells the format)
   tcpdump -i any -U -w - | gwcap -r -        read a pipe
   gwcap --explain connect-refused            the manual page of a cause; without a code, the list
@@ -92,6 +92,14 @@ pub struct Flags {
     #[arg(short = 'p')]
     pub not_promiscuous: bool,
 
+    /// Live: size of the kernel's buffer in KiB [default: 16384]
+    #[arg(short = 'B', value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..=2_097_151))]
+    pub buffer_kib: Option<u32>,
+
+    /// Live: take the filter literally; else what diagnosis needs is added to it, and said
+    #[arg(long)]
+    pub strict_filter: bool,
+
     /// List the interfaces
     #[arg(short = 'D', long = "list-interfaces")]
     pub list_interfaces: bool,
@@ -149,8 +157,6 @@ pub struct Flags {
 pub struct Missing {
     #[arg(short = 'w', hide = true)]
     w: Option<String>,
-    #[arg(short = 'B', hide = true)]
-    b: Option<String>,
     #[arg(short = 'C', hide = true)]
     c: Option<String>,
     #[arg(short = 'G', hide = true)]
@@ -171,7 +177,6 @@ impl Missing {
         let advice = "write with tcpdump and read the file with -r";
         [
             (&self.w, "-w", advice),
-            (&self.b, "-B", "the kernel's buffer is 16 MiB"),
             (&self.c, "-C", advice),
             (&self.g, "-G", advice),
             (&self.w_count, "-W", advice),

@@ -35,6 +35,10 @@ pub struct Settings {
     pub snap_length: u32,
     /// Live: frames for other machines are wanted.
     pub promiscuous: bool,
+    /// Live: KiB of the kernel's buffer; 0 for the usual.
+    pub buffer_kib: u32,
+    /// Live: the filter is taken literally.
+    pub strict_filter: bool,
     /// Only the summary.
     pub quiet: bool,
     /// Addresses that are gateways.

@@ -392,6 +392,20 @@ impl Attempt<'_> {
             return verdict;
         };
         let facts = &self.connection.facts;
+        if self.connection.is_hidden() {
+            let (asked, server) = (facts.from_client.hidden, facts.server);
+            return verdict
+                .proof(
+                    exchange.request_at,
+                    format!(
+                        "{server} accepts the gateway's connection, on which the gateway sends {asked} bytes that a filter kept out of the capture"
+                    ),
+                )
+                .at_most(
+                    Confidence::Likely,
+                    "only segments with SYN, FIN or RST of this connection are in the capture: sequence numbers tell how much was said, and not what",
+                );
+        }
         let connection = match exchange.prior_responses {
             0 if facts.roles_known => "a new connection".to_owned(),
             0 => "a connection that began before the capture".to_owned(),

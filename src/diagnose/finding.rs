@@ -280,6 +280,8 @@ pub struct Finding {
 pub struct News {
     /// The finding.
     pub finding: Finding,
+    /// How often it was told before: 0 the first time.
+    pub revision: u32,
     /// Whether nothing that follows can change it.
     pub last: bool,
 }

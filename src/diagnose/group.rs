@@ -52,6 +52,12 @@ pub fn judge(timeline: &mut Timeline, members: &[Member]) -> Vec<Finding> {
     findings
 }
 
+/// What [`judge`] would say now, without giving any attempt away.
+#[must_use]
+pub fn preview(timeline: &Timeline, members: &[Member]) -> Vec<Finding> {
+    judged(timeline, members).map_or(Vec::new(), |(findings, _)| findings)
+}
+
 fn judged(timeline: &Timeline, members: &[Member]) -> Option<(Vec<Finding>, Vec<AttemptId>)> {
     let scene = Scene::gather(timeline, members)?;
     let assignments = scene.assign(timeline);

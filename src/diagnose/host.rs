@@ -19,11 +19,16 @@ use crate::tcp::event::Connection;
 /// Frames of two interfaces are written this much out of order at most, nanoseconds.
 const OVERTAKEN_NANOS: u64 = 20_000_000;
 
+/// Most servers behind a filter that are remembered of a host: one is enough to doubt.
+pub const HIDDEN_SERVERS_MAX: usize = 64;
+
 /// What is remembered of one address.
 #[derive(Debug, Default)]
 pub struct Host {
     /// Connections that it opened, whole capture.
     pub opened: u64,
+    /// To whom it opened the first of them, and whether it turned to anybody else since.
+    pub turned_to: Option<(IpAddr, bool)>,
     /// Its recent uses as a client, by their beginning: the candidates for attempts.
     pub uses: BTreeSet<(Mark, AttemptId)>,
     /// Recent exchanges that it served, by the request's first byte.
@@ -34,6 +39,9 @@ pub struct Host {
     pub local: Option<Vantage>,
     /// Whether the capture shows anything that was sent back to it on connections that it opened.
     pub answered: bool,
+    /// Servers that it turned to while a filter kept out what was said, and whose words were not seen since; at most
+    /// [`HIDDEN_SERVERS_MAX`].
+    pub hidden: BTreeSet<Endpoint>,
     /// Recent ICMP errors that quote packets of it which the capture does not hold.
     pub stray_icmp: VecDeque<IcmpError>,
     /// Its recent DNS lookups.
@@ -56,6 +64,20 @@ impl Host {
         if let Some(error) = self.stray_icmp.iter().rev().find(answers).copied() {
             LookupRecord::unreachable(&mut self.lookups, &error);
         }
+    }
+
+    /// Notes that it opened a connection to an address.
+    pub fn turns_to(&mut self, addr: IpAddr) {
+        self.opened += 1;
+        let (first, others) = self.turned_to.unwrap_or((addr, false));
+        self.turned_to = Some((first, others || first != addr));
+    }
+
+    /// Whether it opened connections to anybody but this address.
+    #[must_use]
+    pub fn asks_others_than(&self, addr: IpAddr) -> bool {
+        self.turned_to
+            .is_some_and(|(first, others)| others || first != addr)
     }
 
     /// Whether the capture shows what is sent to this host by those that it asks: else an absence proves nothing.

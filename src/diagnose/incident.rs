@@ -30,6 +30,18 @@ impl Register {
         format!("i{number}")
     }
 
+    /// The id that a finding's incident has, or would have as the next one.
+    #[must_use]
+    pub fn peek(&self, finding: &Finding) -> String {
+        let key = (
+            finding.exchange.connection.server,
+            finding.code,
+            finding.upstream,
+        );
+        let number = self.numbers.get(&key);
+        format!("i{}", number.copied().unwrap_or(self.numbers.len() + 1))
+    }
+
     /// Folds findings (in order of time) into incidents, in order of their first finding.
     #[must_use]
     pub fn fold(&mut self, findings: &mut [Finding]) -> Vec<Incident> {

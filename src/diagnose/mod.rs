@@ -13,6 +13,8 @@ pub mod clock;
 pub mod clocks;
 pub mod conclusion;
 pub mod contrast;
+mod due;
+mod early;
 pub mod events;
 pub mod finding;
 pub mod fit;
@@ -20,6 +22,7 @@ pub mod fragments;
 pub mod gateway;
 pub mod group;
 pub mod habits;
+pub mod hidden;
 pub mod host;
 pub mod identity;
 pub mod idle_habit;
@@ -47,17 +50,18 @@ mod views;
 pub mod warnings;
 pub mod workers;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::decode::LostPieces;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::conclusion::Member;
+use crate::diagnose::due::{Groups, add, dedup};
 use crate::diagnose::finding::{Diagnosis, Finding, News};
 use crate::diagnose::fragments::LostFragments;
-use crate::diagnose::role::{Identified, Role, Told, role};
+use crate::diagnose::role::{Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
-use crate::flow::{Endpoint, Vantage};
+use crate::flow::Endpoint;
 use crate::frame::Mark;
 use crate::loss::Loss;
 use crate::protocol::observation::{Completion, ExchangeId, Observation, Seen};
@@ -95,6 +99,8 @@ pub struct Diagnose {
     out: Diagnosis,
     /// Findings of this tick, with the suspects of those that are looked at again at the end.
     fresh: Vec<(Finding, Option<Suspect>)>,
+    /// Errors that were told before they had settled.
+    early: early::Early,
     /// Findings of `out` that were handed over as news.
     told_of: usize,
     seen: warnings::SeenProtocols,
@@ -163,24 +169,50 @@ impl Diagnose {
         self.timeline.tick(now);
     }
 
-    /// What was found since the last call, in the order in which it was judged.
-    pub fn news(&mut self) -> Vec<News> {
+    /// Upstreams of gateways of which the capture shows that something was said, and not what: a filter keeps it out.
+    #[must_use]
+    pub fn hidden_servers(&self, until: Mark) -> BTreeSet<Endpoint> {
+        self.timeline.hidden_servers(until)
+    }
+
+    /// What was found since the last call, in the order in which it was judged; and, where it is known how late it is,
+    /// first verdicts on errors that have not settled.
+    pub fn news(&mut self, now: Option<Timestamp>) -> Vec<News> {
         let first = self.told_of;
         self.told_of = self.out.findings.len();
         let fresh = self.out.findings.get(first..).unwrap_or_default();
         let open = |place: usize| self.bare.iter().any(|(bare, _)| *bare == place);
-        (first..)
+        let mut news: Vec<News> = (first..)
             .zip(fresh)
             .map(|(place, finding)| {
-                let mut finding = finding.clone();
                 // What comes later may show that nothing is filtered, or that a fragment was lost.
                 let last = !open(place)
-                    && !self.lost.may_concern(&finding)
-                    && !warnings::depends_on_filter(&self.seen, &finding);
-                warnings::weigh_filter(&self.seen, std::slice::from_mut(&mut finding));
-                News { finding, last }
+                    && !self.lost.may_concern(finding)
+                    && !warnings::depends_on_filter(&self.seen, finding);
+                let told = self.early.had(early::exchange_of(finding));
+                News {
+                    finding: finding.clone(),
+                    revision: u32::from(told),
+                    last,
+                }
             })
-            .collect()
+            .collect();
+        let early = now.map(|now| self.early.judge(&self.timeline, &self.told, &self.due, now));
+        for finding in early.unwrap_or_default() {
+            let incident = self.incidents.peek(&finding);
+            news.push(News {
+                finding: Finding {
+                    incident,
+                    ..finding
+                },
+                revision: 0,
+                last: false,
+            });
+        }
+        for news in &mut news {
+            warnings::weigh_filter(&self.seen, std::slice::from_mut(&mut news.finding));
+        }
+        news
     }
 
     /// The capture is over: judges all that is open.
@@ -401,28 +433,4 @@ impl Diagnose {
             }
         }
     }
-}
-
-/// Errors by the gateway that answered.
-type Groups = BTreeMap<(Vantage, Endpoint), Vec<Member>>;
-
-fn add(groups: &mut Groups, suspect: Suspect, identified: Identified, due: bool) {
-    let endpoint = identified.gateway.endpoint;
-    let key = (
-        host::whose(identified.gateway.vantage, endpoint.addr).0,
-        endpoint,
-    );
-    groups.entry(key).or_default().push(Member {
-        suspect,
-        identified,
-        due,
-    });
-}
-
-/// One suspect an exchange: an error status that is also cut short is told once, by its status.
-fn dedup(mut suspects: Vec<Suspect>) -> Vec<Suspect> {
-    suspects.sort_by_key(|suspect| (suspect.exchange, suspect.at));
-    suspects.dedup_by_key(|suspect| suspect.exchange);
-    suspects.sort_by_key(|suspect| (suspect.at, suspect.exchange));
-    suspects
 }

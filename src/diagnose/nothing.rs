@@ -11,6 +11,7 @@ use crate::diagnose::clock::Step;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{AttemptReport, Confidence, Evidence, Failure, Finding, Leg};
 use crate::diagnose::gateway::product::Wait;
+use crate::diagnose::hidden::{self, Hidden};
 use crate::diagnose::lookup::failed_lookups;
 use crate::diagnose::reason;
 use crate::diagnose::record::ExchangeRecord;
@@ -51,6 +52,9 @@ pub fn conclude(
         return Some(
             silent::not_captured(member).unwrap_or_else(|| not_captured(member, exchange)),
         );
+    }
+    if let Some(conclusion) = from_hidden(timeline, member, exchange) {
+        return Some(conclusion);
     }
     if let Some(conclusion) = from_stray_icmp(timeline, member, exchange) {
         return Some(conclusion);
@@ -181,6 +185,9 @@ fn from_unread(
         summary: format!("the gateway turns to {}", candidate.upstream),
     };
     let mut conclusion = match candidate.standing {
+        _ if record.is_hidden() && candidate.standing != Standing::Failed => {
+            hidden::behind_filter(timeline, member, record)
+        }
         Standing::Failed => {
             let verdict = candidate.verdict.clone()?;
             let mut conclusion = Conclusion::new(candidate.code?, verdict.confidence);
@@ -302,6 +309,22 @@ fn not_captured(member: &Member, exchange: &ExchangeRecord) -> Conclusion {
             .to_owned(),
     );
     conclusion
+}
+
+/// The gateway's connections to upstreams are in the capture, and what was said on them is not.
+fn from_hidden(
+    timeline: &Timeline,
+    member: &Member,
+    exchange: &ExchangeRecord,
+) -> Option<Conclusion> {
+    let mut conclusion = match hidden::hides(timeline, member, None)? {
+        Hidden::Connection(record) => hidden::behind_filter(timeline, member, record),
+        Hidden::Servers => hidden::kept_out(),
+    };
+    conclusion
+        .reasons
+        .extend(told_by_the_client_leg(member, exchange));
+    Some(conclusion)
 }
 
 /// What the client's leg alone tells of the cause (causes.md B.8): what the page says, and how long the answer took.

@@ -11,7 +11,7 @@ use crate::frame::Mark;
 use crate::protocol::observation::{
     Completion, ExchangeId, Fault, MessageEnd, Protocol, RequestHead, ResponseHead, TlsStep,
 };
-use crate::tcp::event::{Connection, ConnectionId, Ending};
+use crate::tcp::event::{Connection, ConnectionId, Ending, HalfFacts};
 
 /// One connection as diagnosis remembers it.
 #[derive(Clone, Debug)]
@@ -183,6 +183,40 @@ impl ExchangeRecord {
 }
 
 impl ConnectionRecord {
+    /// Whether a filter kept out what was said here: only segments with SYN, FIN or RST are in the capture.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        let facts = &self.facts;
+        let unbegun = facts.initial_sequences == (None, None);
+        let closed = |half: &HalfFacts| half.fin.is_some() || half.reset.is_some();
+        facts.flags_only
+            && (facts.from_client.hidden > 0
+                || facts.from_server.hidden > 0
+                || unbegun && (closed(&facts.from_client) || closed(&facts.from_server)))
+    }
+
+    /// Whether something may have been said between two marks that a filter kept out.
+    #[must_use]
+    pub fn was_hidden(&self, from: Mark, until: Mark) -> bool {
+        /// How long after a SYN-ACK its acknowledgement, or anything else, would have been seen, nanoseconds.
+        const ACKNOWLEDGED_NANOS_MIN: i64 = 1_000_000_000;
+        let facts = &self.facts;
+        if !facts.flags_only {
+            return false;
+        }
+        let halves = [&facts.from_client, &facts.from_server];
+        let closings = halves.map(|half| [half.fin, half.reset]);
+        let closed = closings.iter().flatten().flatten().map(|it| it.mark).min();
+        match closed {
+            Some(closed) => self.is_hidden() && closed >= from,
+            // Open, and acknowledged without a trace.
+            None => halves.iter().all(|half| match half.syns.as_slice() {
+                [only] => until.time.nanos_since(only.time) >= ACKNOWLEDGED_NANOS_MIN,
+                _ => false,
+            }),
+        }
+    }
+
     /// Whether the first request followed the handshake at once, so that the connection was opened for it
     /// and not held ready in a pool.
     #[must_use]

@@ -63,7 +63,8 @@ pub fn role(timeline: &Timeline, told: &Told, suspect: &Suspect) -> Option<Role>
         .as_ref()
         .is_some_and(|(_, recognised)| recognised.own_page);
     let same_host = facts.client.addr == endpoint.addr;
-    let asks = asks_others(timeline, vantage, endpoint.addr);
+    let asks = asks_others(timeline, vantage, endpoint.addr)
+        && !is_called_back(timeline, connection, exchange, suspect);
     let is_gateway = !told.upstreams.contains(&endpoint.addr)
         && (told.gateways.contains(&endpoint.addr)
             || own_page
@@ -165,6 +166,31 @@ fn asks_others(timeline: &Timeline, vantage: Vantage, addr: IpAddr) -> bool {
     timeline
         .host(vantage, addr)
         .is_some_and(|host| host.opened > 0 || !host.lookups.is_empty())
+}
+
+/// Whether the host asks nobody but this very client, and did not do so for this exchange: an application that itself
+/// calls the gateway which asks it.
+fn is_called_back(
+    timeline: &Timeline,
+    connection: &ConnectionRecord,
+    exchange: &ExchangeRecord,
+    suspect: &Suspect,
+) -> bool {
+    let facts = &connection.facts;
+    if facts.client.addr == facts.server.addr
+        || !timeline.is_asked(facts.vantage, facts.client.addr)
+    {
+        return false;
+    }
+    timeline
+        .host(facts.vantage, facts.server.addr)
+        .is_some_and(|host| {
+            host.lookups.is_empty()
+                && !host.asks_others_than(facts.client.addr)
+                && uses_inside(host, exchange.request_at, suspect.at)
+                    .next()
+                    .is_none()
+        })
 }
 
 /// On one shared address: whether an exchange that the host itself sent, elsewhere, lies inside this one.

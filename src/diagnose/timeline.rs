@@ -13,7 +13,7 @@ use crate::diagnose::clock::Clock;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
-use crate::diagnose::host::{Host, Service, whose};
+use crate::diagnose::host::{HIDDEN_SERVERS_MAX, Host, Service, whose};
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::views::Views;
@@ -36,6 +36,8 @@ pub const DETAILS_MAX: usize = 16;
 const SERVED_LOOKED_AT_MAX: usize = 4_096;
 /// Most ICMP errors without their segment that are remembered of one host.
 const STRAY_ICMP_MAX: usize = 256;
+/// Most uses of upstreams that are looked through for one whose payload was kept out.
+pub const HIDDEN_LOOKED_AT_MAX: usize = 1_024;
 /// What a server answers to what it cannot read (RFC 9110, section 15.5.1).
 const BAD_REQUEST: u16 = 400;
 /// How long something that ended well is remembered: a gateway relays within milliseconds, and a retry
@@ -97,6 +99,23 @@ impl Timeline {
     /// Hosts that opened connections, in no order.
     pub fn askers(&self) -> impl Iterator<Item = (&(Vantage, IpAddr), &Host)> {
         self.hosts.iter().filter(|(_, host)| host.opened > 0)
+    }
+
+    /// Servers that gateways (hosts that are themselves asked) turned to while a filter kept out what was said, in order.
+    /// `until` is the latest mark: a connection that is open counts once an acknowledgement would have been seen.
+    #[must_use]
+    pub fn hidden_servers(&self, until: Mark) -> BTreeSet<Endpoint> {
+        let gateways = self.hosts.values().filter(|host| !host.ports.is_empty());
+        let mut servers = BTreeSet::new();
+        for host in gateways {
+            servers.extend(host.hidden.iter().copied());
+            let uses = host.uses.iter().rev().take(HIDDEN_LOOKED_AT_MAX);
+            let open = uses
+                .filter_map(|(_, id)| self.connection(id.connection))
+                .filter(|record| record.was_hidden(until, until));
+            servers.extend(open.map(|record| record.facts.server));
+        }
+        servers
     }
 
     /// Addresses of the capturing machine that opened connections, or asked for neighbours to do so, in no order.
@@ -399,6 +418,14 @@ impl Timeline {
         {
             host.answered = true;
         }
+        if let ConnectionEvent::Fin(_) | ConnectionEvent::Reset(_) = event
+            && record.is_hidden()
+            && !facts.from_client.syns.is_empty()
+            && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
+            && host.hidden.len() < HIDDEN_SERVERS_MAX
+        {
+            host.hidden.insert(facts.server);
+        }
         let idle = match event {
             ConnectionEvent::Fin(Direction::ToClient) => record.closed_while_idle(),
             _ => None,
@@ -503,7 +530,7 @@ impl Timeline {
             index: None,
         };
         if let Some(host) = self.host_entry(facts.vantage, facts.client.addr) {
-            host.opened += 1;
+            host.turns_to(facts.server.addr);
             host.uses.insert((facts.opened, id));
         }
         if let Some(host) = self.host_entry(facts.vantage, facts.server.addr) {
@@ -584,6 +611,7 @@ impl Timeline {
             return;
         };
         let exchange = ExchangeRecord::new(id, offset, at, record);
+        let (flags_only, server_endpoint) = (record.facts.flags_only, record.facts.server);
         record.exchanges.push_back(exchange);
         let crowded = record.exchanges.len() > EXCHANGES_PER_CONNECTION_MAX;
         let oldest = if crowded {
@@ -601,6 +629,9 @@ impl Timeline {
             self.loss.add("exchanges_forgotten_early", 1);
         }
         if let Some(host) = self.host_entry(vantage, client) {
+            if !flags_only {
+                host.hidden.remove(&server_endpoint);
+            }
             host.uses.insert((
                 at,
                 AttemptId {

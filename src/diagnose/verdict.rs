@@ -12,6 +12,7 @@ use crate::diagnose::finding::{
 };
 use crate::diagnose::gateway;
 use crate::diagnose::habits::Traits;
+use crate::diagnose::hidden;
 use crate::diagnose::host::whose;
 use crate::diagnose::naming::{asked_upstream, named};
 use crate::diagnose::page;
@@ -99,6 +100,9 @@ pub fn from_attempt(
             Confidence::Likely,
             "frames are missing around other exchanges of this moment, so that attempts may have been exchanged",
         );
+    }
+    if !identified {
+        hidden::weigh(timeline, member, last, &mut conclusion);
     }
     weigh_loss(timeline, member, last, &mut conclusion);
     weigh_clocks(timeline, member, last, &mut conclusion);

@@ -99,7 +99,10 @@ impl Conversation {
                 };
                 self.on_gap(hole, out);
             }
-            StreamEvent::Fin { direction } => tell(ConnectionEvent::Fin(direction), out),
+            StreamEvent::Fin { direction } => {
+                tell(ConnectionEvent::Fin(direction), out);
+                self.tell_hidden(out);
+            }
             StreamEvent::Finished { direction } => {
                 self.client_closed |= direction == Direction::ToServer;
                 self.decide(out);
@@ -109,6 +112,7 @@ impl Conversation {
             }
             StreamEvent::Reset { direction } => {
                 tell(ConnectionEvent::Reset(direction), out);
+                self.tell_hidden(out);
                 // A RST out of sequence closes nothing by itself (RFC 5961): wait for the ending.
                 let reset = out.connection.half(direction).reset.as_ref();
                 if reset.is_none_or(|reset| reset.in_sequence) {
@@ -291,11 +295,40 @@ impl Conversation {
         }
     }
 
+    /// What the numbers of a closing segment tell of a connection whose payload a filter kept out: that something was
+    /// asked, and whether anything was answered. It counts as one exchange, however many it held.
+    fn tell_hidden(&mut self, out: &mut Output<'_>) {
+        let facts = out.connection;
+        let asked = facts.flags_only && facts.from_client.hidden > 0;
+        if !asked || !matches!(self.stage, Stage::Silent) {
+            return;
+        }
+        let answered = facts.from_server.hidden > 0;
+        let began = facts.from_server.syns.last().copied();
+        let began = began.unwrap_or(facts.opened);
+        let (connection, protocol) = (out.id(), Protocol::Hidden);
+        out.tell(Seen::Protocol {
+            connection,
+            protocol,
+        });
+        let index = out.new_exchange();
+        out.request_start(index, 0, began);
+        if answered {
+            out.response_start(index, out.seen);
+        }
+        self.stage = Stage::Joining {
+            changes: 0,
+            speaker: None,
+        };
+    }
+
     fn tell_gap(&mut self, direction: Direction, reason: GapReason, out: &mut Output<'_>) {
         // Of cut frames the first one says it all.
         let told_max = match reason {
             GapReason::Snapped => 2,
             GapReason::Lost => GAPS_TOLD_MAX,
+            // No frame is missing that the capture was to hold.
+            GapReason::Hidden => return,
         };
         if self.gaps_told < told_max {
             self.gaps_told += 1;

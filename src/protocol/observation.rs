@@ -214,6 +214,8 @@ pub enum Protocol {
     Http2,
     /// FastCGI, uwsgi, a database, anything: known by TCP facts and turns only.
     Unknown,
+    /// A filter let only segments with SYN, FIN or RST pass: sequence numbers tell that something was said, and how much.
+    Hidden,
 }
 
 /// A protocol version of an HTTP/1 message.

@@ -49,6 +49,7 @@ impl Play {
                 initial_sequences: (Some(1), Some(2)),
                 challenge: None,
                 server_alive: None,
+                flags_only: false,
                 birthmarks: Default::default(),
             },
             told: Vec::new(),

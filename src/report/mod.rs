@@ -19,13 +19,13 @@ pub mod view;
 
 pub use assemble::{Analysis, one_finding};
 pub use model::{Finding, Report, SCHEMA_VERSION, schema};
-pub use view::View;
+pub use view::{Revision, View};
 
 /// Writes a report to `out`.
 pub type WriteReport = fn(&Report, &View, &mut dyn Write) -> io::Result<()>;
 
-/// Writes one finding to `out` while the capture goes on; the flag tells whether it is the last word on it.
-pub type WriteNews = fn(&Finding, bool, &View, &mut dyn Write) -> io::Result<()>;
+/// Writes one revision of a finding to `out` while the capture goes on.
+pub type WriteNews = fn(&Finding, Revision, &View, &mut dyn Write) -> io::Result<()>;
 
 /// A format of the report.
 #[derive(Clone, Copy, Debug)]

@@ -249,7 +249,7 @@ pub struct Gateway {
 }
 
 /// Why an exchange failed.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema, PartialEq)]
 pub struct Cause {
     /// Stable code; `gwcap --explain CODE` tells more.
     pub code: &'static str,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::report::escape;
 use crate::report::model::{Capture, Finding, Program, Report, Summary};
-use crate::report::view::View;
+use crate::report::view::{Revision, View};
 
 /// One line.
 #[derive(Serialize)]
@@ -21,7 +21,7 @@ struct Line<'a, T> {
 
 /// A finding with its place among its revisions. From a file it is the first and the last one.
 #[derive(Serialize)]
-struct Revision<'a> {
+struct Revised<'a> {
     revision: u32,
     r#final: bool,
     #[serde(flatten)]
@@ -45,11 +45,11 @@ struct Closing<'a> {
 /// Those of `out`.
 pub fn write_news(
     finding: &Finding,
-    last: bool,
+    revision: Revision,
     _view: &View,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    write_revision(finding, 0, last, out)
+    write_revision(finding, revision.number, revision.last, out)
 }
 
 fn write_revision(
@@ -63,7 +63,7 @@ fn write_revision(
     } else {
         "finding_update"
     };
-    let revision = Revision {
+    let revision = Revised {
         revision,
         r#final: last,
         finding,
@@ -79,8 +79,8 @@ pub fn write(report: &Report, view: &View, out: &mut dyn Write) -> io::Result<()
     for finding in &report.findings {
         match view.told.get(&finding.id) {
             None => write_revision(finding, 0, true, out)?,
-            Some(true) => {}
-            Some(false) => write_revision(finding, 1, true, out)?,
+            Some(Revision { last: true, .. }) => {}
+            Some(told) => write_revision(finding, told.number.saturating_add(1), true, out)?,
         }
     }
     for incident in &report.incidents {

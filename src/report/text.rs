@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use crate::report::model::{Finding, Incident, Input, Loss, Report, Warning};
-use crate::report::view::View;
+use crate::report::view::{Revision, View};
 
 mod clock;
 mod detail;
@@ -51,20 +51,22 @@ pub fn write(report: &Report, view: &View, out: &mut dyn Write) -> io::Result<()
     out.write_all(render(report, view).as_bytes())
 }
 
-/// Writes one finding in a line, while the capture goes on. In quiet mode the summary is all that is wanted.
+/// Writes one finding in a line, while the capture goes on, and again when it says something else. In quiet mode the
+/// summary is all that is wanted.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn write_news(
     finding: &Finding,
-    _last: bool,
+    revision: Revision,
     view: &View,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    if view.quiet {
+    let new = revision.number == 0 || revision.changed;
+    if view.quiet || !new {
         return Ok(());
     }
-    news::write(finding, view, out)
+    news::write(finding, revision, view, out)
 }
 
 fn render(report: &Report, view: &View) -> String {

@@ -37,6 +37,21 @@ pub struct Plan {
     pub stop: StopHandle,
 }
 
+/// What goes along with a run.
+pub trait Companion {
+    /// Frames were read, and are about to be analysed. False ends the run after them.
+    ///
+    /// # Errors
+    /// An output that cannot be written.
+    fn frames(&mut self, batch: &Batch, inputs: &[InputFacts]) -> Result<bool, Failure>;
+
+    /// A batch was analysed, or nothing came for a while. False ends the run.
+    ///
+    /// # Errors
+    /// An output that cannot be written.
+    fn look(&mut self, analyzer: &mut Analyzer) -> Result<bool, Failure>;
+}
+
 /// What was read.
 #[derive(Debug)]
 pub struct Fed {
@@ -46,6 +61,8 @@ pub struct Fed {
     pub loss: Loss,
     /// Whether a file was left unread because of Ctrl-C.
     pub interrupted: bool,
+    /// Frames that were analysed.
+    pub records: u64,
 }
 
 /// One batch and what is known of the inputs after it.
@@ -56,21 +73,22 @@ struct Step {
     loss: Loss,
 }
 
-/// Reads everything and analyses it. `follow` is asked after each batch and while nothing comes; false ends the run.
+/// Reads everything and analyses it.
 ///
 /// # Errors
-/// The first error of an input, or of `follow`.
+/// The first error of an input, or of the companion.
 pub fn feed(
     sources: Merge,
     analyzer: &mut Analyzer,
     plan: &Plan,
     progress: &mut Progress,
-    follow: &mut dyn FnMut(&mut Analyzer) -> Result<bool, Failure>,
+    companion: &mut dyn Companion,
 ) -> Result<Fed, Failure> {
     let mut fed = Fed {
         inputs: sources.describe(),
         loss: Loss::default(),
         interrupted: false,
+        records: 0,
     };
     let (steps, empties) = read_ahead(sources, plan.batch_bytes);
     let mut left = plan.count_max.unwrap_or(u64::MAX);
@@ -80,7 +98,7 @@ pub fn feed(
             fed.interrupted = !plan.ends_elsewhere;
             return Ok(fed);
         }
-        if !follow(analyzer)? {
+        if !companion.look(analyzer)? {
             return Ok(fed);
         }
         let mut step = match steps.recv_timeout(LOOK) {
@@ -95,10 +113,12 @@ pub fn feed(
             .records
             .truncate(usize::try_from(left).unwrap_or(usize::MAX));
         left = left.saturating_sub(step.batch.records.len() as u64);
+        fed.records = fed.records.saturating_add(step.batch.records.len() as u64);
+        let go_on = companion.frames(&step.batch, &fed.inputs)?;
         if !step.batch.records.is_empty() {
             analyzer.feed(&step.batch);
         }
-        if step.state == Fill::End || left == 0 {
+        if !go_on || step.state == Fill::End || left == 0 {
             return Ok(fed);
         }
         // The reader may have ended with an error that is still to be received.
@@ -121,8 +141,9 @@ fn read_ahead(mut sources: Merge, batch_bytes: usize) -> (Steps, SyncSender<Batc
             let step = sources.fill(&mut batch, batch_bytes).map(|state| Step {
                 batch,
                 state,
-                inputs: sources.describe(),
+                // The facts know of drops once the loss was asked for.
                 loss: sources.loss(),
+                inputs: sources.describe(),
             });
             let last = step.as_ref().map_or(true, |step| step.state == Fill::End);
             if send_step.send(step).is_err() || last {

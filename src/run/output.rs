@@ -9,20 +9,27 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use gwcap::analyzer::Analyzer;
-use gwcap::report::{self, Finding, Format, Report, View};
+use gwcap::diagnose::finding::News;
+use gwcap::report::model::Cause;
+use gwcap::report::{self, Finding, Format, Report, Revision, View};
 
 use crate::cli::{Inputs, Output};
 use crate::run::failure::Failure;
 
-/// How long a pipe or an interface is read before findings are told one by one: what is over by then is one report.
+/// How long a pipe is read before findings are told one by one: what is over by then is one report.
 const NEWS_AFTER: Duration = Duration::from_secs(1);
 
 /// An output that is open.
 pub struct Sink {
     format: &'static Format,
     target: Target,
-    told: BTreeMap<String, bool>,
+    told: BTreeMap<String, Told>,
+}
+
+/// What a reader was told of a finding.
+struct Told {
+    revision: Revision,
+    cause: Cause,
 }
 
 /// Tells findings as they come, to the outputs whose format can.
@@ -31,28 +38,38 @@ pub struct Follower<'s> {
     quiet: bool,
     show_secrets: bool,
     begun: Instant,
+    /// How long after its beginning findings are told one by one.
+    after: Duration,
+    /// What is not told yet.
+    news: Vec<News>,
 }
 
 impl<'s> Follower<'s> {
     /// Follows a run that begins now.
-    pub fn new(sinks: &'s mut [Sink], quiet: bool, show_secrets: bool) -> Self {
+    pub fn new(sinks: &'s mut [Sink], quiet: bool, show_secrets: bool, live: bool) -> Self {
         Self {
+            after: if live { Duration::ZERO } else { NEWS_AFTER },
             sinks,
             quiet,
             show_secrets,
             begun: Instant::now(),
+            news: Vec::new(),
         }
     }
 
-    /// Tells what was found since the last call. False when nobody reads standard output any more.
+    /// Tells what was found since the last call, as soon as it is time. False when nobody reads standard output any more.
     ///
     /// # Errors
     /// An output that cannot be written.
-    pub fn tell(&mut self, analyzer: &mut Analyzer) -> Result<bool, Failure> {
-        if self.begun.elapsed() < NEWS_AFTER || !self.sinks.iter().any(Sink::follows) {
+    pub fn tell(&mut self, news: Vec<News>) -> Result<bool, Failure> {
+        if !self.sinks.iter().any(Sink::follows) {
             return Ok(true);
         }
-        for news in analyzer.news() {
+        self.news.extend(news);
+        if self.begun.elapsed() < self.after {
+            return Ok(true);
+        }
+        for news in self.news.drain(..) {
             let finding = report::one_finding(&news.finding, self.show_secrets);
             for sink in self.sinks.iter_mut() {
                 if !sink.tell(&finding, news.last, self.quiet)? {
@@ -62,6 +79,12 @@ impl<'s> Follower<'s> {
         }
         Ok(true)
     }
+}
+
+fn revisions(told: BTreeMap<String, Told>) -> BTreeMap<String, Revision> {
+    told.into_iter()
+        .map(|(id, told)| (id, told.revision))
+        .collect()
 }
 
 enum Target {
@@ -117,10 +140,18 @@ impl Sink {
 
     /// Writes one finding and sees to it that it gets through; false when standard output is closed.
     fn tell(&mut self, finding: &Finding, last: bool, quiet: bool) -> Result<bool, Failure> {
+        let before = self.told.get(&finding.id);
+        let revision = Revision {
+            number: before.map_or(0, |told| told.revision.number.saturating_add(1)),
+            last,
+            changed: before.is_some_and(|told| told.cause != finding.cause),
+        };
         let Some(write) = self.format.news else {
             return Ok(true);
         };
-        self.told.insert(finding.id.clone(), last);
+        let cause = finding.cause.clone();
+        self.told
+            .insert(finding.id.clone(), Told { revision, cause });
         let view = View {
             quiet,
             ..View::default()
@@ -128,7 +159,7 @@ impl Sink {
         match &mut self.target {
             Target::Stdout => {
                 let mut out = io::stdout().lock();
-                let written = write(finding, last, &for_stdout(view), &mut out);
+                let written = write(finding, revision, &for_stdout(view), &mut out);
                 match written.and_then(|()| out.flush()) {
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
                     Err(error) => Err(Failure::output("standard output", &error)),
@@ -136,7 +167,7 @@ impl Sink {
                 }
             }
             Target::File(path, out) => {
-                let written = write(finding, last, &view, out).and_then(|()| out.flush());
+                let written = write(finding, revision, &view, out).and_then(|()| out.flush());
                 written
                     .map(|()| true)
                     .map_err(|error| Failure::output(&path.display().to_string(), &error))
@@ -151,7 +182,7 @@ impl Sink {
     pub fn write(self, report: &Report, quiet: bool) -> Result<(), Failure> {
         let view = View {
             quiet,
-            told: self.told,
+            told: revisions(self.told),
             ..View::default()
         };
         match self.target {

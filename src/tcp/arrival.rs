@@ -6,10 +6,15 @@
 use crate::decode::segment::Segment;
 use crate::flow::Direction;
 use crate::frame::Mark;
-use crate::tcp::event::{Closing, Connection, Ending, SYN_MARKS_MAX, StreamEvent};
+use crate::tcp::event::{Closing, Connection, Ending, GapReason, SYN_MARKS_MAX, StreamEvent};
 use crate::tcp::half_stream::HalfStream;
 use crate::tcp::life::{Life, initial_sequence, is_unanswered, peer_sent};
 use crate::tcp::outlet::Outlet;
+use crate::tcp::seq::REACH_MAX;
+
+/// A connection of which only flags were seen is not in full view when this much later something else is: an
+/// acknowledgement follows a SYN-ACK at once. Nanoseconds.
+const HIDDEN_NANOS_MIN: i64 = 200_000_000;
 
 /// One segment on its way through a connection.
 pub(super) struct Arrival<'s, 'o, S, F> {
@@ -27,6 +32,7 @@ where
 {
     /// Takes the segment.
     pub(super) fn run(&mut self) {
+        self.pass_hidden();
         self.note();
         if self.segment.flags.rst() {
             return self.reset();
@@ -51,6 +57,61 @@ where
         }
         self.own.watch(&mut self.out);
         self.peer.watch(&mut self.out);
+    }
+
+    /// Where so far only flags were captured: what the numbers tell of the bytes between. A segment of another kind long
+    /// after them shows that the filter lets more pass from now on; soon after them it is the ordinary course.
+    fn pass_hidden(&mut self) {
+        if !self.out.facts.flags_only || self.segment.flags.syn() {
+            return;
+        }
+        let segment = self.segment;
+        let flags = segment.flags.fin() || segment.flags.rst();
+        if !flags {
+            self.out.facts.flags_only = false;
+            if !self.has_syn() || !self.was_silent() {
+                return;
+            }
+        }
+        // Who knows of no connection may number its RST by 0.
+        let numbered = !segment.flags.rst() || segment.sequence != 0;
+        let near = |offset: &i64| (0..=REACH_MAX).contains(offset);
+        let told = self.own.offset(segment.sequence);
+        let acknowledged = self.peer.offset(segment.acknowledgement);
+        if let Some(offset) = told.filter(near)
+            && numbered
+            && self.own.hide(offset.cast_unsigned(), &mut self.out)
+            && (!flags || segment.payload_len > 0)
+        {
+            self.tell_hidden(self.direction);
+        }
+        if self.segment.flags.ack()
+            && let Some(offset) = acknowledged.filter(near)
+        {
+            let offset = offset.cast_unsigned();
+            let end = self.peer.fin_at.unwrap_or(offset);
+            if self.peer.hide(offset.min(end), &mut self.out) && !flags {
+                self.tell_hidden(self.direction.opposite());
+            }
+        }
+    }
+
+    /// Whether nothing was seen of the connection for so long that more must have passed than was captured.
+    fn was_silent(&self) -> bool {
+        let facts = &self.out.facts;
+        let before = facts.from_client.last_seen.max(facts.from_server.last_seen);
+        before.is_some_and(|before| self.out.now.time.nanos_since(before.time) >= HIDDEN_NANOS_MIN)
+    }
+
+    fn tell_hidden(&mut self, direction: Direction) {
+        let half = self.out.half(direction);
+        let (end, len) = (half.sent, half.hidden);
+        self.out.emit(StreamEvent::Gap {
+            direction,
+            offset: end.saturating_sub(len),
+            len,
+            reason: GapReason::Hidden,
+        });
     }
 
     /// What any segment tells of its direction.

@@ -74,6 +74,7 @@ impl<S: Default> Entry<S> {
                 initial_sequences: (None, None),
                 challenge: None,
                 server_alive: None,
+                flags_only: true,
                 birthmarks: Birthmarks::default(),
             },
             state: S::default(),

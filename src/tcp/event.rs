@@ -43,6 +43,8 @@ pub struct HalfFacts {
     pub snapped: u64,
     /// Bytes that were given up as a gap. Some may have come too late to be told.
     pub lost: u64,
+    /// Bytes of which only the sequence numbers of flags tell ([`GapReason::Hidden`]).
+    pub hidden: u64,
     /// The latest gap that was given up.
     pub last_gap: Option<Mark>,
     /// First payload.
@@ -136,6 +138,9 @@ pub struct Connection {
     pub challenge: Option<Mark>,
     /// Latest segment of the server without RST: one that comes long after a RST in its name was sent by who knows of none.
     pub server_alive: Option<Mark>,
+    /// Whether every segment so far has SYN, FIN or RST and none is a bare acknowledgement: of a connection that carried
+    /// data this is what a filter for these flags leaves.
+    pub flags_only: bool,
     /// By what views of one connection are told.
     pub birthmarks: Birthmarks,
 }
@@ -158,6 +163,8 @@ pub enum GapReason {
     Snapped,
     /// No frame with these bytes was captured, though the peer acknowledged them or later ones came.
     Lost,
+    /// So far only segments with SYN, FIN or RST of the connection were captured: the rest did not pass a filter.
+    Hidden,
 }
 
 /// How a connection left the table.

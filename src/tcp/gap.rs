@@ -106,6 +106,26 @@ impl HalfStream {
         });
     }
 
+    /// Takes note that the bytes up to `to` exist, of a connection of which only the flags are in the capture. True when
+    /// any are new.
+    pub(super) fn hide<S, F>(&mut self, to: u64, out: &mut Outlet<'_, S, F>) -> bool
+    where
+        F: FnMut(&mut S, &Connection, Mark, StreamEvent<'_>),
+    {
+        let len = to.saturating_sub(self.next);
+        if len == 0 {
+            return false;
+        }
+        self.next = to;
+        self.sent = self.sent.max(to);
+        let sent = self.sent;
+        let facts = out.half(self.direction);
+        facts.sent = sent;
+        facts.hidden = facts.hidden.saturating_add(len);
+        out.shared.hidden_bytes += len;
+        true
+    }
+
     // ---- Holes ----------------------------------------------------------------------------------------
 
     /// Where the open hole ends: at the first buffered piece, at the FIN, or where the peer's

@@ -7,6 +7,9 @@ use crate::frame::Mark;
 use crate::loss::Loss;
 use crate::tcp::event::{Connection, HalfFacts, StreamEvent};
 
+/// Bytes of connections of which a filter let only segments with SYN, FIN or RST pass: sequence numbers tell how many.
+pub const HIDDEN_BYTES: &str = "tcp_bytes_behind_filter";
+
 /// What all connections of a table share: counts of what was lost, and the room left for reordering.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -17,6 +20,7 @@ pub(super) struct Shared {
     pub reorder_buffer_full: u64,
     pub lost_bytes: u64,
     pub snapped_bytes: u64,
+    pub hidden_bytes: u64,
     pub segments_out_of_window: u64,
     pub bytes_before_pick_up: u64,
     pub bytes_after_fin: u64,
@@ -41,6 +45,7 @@ impl Shared {
             ("tcp_reorder_buffer_full", counts.reorder_buffer_full),
             ("tcp_lost_bytes", counts.lost_bytes),
             ("tcp_snapped_bytes", counts.snapped_bytes),
+            (HIDDEN_BYTES, counts.hidden_bytes),
             ("tcp_segments_out_of_window", counts.segments_out_of_window),
             ("tcp_bytes_before_pick_up", counts.bytes_before_pick_up),
             ("tcp_bytes_after_fin", counts.bytes_after_fin),

@@ -275,6 +275,7 @@ fn line(event: &StreamEvent<'_>) -> String {
             let reason = match reason {
                 GapReason::Snapped => "snapped",
                 GapReason::Lost => "lost",
+                GapReason::Hidden => "hidden",
             };
             format!("{} {offset} +{len} {reason}", sign(*direction))
         }

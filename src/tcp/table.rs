@@ -16,7 +16,7 @@ use crate::tcp::event::{Connection, ConnectionId, StreamEvent};
 use crate::tcp::life::Leaving;
 use crate::tcp::outlet::Shared;
 
-/// Most connections of one table. With 64 tables half a million, at less than two kilobytes each beside
+/// Most connections of one table. With 64 tables half a million, at two kilobytes each beside
 /// what the next room keeps. When it is reached, the oldest unfinished handshake leaves, or else the
 /// connection that would expire first: closed ones before silent ones.
 pub const CONNECTIONS_MAX: usize = 8_192;

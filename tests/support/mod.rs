@@ -103,7 +103,18 @@ impl Run {
         threads: usize,
         batch_bytes: usize,
     ) -> Result<Self, CaptureError> {
-        let open = |(input, path): (u16, &_)| capture::open_file(AsRef::as_ref(path), input, None);
+        Self::filtered(paths, None, threads, batch_bytes)
+    }
+
+    /// The same with a filter.
+    pub fn filtered(
+        paths: &[impl AsRef<Path>],
+        filter: Option<&str>,
+        threads: usize,
+        batch_bytes: usize,
+    ) -> Result<Self, CaptureError> {
+        let open =
+            |(input, path): (u16, &_)| capture::open_file(AsRef::as_ref(path), input, filter);
         let sources: Result<Vec<_>, _> = (0..).zip(paths).map(open).collect();
         let look = match paths {
             [_] => Look::default(),

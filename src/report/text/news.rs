@@ -9,13 +9,18 @@ use crate::report::model::Finding;
 use crate::report::text::clock::moment;
 use crate::report::text::detail::{request, what};
 use crate::report::text::page::{FAILURE, PLAIN, Page};
-use crate::report::view::View;
+use crate::report::view::{Revision, View};
 
 /// Writes the line.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(finding: &Finding, view: &View, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(
+    finding: &Finding,
+    revision: Revision,
+    view: &View,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut page = Page::new(view.color);
     let upstream = match &finding.upstream {
         Some(upstream) => upstream.address.as_str(),
@@ -30,8 +35,9 @@ pub fn write(finding: &Finding, view: &View, out: &mut dyn Write) -> io::Result<
         .put(
             PLAIN,
             &format!(
-                " to {}  {}{detail}, {}  {} -> {upstream}  frames {} and {}",
+                " to {}  {}{}{detail}, {}  {} -> {upstream}  frames {} and {}",
                 request(finding),
+                if revision.number > 0 { "now " } else { "" },
                 finding.cause.code,
                 finding.cause.confidence,
                 finding.exchange.gateway,

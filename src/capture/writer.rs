@@ -1,0 +1,577 @@
+//! The pcapng format, written (draft-ietf-opsawg-pcapng). In: frames and the facts of their inputs. Out: one section of
+//! blocks on any `Write`.
+//!
+//! The rule: bytes, lengths and nanoseconds of a frame are written as they were read; what cannot be written is counted.
+//! An interface stands for one input and one link type. Left out: secrets, names, and interfaces that a pcapng input
+//! tells apart by more than their link type.
+
+use std::io::{self, Write};
+
+use crate::capture::block::{
+    BLOCK_MIN, BYTE_ORDER_MAGIC, ENHANCED_PACKET, INTERFACE, SECTION_HEADER, STATISTICS,
+};
+use crate::capture::source::InputFacts;
+use crate::frame::{Batch, Frame, LinkType, Record, Way};
+use crate::loss::{Loss, LossName};
+use crate::time::Timestamp;
+
+/// Most bytes of the value of one option: its length is a number of 16 bits, and the padding must fit too.
+const OPTION_BYTES_MAX: usize = 65_532;
+
+/// Most comments on one frame: an error that a thousand findings share would hide the frame behind its comments.
+pub const COMMENTS_PER_FRAME_MAX: usize = 16;
+
+/// Most interfaces of a file: the most that are read.
+const INTERFACES_MAX: usize = 65_536;
+
+/// Frames whose link type has no number in pcapng, or whose interface is beyond [`INTERFACES_MAX`].
+pub const FRAMES_NOT_WRITTEN: LossName = "frames_not_written";
+/// Frames from before 1970, which pcapng cannot tell; they are written as of 1970.
+pub const TIMES_NOT_WRITTEN: LossName = "frame_times_before_1970_not_written";
+/// Comments beyond [`COMMENTS_PER_FRAME_MAX`].
+pub const COMMENTS_NOT_WRITTEN: LossName = "comments_not_written";
+
+/// Options of every block, of the section header, of interfaces, of packets and of statistics (sections 3.5 and 4).
+const COMMENT: u16 = 1;
+const SHB_HARDWARE: u16 = 2;
+const SHB_OS: u16 = 3;
+const SHB_USERAPPL: u16 = 4;
+const IF_NAME: u16 = 2;
+const IF_TSRESOL: u16 = 9;
+const IF_FILTER: u16 = 11;
+const EPB_FLAGS: u16 = 2;
+const ISB_STARTTIME: u16 = 2;
+const ISB_ENDTIME: u16 = 3;
+const ISB_IFDROP: u16 = 5;
+const ISB_FILTERACCEPT: u16 = 6;
+const ISB_OSDROP: u16 = 7;
+
+/// Ticks of 10^-9 seconds.
+const NANOSECONDS: u8 = 9;
+
+/// Which frames of its inputs a file holds: what its filter and its counts mean depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// Those that the user's filter asked for.
+    Asked,
+    /// All that were handed over.
+    All,
+    /// Those that findings rest on.
+    Slice,
+}
+
+/// What the section header says.
+#[derive(Clone, Copy, Debug)]
+pub struct Section<'a> {
+    /// Which frames the file holds.
+    pub holding: Holding,
+    /// The program and its version.
+    pub application: &'a str,
+    /// Remarks, one option each.
+    pub comments: &'a [String],
+}
+
+/// A pcapng file that is being written.
+#[derive(Debug)]
+pub struct Writer<W> {
+    out: W,
+    holding: Holding,
+    interfaces: Vec<Interface>,
+    /// The interface of the last frame: most captures have one.
+    last: usize,
+    /// Drops that the inputs had told when this file began.
+    before: Vec<Drops>,
+    bytes: u64,
+    /// The block that is being made: its memory is reused.
+    block: Vec<u8>,
+    loss: Loss,
+}
+
+#[derive(Debug)]
+struct Interface {
+    input: u16,
+    link: LinkType,
+    frames: u64,
+    times: Option<(Timestamp, Timestamp)>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Drops {
+    kernel: u64,
+    interface: u64,
+}
+
+impl Drops {
+    const fn of(facts: &InputFacts) -> Self {
+        Self {
+            kernel: facts.kernel_drops,
+            interface: facts.interface_drops,
+        }
+    }
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins a file with its section header, and with the interfaces of those inputs that are interfaces.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub fn new(out: W, section: &Section<'_>, inputs: &[InputFacts]) -> io::Result<Self> {
+        let mut writer = Self {
+            out,
+            holding: section.holding,
+            interfaces: Vec::new(),
+            last: 0,
+            before: inputs.iter().map(Drops::of).collect(),
+            bytes: 0,
+            block: Vec::new(),
+            loss: Loss::default(),
+        };
+        writer.begin(SECTION_HEADER);
+        writer.word(BYTE_ORDER_MAGIC);
+        // Version 1.0; the length of the section is not known.
+        writer.block.extend([1, 0, 0, 0]);
+        writer.block.extend([0xff; 8]);
+        for comment in section.comments {
+            writer.option(COMMENT, comment.as_bytes());
+        }
+        writer.option(SHB_HARDWARE, std::env::consts::ARCH.as_bytes());
+        writer.option(SHB_OS, std::env::consts::OS.as_bytes());
+        writer.option(SHB_USERAPPL, section.application.as_bytes());
+        writer.end_options();
+        writer.end()?;
+        for (input, facts) in (0..).zip(inputs) {
+            if let ("live", Some(link)) = (facts.format, facts.link_types.first()) {
+                writer.interface(input, *link, 0, inputs)?;
+            }
+        }
+        Ok(writer)
+    }
+
+    /// Bytes that were written so far.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What could not be written so far.
+    #[must_use]
+    pub const fn loss(&self) -> &Loss {
+        &self.loss
+    }
+
+    /// Writes the frame of an entry of `batch`.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn record(
+        &mut self,
+        batch: &Batch,
+        record: &Record,
+        inputs: &[InputFacts],
+    ) -> io::Result<()> {
+        self.frame(&batch.frame(record), &[], inputs)
+    }
+
+    /// Writes a frame with remarks on it.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn frame(
+        &mut self,
+        frame: &Frame<'_>,
+        comments: &[String],
+        inputs: &[InputFacts],
+    ) -> io::Result<()> {
+        let captured_len = u32::try_from(frame.data.len()).unwrap_or(u32::MAX);
+        let input = frame.mark.frame.input;
+        let Some(number) = self.interface(input, frame.link, captured_len, inputs)? else {
+            self.loss.add(FRAMES_NOT_WRITTEN, 1);
+            return Ok(());
+        };
+        let time = frame.mark.time;
+        if time < Timestamp(0) {
+            self.loss.add(TIMES_NOT_WRITTEN, 1);
+        }
+        self.begin(ENHANCED_PACKET);
+        self.word(u32::try_from(number).unwrap_or(u32::MAX));
+        self.block.extend(ticks(time));
+        self.word(captured_len);
+        self.word(frame.original_len.max(captured_len));
+        self.block.extend_from_slice(frame.data);
+        self.pad();
+        let left_out = comments.len().saturating_sub(COMMENTS_PER_FRAME_MAX);
+        self.loss.add(COMMENTS_NOT_WRITTEN, left_out as u64);
+        for comment in comments.iter().take(COMMENTS_PER_FRAME_MAX) {
+            self.option(COMMENT, comment.as_bytes());
+        }
+        let way: u32 = match frame.way {
+            Way::Unknown => 0,
+            Way::Incoming => 1,
+            Way::Outgoing => 2,
+        };
+        if way != 0 {
+            self.option(EPB_FLAGS, &way.to_le_bytes());
+        }
+        if way != 0 || !comments.is_empty() {
+            self.end_options();
+        }
+        if let Some(interface) = self.interfaces.get_mut(number) {
+            interface.frames = interface.frames.saturating_add(1);
+            let (first, last) = interface.times.unwrap_or((time, time));
+            interface.times = Some((first.min(time), last.max(time)));
+        }
+        self.end()
+    }
+
+    /// Hands over what was written so far.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    /// Ends the file with the statistics of its interfaces and gives the output back, flushed.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn finish(mut self, inputs: &[InputFacts]) -> io::Result<(W, Loss)> {
+        let mut told: Vec<u16> = Vec::new();
+        for (number, interface) in (0..).zip(std::mem::take(&mut self.interfaces)) {
+            // The drops of an input belong to none of its link types alone: the first one tells them.
+            let first = !told.contains(&interface.input);
+            told.push(interface.input);
+            self.statistics(number, &interface, first, inputs)?;
+        }
+        self.out.flush()?;
+        Ok((self.out, self.loss))
+    }
+
+    /// The number of the interface of an input and a link type, which is described before its first frame.
+    fn interface(
+        &mut self,
+        input: u16,
+        link: LinkType,
+        captured_len: u32,
+        inputs: &[InputFacts],
+    ) -> io::Result<Option<usize>> {
+        let known = |interface: &Interface| (interface.input, interface.link) == (input, link);
+        if self.interfaces.get(self.last).is_some_and(known) {
+            return Ok(Some(self.last));
+        }
+        if let Some(number) = self.interfaces.iter().position(known) {
+            self.last = number;
+            return Ok(Some(number));
+        }
+        let (Ok(link_number), true) = (
+            u16::try_from(link.0),
+            self.interfaces.len() < INTERFACES_MAX,
+        ) else {
+            return Ok(None);
+        };
+        let facts = inputs.get(usize::from(input));
+        let snap_length = facts.and_then(|facts| facts.snap_length).unwrap_or(0);
+        self.begin(INTERFACE);
+        self.block.extend(link_number.to_le_bytes());
+        self.block.extend([0; 2]);
+        // The facts know the smallest of several interfaces only: where it does not hold, none is told.
+        self.word(if captured_len > snap_length {
+            0
+        } else {
+            snap_length
+        });
+        if let Some(facts) = facts {
+            self.option(IF_NAME, facts.path.as_bytes());
+            if let Some(filter) = filter_of(facts, self.holding) {
+                let mut value = vec![0];
+                value.extend(filter.as_bytes());
+                self.option(IF_FILTER, &value);
+            }
+        }
+        self.option(IF_TSRESOL, &[NANOSECONDS]);
+        self.end_options();
+        self.end()?;
+        self.interfaces.push(Interface {
+            input,
+            link,
+            frames: 0,
+            times: None,
+        });
+        Ok(Some(self.interfaces.len().saturating_sub(1)))
+    }
+
+    fn statistics(
+        &mut self,
+        number: u32,
+        interface: &Interface,
+        tells_drops: bool,
+        inputs: &[InputFacts],
+    ) -> io::Result<()> {
+        let input = usize::from(interface.input);
+        let facts = inputs.get(input).filter(|_| tells_drops);
+        let before = self.before.get(input).copied().unwrap_or_default();
+        self.begin(STATISTICS);
+        self.word(number);
+        let (first, last) = interface.times.unwrap_or_default();
+        self.block.extend(ticks(last));
+        if interface.times.is_some() {
+            self.option(ISB_STARTTIME, &ticks(first));
+            self.option(ISB_ENDTIME, &ticks(last));
+        }
+        let now = facts.map(Drops::of).unwrap_or_default();
+        let interface_drops = now.interface.saturating_sub(before.interface);
+        let kernel_drops = now.kernel.saturating_sub(before.kernel);
+        // A file without statistics does not say that nothing was dropped.
+        let knows = facts.is_some_and(|facts| facts.format == "live");
+        if knows || interface_drops > 0 {
+            self.option(ISB_IFDROP, &interface_drops.to_le_bytes());
+        }
+        if self.holding != Holding::Slice {
+            self.option(ISB_FILTERACCEPT, &interface.frames.to_le_bytes());
+        }
+        if knows || kernel_drops > 0 {
+            self.option(ISB_OSDROP, &kernel_drops.to_le_bytes());
+        }
+        self.end_options();
+        self.end()
+    }
+
+    /// Begins a block; its length is not known yet.
+    fn begin(&mut self, kind: u32) {
+        self.block.clear();
+        self.word(kind);
+        self.word(0);
+    }
+
+    fn word(&mut self, value: u32) {
+        self.block.extend(value.to_le_bytes());
+    }
+
+    fn pad(&mut self) {
+        self.block.resize(self.block.len().next_multiple_of(4), 0);
+    }
+
+    fn option(&mut self, code: u16, value: &[u8]) {
+        let value = shortened(value);
+        self.block.extend(code.to_le_bytes());
+        let length = u16::try_from(value.len()).unwrap_or(0);
+        self.block.extend(length.to_le_bytes());
+        self.block.extend_from_slice(value);
+        self.pad();
+    }
+
+    fn end_options(&mut self) {
+        self.word(0);
+    }
+
+    /// Puts the length at both ends of the block and writes it.
+    fn end(&mut self) -> io::Result<()> {
+        let length = self.block.len().saturating_add(4);
+        debug_assert!(length >= BLOCK_MIN && length.is_multiple_of(4));
+        let bytes = u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+        self.block.extend(bytes);
+        if let Some(place) = self.block.get_mut(4..8) {
+            place.copy_from_slice(&bytes);
+        }
+        self.out.write_all(&self.block)?;
+        self.bytes = self.bytes.saturating_add(length as u64);
+        Ok(())
+    }
+}
+
+/// A count of ticks as packet and statistics blocks have it: the high word first.
+fn ticks(time: Timestamp) -> [u8; 8] {
+    let nanos = u64::try_from(time.0).unwrap_or(0);
+    nanos.rotate_left(32).to_le_bytes()
+}
+
+/// A value that fits an option: text is cut between characters.
+fn shortened(value: &[u8]) -> &[u8] {
+    let mut end = value.len().min(OPTION_BYTES_MAX);
+    while end < value.len() && value.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
+        end = end.saturating_sub(1);
+    }
+    value.get(..end).unwrap_or_default()
+}
+
+/// The filter that decided which frames of an input can be in the file at all.
+fn filter_of(facts: &InputFacts, holding: Holding) -> Option<String> {
+    let own = match holding {
+        Holding::Asked => facts.filter.as_ref(),
+        Holding::All | Holding::Slice => facts.kernel_filter.as_ref().or(facts.filter.as_ref()),
+    };
+    match (&facts.recorded_filter, own) {
+        (Some(recorded), Some(own)) => Some(format!("({recorded}) and ({own})")),
+        (recorded, own) => recorded.as_ref().or(own).cloned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::samples;
+    use crate::frame::{FrameId, Mark};
+
+    fn frame<'a>(input: u16, nanos: i64, data: &'a [u8], way: Way) -> Frame<'a> {
+        Frame {
+            data,
+            original_len: 60,
+            mark: Mark {
+                time: Timestamp(nanos),
+                frame: FrameId { input, number: 1 },
+            },
+            link: LinkType::ETHERNET,
+            way,
+        }
+    }
+
+    fn facts(path: &str, format: &'static str) -> InputFacts {
+        InputFacts {
+            path: path.to_owned(),
+            format,
+            link_types: vec![LinkType::ETHERNET],
+            snap_length: Some(96),
+            filter: Some("port 80".to_owned()),
+            ..InputFacts::default()
+        }
+    }
+
+    fn section(holding: Holding) -> Section<'static> {
+        Section {
+            holding,
+            application: "gwcap 1",
+            comments: &[],
+        }
+    }
+
+    /// The blocks of a file: type and body.
+    fn blocks(file: &[u8]) -> Vec<(u32, Vec<u8>)> {
+        let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+        let (mut at, mut blocks) = (0, Vec::new());
+        while at < file.len() {
+            let length = word(at + 4) as usize;
+            assert_eq!(word(at + length - 4) as usize, length);
+            blocks.push((word(at), file[at + 8..at + length - 4].to_vec()));
+            at += length;
+        }
+        blocks
+    }
+
+    #[test]
+    fn blocks_are_those_of_the_draft() {
+        let inputs = [facts("eth0", "live")];
+        let mut writer = Writer::new(Vec::new(), &section(Holding::Asked), &inputs).unwrap();
+        let one = frame(0, 0x0123_4567_89ab_cdef, b"abcde", Way::Outgoing);
+        writer.frame(&one, &["why".to_owned()], &inputs).unwrap();
+        let bytes = writer.bytes();
+        let mut inputs = inputs;
+        inputs[0].kernel_drops = 7;
+        let (file, loss) = writer.finish(&inputs).unwrap();
+        assert_eq!(loss, Loss::default());
+        let blocks = blocks(&file);
+        let kinds: Vec<u32> = blocks.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(kinds, [0x0a0d_0d0a, 1, 6, 5]);
+        assert!(blocks[0].1.starts_with(&[
+            0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
+        ]));
+        // Ethernet, 96 bytes; if_name, if_filter in libpcap's language, if_tsresol.
+        let interface = [
+            &[1, 0, 0, 0, 96, 0, 0, 0, 2, 0, 4, 0][..],
+            b"eth0",
+            &[11, 0, 8, 0, 0],
+            b"port 80",
+            &[9, 0, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0],
+        ];
+        assert_eq!(blocks[1].1, interface.concat());
+        let packet = [
+            &[0, 0, 0, 0, 0x67, 0x45, 0x23, 0x01, 0xef, 0xcd, 0xab, 0x89][..],
+            &[5, 0, 0, 0, 60, 0, 0, 0],
+            b"abcde\0\0\0",
+            &[1, 0, 3, 0],
+            b"why\0",
+            &[2, 0, 4, 0, 2, 0, 0, 0, 0, 0, 0, 0],
+        ];
+        assert_eq!(blocks[2].1, packet.concat());
+        let statistics = &blocks[3].1;
+        let drops = [7, 0, 8, 0, 7, 0, 0, 0, 0, 0, 0, 0];
+        assert!(statistics.windows(12).any(|option| option == drops));
+        let accepted = [6, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+        assert!(statistics.windows(12).any(|option| option == accepted));
+        assert!(bytes < file.len() as u64);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let inputs = [facts("a", "pcap"), facts("b", "pcapng")];
+        let mut writer = Writer::new(Vec::new(), &section(Holding::Slice), &inputs).unwrap();
+        let long = vec![9; 200];
+        let frames = [
+            frame(1, 1_700_000_000_123_456_789, &long, Way::Unknown),
+            frame(0, 5, b"", Way::Incoming),
+            frame(1, 6, b"abc", Way::Outgoing),
+        ];
+        for frame in &frames {
+            let frame = Frame {
+                original_len: frame.original_len.max(frame.data.len() as u32),
+                ..*frame
+            };
+            writer.frame(&frame, &[], &inputs).unwrap();
+        }
+        let (file, _) = writer.finish(&inputs).unwrap();
+        let read = samples::read(&file);
+        assert_eq!(read.loss, Loss::default());
+        let seen: Vec<_> = read
+            .frames
+            .iter()
+            .map(|seen| (seen.nanos, seen.data.as_slice(), seen.original, seen.way))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (1_700_000_000_123_456_789, &long[..], 200, Way::Unknown),
+                (5, &b""[..], 60, Way::Incoming),
+                (6, &b"abc"[..], 60, Way::Outgoing)
+            ]
+        );
+        assert_eq!(read.facts.recorded_filter.as_deref(), Some("port 80"));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted() {
+        let inputs = [facts("a", "pcap")];
+        let mut writer = Writer::new(Vec::new(), &section(Holding::All), &inputs).unwrap();
+        let comments = vec!["x".repeat(70_000); COMMENTS_PER_FRAME_MAX + 2];
+        writer
+            .frame(&frame(0, -1, b"abc", Way::Unknown), &comments, &inputs)
+            .unwrap();
+        let other = Frame {
+            link: LinkType(65_536),
+            ..frame(0, 1, b"abc", Way::Unknown)
+        };
+        writer.frame(&other, &[], &inputs).unwrap();
+        let (file, loss) = writer.finish(&inputs).unwrap();
+        assert_eq!(loss.get(FRAMES_NOT_WRITTEN), 1);
+        assert_eq!(loss.get(TIMES_NOT_WRITTEN), 1);
+        assert_eq!(loss.get(COMMENTS_NOT_WRITTEN), 2);
+        let read = samples::read(&file);
+        assert_eq!((read.frames.len(), read.frames[0].nanos), (1, 0));
+    }
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        let text = format!("x{}", "ä".repeat(OPTION_BYTES_MAX));
+        let cut = shortened(text.as_bytes());
+        assert_eq!(cut.len(), OPTION_BYTES_MAX - 1);
+        assert!(std::str::from_utf8(cut).is_ok());
+    }
+
+    #[test]
+    fn drops_are_those_since_the_file_began() {
+        let mut inputs = [facts("eth0", "live")];
+        inputs[0].kernel_drops = 10;
+        let writer = Writer::new(Vec::new(), &section(Holding::All), &inputs).unwrap();
+        inputs[0].kernel_drops = 15;
+        let (file, _) = writer.finish(&inputs).unwrap();
+        assert_eq!(samples::read(&file).loss.get("kernel_drops"), 5);
+    }
+}
