@@ -11,7 +11,8 @@ use gwcap::diagnose::finding::{Confidence, Finding};
 use gwcap::frame::Batch;
 use gwcap::report::evidence::{Reach, Slice};
 
-use crate::support::{Run, case_folders, cases_root, fresh, inputs_of};
+use crate::support::random::Random;
+use crate::support::{Run, capture_of, case_folders, cases_root, fresh, inputs_of};
 
 /// The reach of the program's defaults.
 const REACH: Reach = Reach {
@@ -173,4 +174,36 @@ fn a_slice_says_what_its_capture_says() {
         .map(|(name, lost)| ((*name).to_owned(), *lost))
         .collect();
     assert_eq!(ambiguous, listed);
+}
+
+#[test]
+fn a_damaged_capture_has_a_slice_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (damaged, folders) = (folder.path().join("damaged"), case_folders());
+    let mut written = 0;
+    for index in Random::new(1).sample(folders.len(), 40) {
+        let name = folders[index].display().to_string();
+        let file = std::fs::read(capture_of(&folders[index])).unwrap();
+        let mut random = Random::named(2, &name);
+        for _ in 0..4 {
+            let mut file = file.clone();
+            for _ in 0..8 {
+                let at = random.below(file.len());
+                file[at] = random.below(256) as u8;
+            }
+            std::fs::write(&damaged, &file).unwrap();
+            let paths = [damaged.clone()];
+            let Ok(run) = Run::of_all(&paths, 1, 1 << 20) else {
+                continue;
+            };
+            let (slices, frames) = write_slice(&paths, &run, folder.path());
+            for slice in slices {
+                let again = Run::of(&slice, 1, 1 << 20).unwrap();
+                assert_eq!(again.frames(), frames as u64, "{name}");
+                assert!(again.analysis.loss.damage().is_empty(), "{name}");
+                written += 1;
+            }
+        }
+    }
+    assert!(written > 50, "only {written} slices");
 }

@@ -144,6 +144,15 @@ impl Slice {
         Some(first.joined(*last))
     }
 
+    /// From when on frames must be shown: earlier than all spans where a connection is known by its first frame only.
+    #[must_use]
+    pub fn from(&self) -> Timestamp {
+        let first = self.spans.0.first().map(|span| span.from);
+        first
+            .filter(|_| self.blamed.is_empty())
+            .unwrap_or(Timestamp::MIN)
+    }
+
     /// The frames that findings name.
     pub fn decisive(&self) -> impl Iterator<Item = FrameId> + '_ {
         self.decisive.keys().copied()
