@@ -395,6 +395,33 @@ mod tests {
     }
 
     #[test]
+    fn a_file_tells_the_last_revision() {
+        let folder = tempfile::tempdir().unwrap();
+        let (batch, finding) = case();
+        let mut recorder = recorder(folder.path());
+        recorder.frames(&batch);
+        let early = Finding {
+            code: "connect-timeout",
+            incident: "i9".to_owned(),
+            ..finding.clone()
+        };
+        recorder.note(&early);
+        recorder.note(&finding);
+        let (_, _, failure) = recorder.finish(&[finding], &[]);
+        assert!(failure.is_none());
+        let files = files(folder.path());
+        assert_eq!(files.len(), 1);
+        assert!(
+            files[0]
+                .display()
+                .to_string()
+                .contains("Z-connect-refused-")
+        );
+        let bytes = std::fs::read(&files[0]).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("connect-timeout"));
+    }
+
+    #[test]
     fn what_has_left_the_ring_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let (batch, finding) = case();
