@@ -29,10 +29,10 @@ const AMBIGUOUS: &[(&str, usize)] = &[
 ];
 
 /// Writes the slice of all findings of `run`, a file a machine; gives the files and the frames in them.
-fn write_slice(paths: &[PathBuf], run: &Run, folder: &Path) -> (Vec<PathBuf>, usize) {
+fn write_slice(paths: &[PathBuf], run: &Run, reach: Reach, folder: &Path) -> (Vec<PathBuf>, usize) {
     let mut slice = Slice::default();
     for finding in &run.analysis.diagnosis.findings {
-        slice.add(finding, REACH, false);
+        slice.add(finding, reach, false);
     }
     let mut named: BTreeSet<_> = slice.decisive().collect();
     let files: Vec<_> = paths.iter().cloned().map(Some).collect();
@@ -137,7 +137,7 @@ fn a_slice_says_what_its_capture_says() {
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
         let paths = inputs_of(&case);
         let whole = Run::of_all(&paths, 1, 1 << 23).unwrap();
-        let (slices, frames) = write_slice(&paths, &whole, folder.path());
+        let (slices, frames) = write_slice(&paths, &whole, REACH, folder.path());
         all += whole.frames();
         kept += frames;
         let wanted = said(&whole);
@@ -196,7 +196,7 @@ fn a_damaged_capture_has_a_slice_too() {
             let Ok(run) = Run::of_all(&paths, 1, 1 << 20) else {
                 continue;
             };
-            let (slices, frames) = write_slice(&paths, &run, folder.path());
+            let (slices, frames) = write_slice(&paths, &run, REACH, folder.path());
             for slice in slices {
                 let again = Run::of(&slice, 1, 1 << 20).unwrap();
                 assert_eq!(again.frames(), frames as u64, "{name}");
@@ -206,4 +206,43 @@ fn a_damaged_capture_has_a_slice_too() {
         }
     }
     assert!(written > 50, "only {written} slices");
+}
+
+/// A slice without surroundings says less. It may not say something else and call it certain.
+#[test]
+fn a_slice_without_surroundings_is_modest() {
+    if fresh() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let narrow = Reach {
+        before_nanos: 0,
+        after_nanos: 0,
+    };
+    let (mut complaints, mut same, mut weaker, mut gone, mut other) = (Vec::new(), 0, 0, 0, 0);
+    for case in case_folders() {
+        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+        let paths = inputs_of(&case);
+        let whole = Run::of_all(&paths, 1, 1 << 23).unwrap();
+        let (slices, _) = write_slice(&paths, &whole, narrow, folder.path());
+        if slices.is_empty() {
+            continue;
+        }
+        let sliced = said(&Run::of_all(&slices, 1, 1 << 23).unwrap());
+        for (exchange, (code, confidence)) in said(&whole) {
+            match sliced.get(&exchange) {
+                Some((again, sure)) if *again == code && *sure >= confidence => same += 1,
+                Some((again, _)) if *again == code => weaker += 1,
+                Some((again, Confidence::Certain)) => {
+                    complaints.push(format!(
+                        "{name}: {exchange}: {code}, then {again} for certain"
+                    ));
+                }
+                Some(_) => other += 1,
+                None => gone += 1,
+            }
+        }
+    }
+    println!("{same} the same, {weaker} weaker, {other} others, {gone} gone");
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
