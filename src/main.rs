@@ -22,6 +22,7 @@ use run::feed::{self, Plan};
 use run::output::{self, Follower};
 use run::progress::Progress;
 use run::recording::Recording;
+use run::status::Status;
 use run::upstreams::Upstreams;
 
 fn main() -> ExitCode {
@@ -79,6 +80,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
         follower: Some(follower).filter(|_| plan.ends_elsewhere),
         recording,
         upstreams: Upstreams::of(settings, follow),
+        status: status(settings)?,
         latest: Instant::now(),
     };
     let fed = feed::feed(
@@ -89,6 +91,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
         &mut companions,
     );
     progress.clear();
+    companions.status.iter_mut().for_each(Status::clear);
 
     let mut analysis = analyzer.finish();
     let records = fed.as_ref().map_or(0, |fed| fed.records);
@@ -136,12 +139,24 @@ fn listen_for_signals() -> Result<StopHandle, Failure> {
         // In this order: the signal that sets the flag must not see it set.
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.flag())
             .and_then(|_| signal_hook::flag::register(signal, stop.flag()))
-            .map_err(|error| Failure {
-                code: exit::INPUT,
-                message: format!("cannot listen for signals: {error}"),
-            })?;
+            .map_err(no_signals)?;
     }
     Ok(stop)
+}
+
+/// Tells where a live run stands.
+fn status(settings: &Settings) -> Result<Option<Status>, Failure> {
+    if !matches!(settings.inputs, Inputs::Interfaces(_)) {
+        return Ok(None);
+    }
+    Status::new(settings.quiet).map(Some).map_err(no_signals)
+}
+
+fn no_signals(error: io::Error) -> Failure {
+    Failure {
+        code: exit::INPUT,
+        message: format!("cannot listen for signals: {error}"),
+    }
 }
 
 fn hashes(settings: &Settings) -> Result<Vec<Option<String>>, Failure> {

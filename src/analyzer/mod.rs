@@ -22,7 +22,7 @@ use crate::decode::segment::Packet;
 use crate::decode::{self, Fragment, Reassembler, Whole};
 use crate::diagnose::Diagnose;
 use crate::diagnose::clocks::Clocks;
-use crate::diagnose::finding::{Diagnosis, News};
+use crate::diagnose::finding::{Diagnosis, News, Standing};
 use crate::diagnose::role::Told;
 use crate::flow::{Endpoint, SHARDS};
 use crate::frame::{Batch, Mark, Record};
@@ -116,6 +116,12 @@ impl Analyzer {
         self.pool = pool;
         self.diagnose.note_skipped(&self.loss);
         self.diagnose_all(&observations, &ticks, &order);
+    }
+
+    /// Where the analysis stands, and the time of its latest frame.
+    #[must_use]
+    pub fn standing(&self) -> (Standing, Option<Timestamp>) {
+        (self.diagnose.standing(), self.clock)
     }
 
     /// Upstreams of gateways whose words a filter keeps out of the capture, in order.

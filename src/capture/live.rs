@@ -202,7 +202,17 @@ impl LiveSource {
             let packet = match self.capture.next_packet() {
                 Ok(packet) => packet,
                 Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => return Ok(()),
-                Err(error) => return Err(refused(&self.ledger.facts.path, &error)),
+                Err(error) if self.ledger.facts.frames == 0 => {
+                    return Err(refused(&self.ledger.facts.path, &error));
+                }
+                Err(error) => {
+                    // What was seen until then is judged all the same.
+                    let offset = self.ledger.facts.bytes;
+                    let what = format!("the capture ended by itself: {}", pcap_message(&error));
+                    self.ledger.unreadable(offset, what);
+                    self.finished = true;
+                    return Ok(());
+                }
             };
             let found = Found {
                 start: batch.bytes.len(),
@@ -258,6 +268,9 @@ impl Source for LiveSource {
                 return Ok(Fill::End);
             }
             self.drain(batch, bytes_max)?;
+            if self.finished {
+                return Ok(Fill::End);
+            }
             if !batch.records.is_empty() {
                 return Ok(Fill::More);
             }

@@ -40,6 +40,12 @@ impl Early {
         self.told.remove(&exchange)
     }
 
+    /// Errors that had their first verdict and not yet their last.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.told.len() as u64
+    }
+
     /// First verdicts on the errors of `open` that have none and are old enough at `now`.
     pub fn judge(
         &mut self,
@@ -48,6 +54,11 @@ impl Early {
         open: &[Suspect],
         now: Timestamp,
     ) -> Vec<Finding> {
+        // What was told of and is open no more was taken back.
+        if !self.told.is_empty() {
+            let ids: BTreeSet<ExchangeId> = open.iter().map(|suspect| suspect.exchange).collect();
+            self.told.retain(|id| ids.contains(id));
+        }
         let since = now.nanos_since(self.looked);
         if open.is_empty() || open.len() > OPEN_MAX || (0..LOOK_NANOS).contains(&since) {
             return Vec::new();

@@ -282,8 +282,27 @@ pub struct News {
     pub finding: Finding,
     /// How often it was told before: 0 the first time.
     pub revision: u32,
+    /// Whether it was judged when what follows an error had been seen; else it is a first verdict.
+    pub settled: bool,
     /// Whether nothing that follows can change it.
     pub last: bool,
+}
+
+/// Where a diagnosis stands while the capture goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Complete exchanges of clients.
+    pub exchanges: u64,
+    /// Connections that were seen.
+    pub connections: u64,
+    /// Gateway errors, those that have had a first verdict only included.
+    pub findings: u64,
+    /// Those that were judged, by code, the most frequent first.
+    pub by_cause: Vec<(&'static str, u64)>,
+    /// 503 and 500 that applications wrote.
+    pub application_errors: u64,
+    /// Clients that left before their answer.
+    pub client_aborts: u64,
 }
 
 /// Findings of one cause, gateway and upstream.

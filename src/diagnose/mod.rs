@@ -48,13 +48,13 @@ mod views;
 pub mod warnings;
 pub mod workers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decode::LostPieces;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::conclusion::Member;
 use crate::diagnose::due::{Groups, add, dedup};
-use crate::diagnose::finding::{Diagnosis, Finding, News};
+use crate::diagnose::finding::{Diagnosis, Finding, News, Standing};
 use crate::diagnose::fragments::LostFragments;
 use crate::diagnose::role::{Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
@@ -92,11 +92,12 @@ pub struct Diagnose {
     /// Findings that say that the upstream leg was not captured, by their place: looked at again at the end.
     bare: Vec<(usize, Suspect)>,
     events: events::Events,
-    incidents: incident::Register,
     habits: habits::Register,
     out: Diagnosis,
     /// Findings of this tick, with the suspects of those that are looked at again at the end.
     fresh: Vec<(Finding, Option<Suspect>)>,
+    /// Findings by code, as they were judged first.
+    counts: BTreeMap<&'static str, u64>,
     /// Errors that were told before they had settled.
     early: early::Early,
     /// Findings of `out` that were handed over as news.
@@ -165,6 +166,25 @@ impl Diagnose {
         self.timeline.tick(now);
     }
 
+    /// Where it stands now.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let mut by_cause: Vec<_> = self
+            .counts
+            .iter()
+            .map(|(code, count)| (*code, *count))
+            .collect();
+        by_cause.sort_by_key(|(code, count)| (std::cmp::Reverse(*count), *code));
+        Standing {
+            exchanges: self.out.health.exchanges,
+            connections: self.timeline.opened,
+            findings: self.counts.values().sum::<u64>() + self.early.open(),
+            by_cause,
+            application_errors: self.out.health.application_errors,
+            client_aborts: self.out.health.client_aborts,
+        }
+    }
+
     /// Upstreams of gateways of which the capture shows that something was said, and not what: a filter keeps it out.
     #[must_use]
     pub fn hidden_servers(&self, until: Mark) -> BTreeSet<Endpoint> {
@@ -189,19 +209,21 @@ impl Diagnose {
                 News {
                     finding: finding.clone(),
                     revision: u32::from(told),
+                    settled: true,
                     last,
                 }
             })
             .collect();
         let early = now.map(|now| self.early.judge(&self.timeline, &self.told, &self.due, now));
         for finding in early.unwrap_or_default() {
-            let incident = self.incidents.peek(&finding);
+            let incident = incident::id_of(&finding);
             news.push(News {
                 finding: Finding {
                     incident,
                     ..finding
                 },
                 revision: 0,
+                settled: false,
                 last: false,
             });
         }
@@ -226,7 +248,7 @@ impl Diagnose {
         out.findings
             .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         warnings::weigh_filter(&self.seen, &mut out.findings);
-        out.incidents = self.incidents.fold(&mut out.findings);
+        out.incidents = incident::fold(&mut out.findings);
         incident::compare(&mut out.incidents, &out.findings, &self.habits);
         let not_counted = self.habits.not_counted;
         self.timeline.loss.add("attempts_not_compared", not_counted);
@@ -357,7 +379,8 @@ impl Diagnose {
         for (finding, suspect) in findings.into_iter().zip(suspects) {
             let place = self.out.findings.len();
             self.bare.extend(suspect.map(|suspect| (place, suspect)));
-            let incident = self.incidents.id_of(&finding);
+            let incident = incident::id_of(&finding);
+            *self.counts.entry(finding.code).or_default() += 1;
             self.out.findings.push(Finding {
                 incident,
                 ..finding

@@ -119,6 +119,7 @@ fn inputs(analysis: &Analysis<'_>) -> Vec<Input> {
             last_time: facts.last_time.map(Timestamp::rfc3339),
             snap_length: facts.snap_length,
             filter: facts.filter.clone(),
+            kernel_filter: facts.widened.clone(),
             tls_secrets: facts.secrets.count(),
             vantage: clock.vantage.0,
             clock_offset_ms: millis(clock.error.ahead_nanos),

@@ -81,6 +81,9 @@ pub struct Input {
     pub snap_length: Option<u32>,
     /// The filter that the frames passed.
     pub filter: Option<String>,
+    /// Live: what the kernel handed over, where that is more than the filter asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_filter: Option<String>,
     /// Secrets of TLS that the file brings along (pcapng decryption secrets blocks), counted and never shown.
     pub tls_secrets: u64,
     /// The machine that captured it, from 0: the files of a rotated set have one number.

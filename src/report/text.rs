@@ -108,6 +108,9 @@ fn header(page: &mut Page, report: &Report, view: &View) {
         }
         if let Some(filter) = &input.filter {
             page.put(FAINT, &format!(", filter: {filter}"));
+            if input.kernel_filter.is_some() {
+                page.put(FAINT, ", and what diagnosis needs beside it");
+            }
         }
         page.end();
         if let Some(sha256) = &input.sha256 {
@@ -321,7 +324,13 @@ fn damage(page: &mut Page, report: &Report) {
             let path = input.map_or("an input", |input| input.path.as_str());
             page.blank();
             page.put(CAUTION, "! ")
-                .put(CAUTION, &format!("{path} {word} at byte {}", place.offset))
+                .put(
+                    CAUTION,
+                    &match input.is_some_and(|input| input.format == "live") {
+                        true => format!("{path} could not be captured on to the end of the run"),
+                        false => format!("{path} {word} at byte {}", place.offset),
+                    },
+                )
                 .end();
             page.prose("  ", &place.what);
         }

@@ -13,22 +13,28 @@ use crate::run::failure::Failure;
 use crate::run::feed::Companion;
 use crate::run::output::Follower;
 use crate::run::recording::Recording;
+use crate::run::status::Status;
 use crate::run::upstreams::Upstreams;
 
 /// All that goes along with one run.
 pub struct Companions<'s> {
     /// Tells findings as they come; none on files, where the report is all that is waited for.
     pub follower: Option<Follower<'s>>,
-    /// Widens the filter by upstreams; none where no filter is widened.
-    pub upstreams: Option<Upstreams>,
     /// Writes frames.
     pub recording: Recording,
+    /// Widens the filter by upstreams; none where no filter is widened.
+    pub upstreams: Option<Upstreams>,
+    /// Tells where a live run stands; none elsewhere.
+    pub status: Option<Status>,
     /// When the latest frames came.
     pub latest: Instant,
 }
 
 impl Companion for Companions<'_> {
     fn frames(&mut self, batch: &Batch, inputs: &[InputFacts]) -> Result<bool, Failure> {
+        if let Some(status) = &mut self.status {
+            status.note(inputs);
+        }
         if !batch.records.is_empty() {
             self.latest = Instant::now();
         }
@@ -37,17 +43,23 @@ impl Companion for Companions<'_> {
 
     fn look(&mut self, analyzer: &mut Analyzer) -> Result<bool, Failure> {
         if let Some(upstreams) = &mut self.upstreams {
-            upstreams.look(analyzer);
+            upstreams.look(analyzer, &mut self.status);
+        }
+        if let Some(status) = &mut self.status {
+            status.look(analyzer);
         }
         if self.follower.is_none() && !self.recording.wants_news() {
             return Ok(true);
         }
         let waited = i64::try_from(self.latest.elapsed().as_nanos()).unwrap_or(i64::MAX);
-        let news = analyzer.news(Some(waited));
-        for one in &news {
+        let news = analyzer.news(Some(waited).filter(|_| self.follower.is_some()));
+        for one in news.iter().filter(|one| one.settled) {
             self.recording.note(&one.finding);
         }
         self.recording.settle();
+        if let Some(status) = self.status.as_mut().filter(|_| !news.is_empty()) {
+            status.clear();
+        }
         match &mut self.follower {
             Some(follower) => follower.tell(news),
             None => Ok(true),

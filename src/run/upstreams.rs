@@ -10,6 +10,7 @@ use gwcap::analyzer::Analyzer;
 use gwcap::capture::{self, FOLLOWED_MAX, Follow};
 
 use crate::cli::{Inputs, Settings};
+use crate::run::status::Status;
 
 /// How often upstreams are looked for.
 const EVERY: Duration = Duration::from_millis(500);
@@ -43,13 +44,14 @@ impl Upstreams {
     }
 
     /// Looks for upstreams that the filter hides.
-    pub fn look(&mut self, analyzer: &Analyzer) {
+    pub fn look(&mut self, analyzer: &Analyzer, status: &mut Option<Status>) {
         if self.looked.elapsed() < EVERY {
             return;
         }
         self.looked = Instant::now();
         for end in analyzer.hidden_servers() {
             if self.follow.add(end) {
+                status.iter_mut().for_each(Status::clear);
                 self.say(&format!(
                     "the gateway asks {end}, which the filter hides: seen from now on"
                 ));
