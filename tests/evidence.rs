@@ -11,7 +11,8 @@ use gwcap::diagnose::finding::{Confidence, Finding};
 use gwcap::frame::Batch;
 use gwcap::report::evidence::{Reach, Slice};
 
-use crate::support::{Run, case_folders, cases_root, fresh, inputs_of};
+use crate::support::random::Random;
+use crate::support::{Run, capture_of, case_folders, cases_root, fresh, inputs_of};
 
 /// The reach of the program's defaults.
 const REACH: Reach = Reach {
@@ -28,10 +29,10 @@ const AMBIGUOUS: &[(&str, usize)] = &[
 ];
 
 /// Writes the slice of all findings of `run`, a file a machine; gives the files and the frames in them.
-fn write_slice(paths: &[PathBuf], run: &Run, folder: &Path) -> (Vec<PathBuf>, usize) {
+fn write_slice(paths: &[PathBuf], run: &Run, reach: Reach, folder: &Path) -> (Vec<PathBuf>, usize) {
     let mut slice = Slice::default();
     for finding in &run.analysis.diagnosis.findings {
-        slice.add(finding, REACH, false);
+        slice.add(finding, reach, false);
     }
     let mut named: BTreeSet<_> = slice.decisive().collect();
     let files: Vec<_> = paths.iter().cloned().map(Some).collect();
@@ -136,7 +137,7 @@ fn a_slice_says_what_its_capture_says() {
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
         let paths = inputs_of(&case);
         let whole = Run::of_all(&paths, 1, 1 << 23).unwrap();
-        let (slices, frames) = write_slice(&paths, &whole, folder.path());
+        let (slices, frames) = write_slice(&paths, &whole, REACH, folder.path());
         all += whole.frames();
         kept += frames;
         let wanted = said(&whole);
@@ -173,4 +174,75 @@ fn a_slice_says_what_its_capture_says() {
         .map(|(name, lost)| ((*name).to_owned(), *lost))
         .collect();
     assert_eq!(ambiguous, listed);
+}
+
+#[test]
+fn a_damaged_capture_has_a_slice_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (damaged, folders) = (folder.path().join("damaged"), case_folders());
+    let mut written = 0;
+    for index in Random::new(1).sample(folders.len(), 40) {
+        let name = folders[index].display().to_string();
+        let file = std::fs::read(capture_of(&folders[index])).unwrap();
+        let mut random = Random::named(2, &name);
+        for _ in 0..4 {
+            let mut file = file.clone();
+            for _ in 0..8 {
+                let at = random.below(file.len());
+                file[at] = random.below(256) as u8;
+            }
+            std::fs::write(&damaged, &file).unwrap();
+            let paths = [damaged.clone()];
+            let Ok(run) = Run::of_all(&paths, 1, 1 << 20) else {
+                continue;
+            };
+            let (slices, frames) = write_slice(&paths, &run, REACH, folder.path());
+            for slice in slices {
+                let again = Run::of(&slice, 1, 1 << 20).unwrap();
+                assert_eq!(again.frames(), frames as u64, "{name}");
+                assert!(again.analysis.loss.damage().is_empty(), "{name}");
+                written += 1;
+            }
+        }
+    }
+    assert!(written > 50, "only {written} slices");
+}
+
+/// A slice without surroundings says less. It may not say something else and call it certain.
+#[test]
+fn a_slice_without_surroundings_is_modest() {
+    if fresh() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let narrow = Reach {
+        before_nanos: 0,
+        after_nanos: 0,
+    };
+    let (mut complaints, mut same, mut weaker, mut gone, mut other) = (Vec::new(), 0, 0, 0, 0);
+    for case in case_folders() {
+        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+        let paths = inputs_of(&case);
+        let whole = Run::of_all(&paths, 1, 1 << 23).unwrap();
+        let (slices, _) = write_slice(&paths, &whole, narrow, folder.path());
+        if slices.is_empty() {
+            continue;
+        }
+        let sliced = said(&Run::of_all(&slices, 1, 1 << 23).unwrap());
+        for (exchange, (code, confidence)) in said(&whole) {
+            match sliced.get(&exchange) {
+                Some((again, sure)) if *again == code && *sure >= confidence => same += 1,
+                Some((again, _)) if *again == code => weaker += 1,
+                Some((again, Confidence::Certain)) => {
+                    complaints.push(format!(
+                        "{name}: {exchange}: {code}, then {again} for certain"
+                    ));
+                }
+                Some(_) => other += 1,
+                None => gone += 1,
+            }
+        }
+    }
+    println!("{same} the same, {weaker} weaker, {other} others, {gone} gone");
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
