@@ -28,6 +28,7 @@ mod pipes;
 mod pitfalls;
 mod recording;
 mod roles;
+mod safety;
 mod schema;
 mod secrets;
 mod support;
