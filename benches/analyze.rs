@@ -6,7 +6,7 @@ use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gwcap::analyzer::{Analyzer, Options};
-use gwcap::capture;
+use gwcap::capture::{self, Ring};
 use gwcap::decode::decode;
 use gwcap::flow::Vantage;
 use gwcap::frame::Batch;
@@ -44,6 +44,13 @@ fn walk(criterion: &mut Criterion) {
             });
             analyzer.feed(&batch);
             analyzer.finish().diagnosis.findings.len()
+        });
+    });
+    group.bench_function("ring", |bencher| {
+        let mut ring = Ring::new(64 << 20);
+        bencher.iter(|| {
+            ring.push(&batch);
+            ring.bytes()
         });
     });
     group.finish();

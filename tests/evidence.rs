@@ -11,7 +11,7 @@ use gwcap::diagnose::finding::{Confidence, Finding};
 use gwcap::frame::Batch;
 use gwcap::report::evidence::{Reach, Slice};
 
-use crate::support::{Run, case_folders, fresh, inputs_of};
+use crate::support::{Run, case_folders, cases_root, fresh, inputs_of};
 
 /// The reach of the program's defaults.
 const REACH: Reach = Reach {
@@ -105,6 +105,23 @@ fn said(run: &Run) -> BTreeMap<String, (&'static str, Confidence)> {
     };
     let findings = &run.analysis.diagnosis.findings;
     findings.iter().map(&mut line).collect()
+}
+
+#[test]
+fn remarks_hold_no_secrets() {
+    let path = cases_root().join("nginx-stale-post/capture.pcapng");
+    let run = Run::of(&path, 1, 1 << 20).unwrap();
+    let mut finding = run.analysis.diagnosis.findings[0].clone();
+    finding.evidence[0].summary = "the client asks: GET /x?token=hunter2abc".to_owned();
+    for (show_secrets, shown) in [(false, false), (true, true)] {
+        let mut slice = Slice::default();
+        slice.add(&finding, REACH, show_secrets);
+        let remarks = slice.remarks(finding.evidence[0].mark.frame).concat();
+        assert!(
+            remarks.contains("gwcap f0-22-1: stale-keepalive-reuse (certain): the client asks")
+        );
+        assert_eq!(remarks.contains("hunter2abc"), shown, "{remarks}");
+    }
 }
 
 #[test]

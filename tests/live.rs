@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::recording::frames;
+
 /// Two network namespaces joined by a veth pair: a client, and a gateway whose upstream refuses. Removed at the
 /// end, with what runs in them.
 pub(crate) struct Place {
@@ -227,7 +229,7 @@ fn the_recorder_writes_a_file_an_incident_and_nothing_while_nothing_fails() {
             "-o",
             &live,
         ],
-        &["port", "80", "or", "port", "9"],
+        &["port", "80"],
     ];
     let watch = place.start(&watch.concat());
     sleep(Duration::from_secs(2));
@@ -276,12 +278,8 @@ fn the_recorder_writes_a_file_an_incident_and_nothing_while_nothing_fails() {
         proofs(Path::new(&path("all.json"))),
         proofs(Path::new(&live))
     );
-    let report: Value =
-        serde_json::from_str(&fs::read_to_string(path("all.json")).unwrap()).unwrap();
-    assert_eq!(report["capture"]["inputs"][0]["format"], "pcapng");
-    // Neither file has lost a frame of the other: here the user's filter was the kernel's.
-    assert_eq!(
-        fs::metadata(&all).unwrap().len(),
-        fs::metadata(path("asked.pcapng")).unwrap().len()
-    );
+    // The user's own filter asked for one leg only.
+    let asked = frames(Path::new(&path("asked.pcapng")), None);
+    assert_eq!(asked, frames(Path::new(&all), Some("port 80")));
+    assert!(frames(Path::new(&all), Some("port 9")).len() >= 6);
 }

@@ -42,7 +42,7 @@ fn text(path: &Path) -> &str {
 }
 
 /// Bytes, time, length on the wire, link type and direction of each frame.
-fn frames(path: &Path, filter: Option<&str>) -> Vec<(Vec<u8>, i64, u32, u32, String)> {
+pub fn frames(path: &Path, filter: Option<&str>) -> Vec<(Vec<u8>, i64, u32, u32, String)> {
     let mut source = capture::open_file(path, 0, filter).unwrap();
     let (mut batch, mut frames) = (Batch::default(), Vec::new());
     loop {

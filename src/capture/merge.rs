@@ -356,4 +356,24 @@ mod tests {
         assert_eq!(order(&[], 1, 1), vec![]);
         assert_eq!(order(&[&[], &[1]], 1, 1), vec![(1, 1)]);
     }
+
+    #[test]
+    fn inputs_that_are_numbered_as_one_are_numbered_in_their_order() {
+        let script = |input, seconds: &[i64]| {
+            Box::new(Script {
+                input,
+                seconds: seconds.to_vec(),
+                done: 0,
+                at_once: 1,
+            }) as Box<dyn Source + Send>
+        };
+        let sources = vec![script(0, &[1, 4]), script(1, &[2, 3, 5])];
+        let mut merge = Merge::new(sources).numbered_as_one();
+        let (mut batch, mut frames) = (Batch::default(), Vec::new());
+        while merge.fill(&mut batch, 2).unwrap() != Fill::End {
+            frames.extend(batch.records.iter().map(|record| record.mark.frame));
+        }
+        let seen: Vec<_> = frames.iter().map(|id| (id.input, id.number)).collect();
+        assert_eq!(seen, [(0, 1), (1, 2), (1, 3), (0, 4), (1, 5)]);
+    }
 }

@@ -230,7 +230,7 @@ mod tests {
             assert_eq!(left.frames + held as u64, total, "{length}");
             assert_eq!(left.until, Timestamp((left.frames as i64 - 1) * 1_000_000));
             let kept = held * (length + size_of::<Record>());
-            assert!(kept > 2 << 20, "{length}: only {kept} bytes are kept");
+            assert!(kept > 3 << 19, "{length}: only {kept} bytes are kept");
         }
     }
 

@@ -80,8 +80,6 @@ pub struct InputFacts {
     pub filter: Option<String>,
     /// Live: what the kernel hands over, where that is more than the user's filter asks for.
     pub widened: Option<String>,
-    /// Live: what the kernel was told to hand over, where that is more than the user's filter.
-    pub kernel_filter: Option<String>,
     /// The filter that the capture was made with, where the file tells it (pcapng `if_filter`).
     pub recorded_filter: Option<String>,
     /// Names of addresses that the file brings along (pcapng name resolution blocks). They are the writer's words.

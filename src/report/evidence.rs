@@ -348,3 +348,38 @@ fn shortened(text: String) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(from: i64, until: i64) -> Span {
+        Span {
+            from: Timestamp(from),
+            until: Timestamp(until),
+        }
+    }
+
+    #[test]
+    fn spans_that_touch_are_one() {
+        let mut spans = Spans::default();
+        for (from, until) in [(10, 20), (40, 50), (60, 70), (0, 5), (45, 60), (12, 15)] {
+            spans.add(span(from, until));
+        }
+        assert_eq!(spans.0, [span(0, 5), span(10, 20), span(40, 70)]);
+        let held: Vec<i64> = [-1, 0, 5, 7, 10, 20, 30, 40, 55, 70, 71]
+            .into_iter()
+            .filter(|time| spans.hold(Timestamp(*time)))
+            .collect();
+        assert_eq!(held, [0, 5, 10, 20, 40, 55, 70]);
+        spans.add(span(-9, 99));
+        assert_eq!(spans.0, [span(-9, 99)]);
+    }
+
+    #[test]
+    fn remarks_are_short() {
+        let long = shortened("ä".repeat(REMARK_CHARS_MAX + 1));
+        assert_eq!(long.chars().count(), REMARK_CHARS_MAX + 3);
+        assert_eq!(shortened("short".to_owned()), "short");
+    }
+}

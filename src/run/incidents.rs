@@ -32,6 +32,9 @@ const FINDINGS_PER_FILE_MAX: usize = 1_000;
 /// Most findings and incidents that are remembered as known: as many as an analysis keeps.
 const KNOWN_MAX: usize = gwcap::diagnose::FINDINGS_MAX;
 
+/// How long after its error a finding may get a new revision, nanoseconds: no file is written before.
+const REVISED_NANOS: i64 = 3 * NANOS_PER_SECOND;
+
 /// How long after its time a file is written where no frame tells the time any more.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -45,9 +48,8 @@ const FAILED: LossName = "evidence_files_not_written";
 /// What waits for its last frames.
 struct Pending {
     incident: String,
-    stem: String,
-    slice: Slice,
-    findings: usize,
+    /// Each in its last revision.
+    findings: Vec<Finding>,
     due: Timestamp,
     since: Instant,
 }
@@ -99,9 +101,16 @@ impl Incidents {
         self.clock = times.fold(self.clock, Timestamp::max);
     }
 
-    /// Takes a finding: its frames are written when what follows it has come.
+    /// Takes a finding, or a new revision of one: its frames are written when what follows it has come.
     pub fn note(&mut self, finding: &Finding) {
         if self.known.contains(&finding.id) {
+            let waiting = self
+                .pending
+                .iter_mut()
+                .flat_map(|pending| &mut pending.findings);
+            if let Some(old) = waiting.into_iter().find(|old| old.id == finding.id) {
+                old.clone_from(finding);
+            }
             return;
         }
         if self.known.len() >= KNOWN_MAX {
@@ -111,9 +120,8 @@ impl Incidents {
         self.known.insert(finding.id.clone());
         let waiting = |pending: &&mut Pending| pending.incident == finding.incident;
         if let Some(pending) = self.pending.iter_mut().find(waiting) {
-            if pending.findings < FINDINGS_PER_FILE_MAX {
-                pending.findings = pending.findings.saturating_add(1);
-                pending.slice.add(finding, self.reach, self.show_secrets);
+            if pending.findings.len() < FINDINGS_PER_FILE_MAX {
+                pending.findings.push(finding.clone());
             } else {
                 self.loss.add(NOT_WRITTEN, 1);
             }
@@ -123,23 +131,19 @@ impl Incidents {
             self.loss.add(NOT_WRITTEN, 1);
             return;
         }
-        let mut slice = Slice::default();
-        slice.add(finding, self.reach, self.show_secrets);
-        let until = slice.span().map_or(finding.at.time, |span| span.until);
+        let wait = self.reach.after_nanos.max(REVISED_NANOS);
         self.pending.push(Pending {
             incident: finding.incident.clone(),
-            stem: stem(finding),
-            slice,
-            findings: 1,
-            due: until,
+            findings: vec![finding.clone()],
+            due: finding.at.time.plus_nanos(wait),
             since: Instant::now(),
         });
     }
 
     /// Writes what has waited long enough.
     pub fn settle(&mut self, inputs: &[InputFacts]) {
-        let patience = u64::try_from(self.reach.after_nanos).unwrap_or(0);
-        let patience = Duration::from_nanos(patience).saturating_add(QUIET);
+        let wait = self.reach.after_nanos.max(REVISED_NANOS);
+        let patience = Duration::from_nanos(u64::try_from(wait).unwrap_or(0)).saturating_add(QUIET);
         let clock = self.clock;
         let is_due =
             |pending: &Pending| pending.due <= clock || pending.since.elapsed() >= patience;
@@ -151,7 +155,7 @@ impl Incidents {
             .partition(is_due);
         self.pending = waiting;
         for pending in due {
-            self.write(pending, inputs);
+            self.write(&pending, inputs);
         }
     }
 
@@ -163,7 +167,7 @@ impl Incidents {
     ) -> (Loss, Vec<Warning>, Option<Failure>) {
         findings.iter().for_each(|finding| self.note(finding));
         for pending in std::mem::take(&mut self.pending) {
-            self.write(pending, inputs);
+            self.write(&pending, inputs);
         }
         let mut warnings = Vec::new();
         let (gone, not_written) = (self.loss.get(GONE), self.loss.get(NOT_WRITTEN));
@@ -208,8 +212,14 @@ impl Incidents {
         true
     }
 
-    fn write(&mut self, mut pending: Pending, inputs: &[InputFacts]) {
-        let slice = &mut pending.slice;
+    fn write(&mut self, pending: &Pending, inputs: &[InputFacts]) {
+        let Some(first) = pending.findings.first() else {
+            return;
+        };
+        let slice = &mut Slice::default();
+        for finding in &pending.findings {
+            slice.add(finding, self.reach, self.show_secrets);
+        }
         let mut missing: BTreeSet<FrameId> = slice.decisive().collect();
         let all = self.ring.frames(Timestamp::MIN, Timestamp(i64::MAX));
         let frames: Vec<Frame<'_>> = all.filter(|frame| slice.wants(frame)).collect();
@@ -233,7 +243,7 @@ impl Incidents {
             lost = writer.finish(inputs)?.1;
             Ok(())
         };
-        if let Err(failure) = self.folder.store(&pending.stem, write) {
+        if let Err(failure) = self.folder.store(&stem(first), write) {
             self.loss.add(FAILED, 1);
             self.failure.get_or_insert(failure);
         }
