@@ -9,6 +9,7 @@
     clippy::unwrap_used
 )]
 
+mod beside;
 mod captures;
 mod causes;
 mod causes_path;
@@ -20,6 +21,7 @@ mod docs;
 mod evidence;
 mod fragments;
 mod hostile;
+mod incidents;
 mod layers;
 mod live;
 mod mutations;
@@ -27,9 +29,11 @@ mod neighbours;
 mod pipes;
 mod pitfalls;
 mod recording;
+mod rewrites;
 mod roles;
 mod safety;
 mod schema;
+mod sealed;
 mod secrets;
 mod support;
 mod tshark;

@@ -17,9 +17,11 @@ use gwcap::flow::{Endpoint, Vantage};
 use gwcap::frame::{Batch, Frame, FrameId, Mark, Record, Way};
 use gwcap::loss::Loss;
 
+use crate::beside;
 use crate::causes;
 use crate::causes_path;
 use crate::pitfalls;
+use crate::rewrites;
 use crate::support::frames::{self, Owned};
 use crate::support::wire::Wire;
 use crate::support::{capture_of, case_folders};
@@ -360,7 +362,11 @@ fn no_verdict_flips_on_a_bad_day() {
     let tally = Mutex::new(Tally::default());
     let folder = tempfile::tempdir().unwrap();
     let all = pitfalls::conversations();
-    for (name, wire) in all.into_iter().chain(causes_path::conversations()) {
+    let more = causes_path::conversations().into_iter();
+    let more = more
+        .chain(beside::conversations())
+        .chain(rewrites::conversations());
+    for (name, wire) in all.into_iter().chain(more) {
         try_frames(name, &frames::read(&wire.write(folder.path())), &tally);
     }
     let tally = tally.into_inner().unwrap();

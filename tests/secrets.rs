@@ -2,6 +2,7 @@
 
 use gwcap::report::{Report, View};
 
+use crate::support::tls::client_hello;
 use crate::support::wire::{Leg, Listener, Opener, Wire};
 use crate::support::{Run, assert_schema, written};
 
@@ -80,21 +81,6 @@ fn dns(rcode: Option<u8>, labels: &[&[u8]]) -> Vec<u8> {
     }
     bytes.extend([0, 0, 1, 0, 1]);
     bytes
-}
-
-/// A ClientHello (RFC 8446, section 4.1.2) for this server name.
-fn client_hello(name: &[u8]) -> Vec<u8> {
-    let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap().to_be_bytes();
-    let named = [&[0][..], &length(name), name].concat();
-    let list = [&length(&named)[..], &named].concat();
-    let extension = [&[0, 0][..], &length(&list), &list].concat();
-    let mut body = vec![3, 3];
-    body.extend([7; 32]);
-    body.extend([0, 0, 2, 0x13, 1, 1, 0]);
-    body.extend(length(&extension));
-    body.extend(extension);
-    let message = [&[1, 0][..], &length(&body), &body].concat();
-    [&[22, 3, 1][..], &length(&message), &message].concat()
 }
 
 /// All scenes: a failure of each kind whose verdict quotes the wire, by the code of its cause.

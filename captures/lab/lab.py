@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import certificates
 import delay
 import nat
 import packets
@@ -105,8 +106,12 @@ class Lab:
         self.network.use_resolver("gateway", RESOLVER)
         self.upstreams.append(resolver.Resolver(self.network, self.upstream_book, answers))
 
-    def visitor(self, server=f"{GATEWAY}:80", place="client"):
-        return Visitor(self.network, self.client_book, server, place)
+    def visitor(self, server=None, place="client"):
+        return Visitor(self.network, self.client_book, server or f"{GATEWAY}:{self.front_port}", place, self.case.route.sealed)
+
+    @property
+    def front_port(self):
+        return 443 if self.case.route.sealed else 80
 
     def start(self, name, words, port=None, place="gateway"):
         log = open(self.work / name, "wb")
@@ -162,7 +167,9 @@ def _run(case, lab):
     case.arrange(lab)
     gateway = case.gateway
     (lab.work / "gateway.conf").write_text(gateway.configuration(case.route))
-    lab.start("console.log", gateway.command(lab.work), port=80)
+    if case.route.sealed:
+        certificates.front(lab.work)
+    lab.start("console.log", gateway.command(lab.work), port=lab.front_port)
     if hasattr(gateway, "logger"):
         lab.start("logger.log", gateway.logger(lab.work))
         time.sleep(LOGGER_STARTS_SECONDS)

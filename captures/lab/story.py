@@ -51,7 +51,7 @@ def _counted(causes):
 
 
 def _told(finding):
-    what = {"status": f"status {finding['status']}", "silent-close": "the connection closed without a byte",
+    what = {"status": f"status {finding['status']}", "suspected": f"status {finding.get('log_status')} inside TLS", "silent-close": "the connection closed without a byte",
             "raw": "raw bytes instead of HTTP", "truncated-relay": f"status {finding['status']} with a body cut short"}[finding["failure"]]
     connection = finding["connection"]
     over = f" over {connection['client']} → {connection['server']}" if connection else ""

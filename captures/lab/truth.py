@@ -138,6 +138,9 @@ class Truth:
             finding |= self._other_names(line, last.upstream, connection)
         if self.case.cause:
             finding |= {"log_cause": code, "detail": None}
+        if self.case.route.sealed:
+            # The client's leg is encrypted: that there was an error at all can only be inferred.
+            finding |= {"failure": "suspected", "status": None, "log_status": line["status"]}
         if self.case.only:
             # Behind the filter nobody can name what the log names.
             finding |= {"upstream": None, "connection": None, "attempts": None}

@@ -8,7 +8,7 @@ use std::hash::Hash;
 
 use hashbrown::HashMap;
 
-use crate::diagnose::habits::{Habits, Traits};
+use crate::diagnose::habits::{Habits, Traits, VALUES_MAX};
 
 /// Fewer failures than this have something in common by chance.
 const FAILURES_MIN: usize = 3;
@@ -20,6 +20,10 @@ const CHANCE_LN_MAX: f64 = -6.9;
 pub const COMMON_MAX: usize = 3;
 /// An idle time below this separates nothing that an engineer could change, milliseconds.
 const IDLE_MS_MIN: u64 = 100;
+/// A connection younger than this is as good as new, milliseconds.
+const AGE_MS_MIN: u64 = 1_000;
+/// Times are shown in tenths of a second; a shorter one is shown as that, milliseconds.
+const LEAST_SHOWN_MS: u64 = 100;
 /// Heads and bodies below this size are nobody's limit, bytes.
 const SIZE_MIN: u64 = 1_024;
 
@@ -36,21 +40,32 @@ pub struct Common {
     pub successes_total: u64,
 }
 
-/// What separates `failed` from what went well, the clearest first.
+/// What separates `failed` from what went well, the clearest first. `served` counts the clients of the same gateway.
 #[must_use]
-pub fn common(failed: &[&Traits], well: &Habits) -> Vec<Common> {
-    if failed.len() < FAILURES_MIN || well.total < SUCCESSES_MIN {
+pub fn common(failed: &[Traits], well: &Habits, served: &Habits) -> Vec<Common> {
+    if failed.len() < FAILURES_MIN {
         return Vec::new();
     }
-    let mut found: Vec<(f64, Common)> = candidates(failed, well)
+    let of_attempts = candidates(failed, well)
         .into_iter()
-        .filter_map(|(successes, words)| {
-            let chance = chance_ln(failed.len(), successes, well.total);
+        .map(|found| (found, well.total));
+    let of_clients =
+        shared(failed, |traits| traits.client, &served.clients).map(|(client, count)| {
+            (
+                (count, format!("came from the client {client}")),
+                served.served,
+            )
+        });
+    let mut found: Vec<(f64, Common)> = of_attempts
+        .chain(of_clients)
+        .filter(|(_, total)| *total >= SUCCESSES_MIN)
+        .filter_map(|((successes, words), total)| {
+            let chance = chance_ln(failed.len(), successes, total);
             let common = Common {
                 words,
                 failures: failed.len() as u64,
                 successes,
-                successes_total: well.total,
+                successes_total: total,
             };
             (chance < CHANCE_LN_MAX).then_some((chance, common))
         })
@@ -61,39 +76,24 @@ pub fn common(failed: &[&Traits], well: &Habits) -> Vec<Common> {
 }
 
 /// The traits that all failures share, each with the number of successes that have it.
-fn candidates(failed: &[&Traits], well: &Habits) -> Vec<(u64, String)> {
-    let mut found = Vec::new();
-    if let Some((upstream, count)) = shared(failed, |traits| traits.upstream, &well.upstreams) {
-        found.push((count, format!("went to {upstream}")));
-    }
-    if let Some((method, count)) = shared(failed, |traits| traits.method.clone(), &well.methods) {
-        found.push((count, format!("were {method} requests")));
-    }
-    if let Some((segment, count)) = shared(failed, |traits| traits.segment.clone(), &well.segments)
-    {
-        found.push((count, format!("asked for targets under {segment}")));
-    }
-    if let Some(idle) = least(failed, |traits| traits.idle_ms).filter(|idle| *idle >= IDLE_MS_MIN) {
-        let words = format!(
-            "reused a connection that had been idle for {} or more",
-            seconds(idle)
-        );
-        found.push((well.idle_ms.from(idle), words));
-    }
-    match least(failed, |traits| traits.prior) {
-        Some(0) if failed.iter().all(|traits| traits.prior == Some(0)) => {
-            let first = well.total.saturating_sub(well.prior.from(1));
-            found.push((
-                first,
-                "were the first request of a new connection".to_owned(),
-            ));
-        }
-        Some(prior @ 1..) => {
-            let words = format!("came after {prior} or more responses on the same connection");
-            found.push((well.prior.from(prior), words));
-        }
-        _ => {}
-    }
+fn candidates(failed: &[Traits], well: &Habits) -> Vec<(u64, String)> {
+    let named = [
+        shared(failed, |traits| traits.upstream, &well.upstreams)
+            .map(|(upstream, count)| (count, format!("went to {upstream}"))),
+        shared(failed, |traits| traits.method.clone(), &well.methods)
+            .map(|(method, count)| (count, format!("were {method} requests"))),
+        shared(failed, |traits| traits.segment.clone(), &well.segments)
+            .map(|(segment, count)| (count, format!("asked for targets under {segment}"))),
+        shared(failed, |traits| traits.sni.clone(), &well.snis).map(|(sni, count)| {
+            (
+                count,
+                format!("asked the upstream for the server name {sni}"),
+            )
+        }),
+    ];
+    let mut found: Vec<(u64, String)> = named.into_iter().flatten().collect();
+    found.extend(of_the_connection(failed, well));
+    found.extend(of_the_restart(failed, well));
     let sizes = [
         (
             least(failed, |traits| traits.head_len),
@@ -115,9 +115,54 @@ fn candidates(failed: &[&Traits], well: &Habits) -> Vec<(u64, String)> {
     found
 }
 
+/// How long the connection had been there and idle, and what it had served.
+fn of_the_connection(failed: &[Traits], well: &Habits) -> Vec<(u64, String)> {
+    let mut found = Vec::new();
+    if let Some(idle) = least(failed, |traits| traits.idle_ms).filter(|idle| *idle >= IDLE_MS_MIN) {
+        let words = format!(
+            "reused a connection that had been idle for {} or more",
+            seconds(idle)
+        );
+        found.push((well.idle_ms.from(idle), words));
+    }
+    if let Some(age) = least(failed, |traits| traits.age_ms).filter(|age| *age >= AGE_MS_MIN) {
+        let words = format!("used a connection that was {} old or older", seconds(age));
+        found.push((well.age_ms.from(age), words));
+    }
+    match least(failed, |traits| traits.prior) {
+        Some(0) if failed.iter().all(|traits| traits.prior == Some(0)) => {
+            let first = well.total.saturating_sub(well.prior.from(1));
+            found.push((
+                first,
+                "were the first request of a new connection".to_owned(),
+            ));
+        }
+        Some(prior @ 1..) => {
+            let words = format!("came after {prior} or more responses on the same connection");
+            found.push((well.prior.from(prior), words));
+        }
+        _ => {}
+    }
+    found
+}
+
+/// How soon after the upstream had ended all of its connections at once.
+fn of_the_restart(failed: &[Traits], well: &Habits) -> Option<(u64, String)> {
+    let since: Option<Vec<u64>> = failed
+        .iter()
+        .map(|traits| traits.since_restart_ms)
+        .collect();
+    let latest = since?.into_iter().max()?;
+    let words = format!(
+        "came within {} after the upstream had closed all of its connections at once and then refused, as in a restart",
+        seconds(latest.max(LEAST_SHOWN_MS))
+    );
+    Some((well.since_restart_ms.up_to(latest), words))
+}
+
 /// The value that all failures have, and how many successes have it.
 fn shared<K: Hash + Eq>(
-    failed: &[&Traits],
+    failed: &[Traits],
     of: impl Fn(&Traits) -> Option<K>,
     well: &HashMap<K, u64>,
 ) -> Option<(K, u64)> {
@@ -125,13 +170,18 @@ fn shared<K: Hash + Eq>(
     let all = failed
         .iter()
         .all(|traits| of(traits).as_ref() == Some(&value));
-    let count = well.get(&value).copied().unwrap_or(0);
+    // Where the table is full, what is not in it may have gone well all the same.
+    let count = match well.get(&value) {
+        Some(count) => *count,
+        None if well.len() < VALUES_MAX => 0,
+        None => return None,
+    };
     all.then_some((value, count))
 }
 
 /// The least of a trait that all failures have.
-fn least(failed: &[&Traits], of: impl Fn(&Traits) -> Option<u64>) -> Option<u64> {
-    let values: Option<Vec<u64>> = failed.iter().map(|traits| of(traits)).collect();
+fn least(failed: &[Traits], of: impl Fn(&Traits) -> Option<u64>) -> Option<u64> {
+    let values: Option<Vec<u64>> = failed.iter().map(of).collect();
     values?.into_iter().min()
 }
 
@@ -164,7 +214,7 @@ mod tests {
             idle_ms: Some(idle_ms),
             prior: Some(1),
             head_len: Some(200),
-            body_len: None,
+            ..Traits::default()
         }
     }
 
@@ -177,11 +227,14 @@ mod tests {
         well
     }
 
+    fn told(failed: &[Traits], well: &Habits) -> Vec<Common> {
+        common(failed, well, well)
+    }
+
     #[test]
     fn failures_after_a_long_idle_time_are_told_by_it() {
         let failed = [traits(1, 5_000), traits(2, 6_100), traits(3, 5_400)];
-        let failed: Vec<&Traits> = failed.iter().collect();
-        let found = common(&failed, &usual());
+        let found = told(&failed, &usual());
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].words.contains("idle for 5.0 s or more"));
         assert_eq!((found[0].failures, found[0].successes), (3, 0));
@@ -191,20 +244,120 @@ mod tests {
     #[test]
     fn one_bad_upstream_of_six_is_told_when_chance_would_not_do_it() {
         let failed = vec![traits(6, 10); 8];
-        let failed: Vec<&Traits> = failed.iter().collect();
-        let found = common(&failed, &usual());
+        let found = told(&failed, &usual());
         assert_eq!(found[0].words, "went to 10.0.0.6:80");
         assert_eq!(found[0].successes, 100);
         // Three of six might be chance.
-        assert!(common(&failed[..3], &usual()).is_empty());
+        assert!(told(&failed[..3], &usual()).is_empty());
+    }
+
+    /// The one thing that is told of four failures that have a trait beside the usual ones.
+    fn told_of_four(change: fn(Traits) -> Traits) -> String {
+        let failed: Vec<Traits> = [1, 2, 3, 4].map(|number| change(traits(number, 5))).into();
+        let found = told(&failed, &usual());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].successes, 0);
+        found[0].words.clone()
+    }
+
+    #[test]
+    fn each_trait_is_told_alone() {
+        let words = told_of_four(|usual| Traits {
+            method: Some("POST".into()),
+            ..usual
+        });
+        assert_eq!(words, "were POST requests");
+        let words = told_of_four(|usual| Traits {
+            segment: Some("/cart".into()),
+            ..usual
+        });
+        assert_eq!(words, "asked for targets under /cart");
+        let words = told_of_four(|usual| Traits {
+            sni: Some("old.example".into()),
+            ..usual
+        });
+        assert_eq!(words, "asked the upstream for the server name old.example");
+        let words = told_of_four(|usual| Traits {
+            age_ms: Some(62_000),
+            ..usual
+        });
+        assert_eq!(words, "used a connection that was 62.0 s old or older");
+        let words = told_of_four(|usual| Traits {
+            prior: Some(100),
+            ..usual
+        });
+        assert_eq!(
+            words,
+            "came after 100 or more responses on the same connection"
+        );
+        let words = told_of_four(|usual| Traits {
+            prior: Some(0),
+            ..usual
+        });
+        assert_eq!(words, "were the first request of a new connection");
+        let words = told_of_four(|usual| Traits {
+            head_len: Some(9_000),
+            ..usual
+        });
+        assert_eq!(words, "had a request head of 9000 bytes or more");
+        let words = told_of_four(|usual| Traits {
+            body_len: Some(2_000_000),
+            ..usual
+        });
+        assert_eq!(words, "had a request body of 2000000 bytes or more");
+        let words = told_of_four(|usual| Traits {
+            since_restart_ms: Some(1_400),
+            ..usual
+        });
+        assert!(words.starts_with("came within 1.4 s after the upstream had closed all"));
+    }
+
+    #[test]
+    fn one_client_of_many_is_told() {
+        let mut well = usual();
+        for number in 0..600_u64 {
+            well.note_client([10, 9, 0, (number % 20) as u8].into());
+        }
+        let alone = Traits {
+            client: Some([10, 9, 0, 3].into()),
+            ..traits(1, 5)
+        };
+        let failed = [1, 2, 3, 4].map(|number| Traits {
+            upstream: Some(endpoint(number)),
+            ..alone.clone()
+        });
+        let found = told(&failed, &well);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].words, "came from the client 10.9.0.3");
+        assert_eq!((found[0].successes, found[0].successes_total), (30, 600));
+    }
+
+    #[test]
+    fn nothing_is_told_of_what_no_longer_fitted_into_the_counts() {
+        let mut well = usual();
+        for number in 0..VALUES_MAX {
+            let odd = Traits {
+                segment: Some(format!("/{number}").into()),
+                ..traits(1, 5)
+            };
+            well.note(odd);
+        }
+        let beyond = Traits {
+            segment: Some("/beyond".into()),
+            ..traits(1, 5)
+        };
+        let failed = [1, 2, 3, 4].map(|number| Traits {
+            upstream: Some(endpoint(number)),
+            ..beyond.clone()
+        });
+        assert!(told(&failed, &well).is_empty());
     }
 
     #[test]
     fn nothing_is_said_when_nothing_separates_them() {
         let failed = [traits(1, 10), traits(2, 20), traits(3, 30), traits(4, 5)];
-        let failed: Vec<&Traits> = failed.iter().collect();
-        assert!(common(&failed, &usual()).is_empty());
-        assert!(common(&failed[..2], &usual()).is_empty());
-        assert!(common(&failed, &Habits::default()).is_empty());
+        assert!(told(&failed, &usual()).is_empty());
+        assert!(told(&failed[..2], &usual()).is_empty());
+        assert!(told(&failed, &Habits::default()).is_empty());
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::diagnose::candidate::{CANDIDATES_MAX, Candidate, Gateway, Standing, candidates};
+use crate::diagnose::checks;
 use crate::diagnose::client;
 use crate::diagnose::conclusion::Chain;
 use crate::diagnose::finding::{ClientEvent, Diagnosis, UpstreamEvent};
@@ -279,6 +280,7 @@ fn recovered(
             && !candidate.claimed
             && !candidate.whole
             && candidate.code != Some("upstream-returned-5xx")
+            && !checks::is_check(timeline, candidate.id)
     };
     all.iter()
         .filter(asked_for)

@@ -328,8 +328,29 @@ pub struct Incident {
     pub targets: u64,
     /// Attempts of this gateway at this upstream that went well, where the upstream is known.
     pub went_well: Option<u64>,
+    /// Failures of all causes of this gateway at this upstream, where it is known.
+    pub failed_there: Option<u64>,
     /// What its failures have in common that successes of the same gateway have not, the clearest first.
     pub in_common: Vec<Common>,
+}
+
+impl Incident {
+    /// Errors a minute, from the first to the last; `None` where less than a second lies between them.
+    #[must_use]
+    pub fn rate_per_minute(&self) -> Option<f64> {
+        let seconds = self.last.nanos_since(self.first) as f64 / 1e9;
+        // The first begins the time and is not within it.
+        let within = self.findings.len().saturating_sub(1) as f64;
+        (seconds >= 1.0).then(|| within * 60.0 / seconds)
+    }
+
+    /// The share of the gateway's requests at the upstream that failed, 0 to 1.
+    #[must_use]
+    pub fn share_failed_there(&self) -> Option<f64> {
+        let failed = self.failed_there? as f64;
+        let all = failed + self.went_well? as f64;
+        (all > 0.0).then(|| failed / all)
+    }
 }
 
 /// A failed attempt after which the client was served all the same.

@@ -3,7 +3,9 @@
 //! The rule (causes.md B.6): causality is hard; then identity, the gaps at both ends, and the status count.
 
 use crate::diagnose::attempt::millis;
+use crate::diagnose::auxiliary;
 use crate::diagnose::candidate::Candidate;
+use crate::diagnose::checks;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::Product;
 use crate::diagnose::identity::{Likeness, Words, likeness};
@@ -115,6 +117,9 @@ pub fn fit(
             .and_then(|record| record.exchange(index))
     });
     if let Some(attempt) = attempt {
+        if checks::is_not_of(exchange, attempt) {
+            return None;
+        }
         let Likeness {
             score,
             reasons,
@@ -151,6 +156,7 @@ fn add_status(
                     .say(|| format!("{} answers {status} to this", product.name));
             }
         }
+        Some(false) if product.is_some_and(|it| auxiliary::explains(it, suspect.status)) => {}
         Some(false) => {
             fit.score -= 4.0;
             fit.status_clash = true;

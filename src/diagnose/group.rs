@@ -12,6 +12,7 @@ use crate::diagnose::candidate::{
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{Confidence, Finding};
 use crate::diagnose::fit::{Fit, fit};
+use crate::diagnose::inferred;
 use crate::diagnose::nothing;
 use crate::diagnose::order::{Order, relayed};
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
@@ -19,6 +20,7 @@ use crate::diagnose::timeline::{SETTLED_KEPT_NANOS, Timeline};
 use crate::diagnose::unresolved;
 use crate::diagnose::verdict;
 use crate::frame::Mark;
+use crate::protocol::observation::Protocol;
 
 /// A retry follows its failure within this, nanoseconds: Envoy waits up to 25 ms before the first, 75 ms
 /// before the second.
@@ -72,6 +74,9 @@ fn judged(timeline: &Timeline, members: &[Member]) -> Option<(Vec<Finding>, Vec<
             continue;
         }
         let chain = scene.chain(timeline, member, exchange, assignment, &taken);
+        if !inferred::holds(timeline, member, &chain) {
+            continue;
+        }
         claims.extend(chain.attempts.iter().map(|candidate| candidate.id));
         findings.extend(compose(timeline, member, exchange, &chain));
     }
@@ -589,15 +594,14 @@ fn retried_not_asked(timeline: &Timeline, failed: &Candidate, next: &Candidate) 
             .served_on(record.facts.vantage, record.facts.client.addr, from, until)
             .any(|id| {
                 id.connection != next.id.connection
-                    && timeline
-                        .exchange(id)
-                        .is_some_and(|(_, client)| match next.whole {
-                            true => relayed(client, answer),
-                            false => {
-                                client.response_at >= answer.response_at
-                                    && client.status().is_none_or(|status| status < 500)
-                            }
-                        })
+                    && timeline.exchange(id).is_some_and(|(leg, client)| {
+                        // What is encrypted on either leg cannot be compared.
+                        if next.whole && leg.protocol != Some(Protocol::Tls) {
+                            return relayed(timeline, client, answer);
+                        }
+                        client.response_at >= answer.response_at
+                            && client.status().is_none_or(|status| status < 500)
+                    })
             })
     };
     served(failed.start.back_seconds(130), failed.start)

@@ -11,9 +11,11 @@ use hashbrown::HashMap;
 
 use crate::diagnose::host::whose;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
+use crate::diagnose::restarts;
 use crate::diagnose::timeline::Timeline;
 use crate::flow::{Endpoint, Vantage};
-use crate::protocol::observation::ExchangeId;
+use crate::protocol::observation::{ExchangeId, TlsStep};
+use crate::time::Timestamp;
 
 /// Most distinct values that are counted of one trait: a gateway has fewer upstreams, and of more first path segments
 /// none separates anything.
@@ -42,6 +44,16 @@ pub struct Traits {
     pub head_len: Option<u64>,
     /// Declared size of the request's body, bytes; none without a body.
     pub body_len: Option<u64>,
+    /// Milliseconds for which the connection had been there; none on a new one.
+    pub age_ms: Option<u64>,
+    /// Server name that the gateway asked the upstream for, in TLS.
+    pub sni: Option<Box<str>>,
+    /// Milliseconds from the beginning of the upstream's latest restart to the answer or the error.
+    pub since_restart_ms: Option<u64>,
+    /// Who was asked by the client: the gateway, as hosts are remembered.
+    pub asked: Option<(Vantage, IpAddr)>,
+    /// The client.
+    pub client: Option<IpAddr>,
 }
 
 impl Traits {
@@ -52,9 +64,9 @@ impl Traits {
         let idle = exchange
             .idle_since
             .map(|since| exchange.request_at.time.nanos_since(since.time) / 1_000_000);
+        let used = record.facts.roles_known && exchange.prior_responses > 0;
+        let age = used.then(|| millis_between(record.facts.opened.time, exchange.request_at.time));
         Self {
-            asker: Some(whose(record.facts.vantage, record.facts.client.addr)),
-            upstream: Some(record.facts.server),
             method: head.map(|head| head.method.clone()),
             segment: head.map(|head| first_segment(&head.target)),
             idle_ms: idle.and_then(|millis| u64::try_from(millis).ok()),
@@ -64,8 +76,39 @@ impl Traits {
                 .then_some(u64::from(exchange.prior_responses)),
             head_len: head.map(|head| u64::from(head.head_len)),
             body_len: head.and_then(|head| head.content_length),
+            age_ms: age.flatten(),
+            ..Self::of_connection(record)
         }
     }
+
+    /// Those of a connection that carried no request.
+    #[must_use]
+    pub fn of_connection(record: &ConnectionRecord) -> Self {
+        let sni = record.tls.iter().find_map(|(step, _)| match step {
+            TlsStep::ClientHello { sni, .. } => sni.clone(),
+            _ => None,
+        });
+        Self {
+            asker: Some(whose(record.facts.vantage, record.facts.client.addr)),
+            upstream: Some(record.facts.server),
+            sni,
+            ..Self::default()
+        }
+    }
+
+    /// The same with the time since the upstream's latest restart before `at`.
+    #[must_use]
+    pub fn at(mut self, restarts: &restarts::Register, at: Timestamp) -> Self {
+        if let (Some((vantage, _)), Some(upstream)) = (self.asker, self.upstream) {
+            let nanos = restarts.since(vantage, upstream, at);
+            self.since_restart_ms = nanos.and_then(|nanos| u64::try_from(nanos / 1_000_000).ok());
+        }
+        self
+    }
+}
+
+fn millis_between(from: Timestamp, until: Timestamp) -> Option<u64> {
+    u64::try_from(until.nanos_since(from) / 1_000_000).ok()
 }
 
 /// `/cart` of `/cart/1?x=y`, also where the target is a whole URI.
@@ -98,6 +141,12 @@ impl Histogram {
     pub fn from(&self, value: u64) -> u64 {
         self.0.range(bucket(value)..).map(|(_, count)| count).sum()
     }
+
+    /// How many values lie in the bucket of `value` or below it.
+    #[must_use]
+    pub fn up_to(&self, value: u64) -> u64 {
+        self.0.range(..=bucket(value)).map(|(_, count)| count).sum()
+    }
 }
 
 fn bucket(value: u64) -> u16 {
@@ -124,6 +173,16 @@ pub struct Habits {
     pub head_len: Histogram,
     /// Sizes of request bodies, bytes.
     pub body_len: Histogram,
+    /// Ages of used connections, milliseconds.
+    pub age_ms: Histogram,
+    /// By the server name that was asked for in TLS.
+    pub snis: HashMap<Box<str>, u64>,
+    /// Times since the upstream's latest restart, milliseconds.
+    pub since_restart_ms: Histogram,
+    /// Exchanges of clients of this gateway that went well, all of them.
+    pub served: u64,
+    /// The same by client.
+    pub clients: HashMap<IpAddr, u64>,
 }
 
 impl Habits {
@@ -133,16 +192,27 @@ impl Habits {
         count(&mut self.upstreams, traits.upstream);
         count(&mut self.methods, traits.method);
         count(&mut self.segments, traits.segment);
+        count(&mut self.snis, traits.sni);
         for (histogram, value) in [
             (&mut self.idle_ms, traits.idle_ms),
             (&mut self.prior, traits.prior),
             (&mut self.head_len, traits.head_len),
             (&mut self.body_len, traits.body_len),
+            (&mut self.age_ms, traits.age_ms),
+            (&mut self.since_restart_ms, traits.since_restart_ms),
         ] {
             if let Some(value) = value {
                 histogram.add(value);
             }
         }
+    }
+}
+
+impl Habits {
+    /// Counts one exchange of a client that went well.
+    pub fn note_client(&mut self, client: IpAddr) {
+        self.served += 1;
+        count(&mut self.clients, Some(client));
     }
 }
 
@@ -167,31 +237,38 @@ pub struct Register {
 }
 
 impl Register {
-    /// Counts an exchange that has ended well, if a gateway asked for it; one connection once, however many views of it
-    /// there are.
-    pub fn note(&mut self, timeline: &Timeline, id: ExchangeId) {
+    /// Counts an exchange that has ended well, if a gateway asked for it or served it; one connection once, however many
+    /// views of it there are.
+    pub fn note(&mut self, timeline: &Timeline, restarts: &restarts::Register, id: ExchangeId) {
         let Some((record, exchange)) = timeline.exchange(id) else {
             return;
         };
         let facts = &record.facts;
-        let by_gateway = facts.client.addr == facts.server.addr
-            || timeline.is_asked(facts.vantage, facts.client.addr);
-        if !exchange.went_well()
-            || record.passed_on
-            || !timeline.counts(id.connection)
-            || !by_gateway
-        {
+        if !exchange.went_well() || record.passed_on || !timeline.counts(id.connection) {
             return;
         }
-        let key = whose(facts.vantage, facts.client.addr);
-        if self.by_host.len() < GATEWAYS_MAX || self.by_host.contains_key(&key) {
-            self.by_host
-                .entry(key)
-                .or_default()
-                .note(Traits::of(record, exchange));
-        } else {
-            self.not_counted += 1;
+        let by_gateway = facts.client.addr == facts.server.addr
+            || timeline.is_asked(facts.vantage, facts.client.addr);
+        if by_gateway {
+            let at = exchange.last_at().time;
+            if let Some(habits) = self.entry(whose(facts.vantage, facts.client.addr)) {
+                habits.note(Traits::of(record, exchange).at(restarts, at));
+            }
         }
+        let asks = timeline.host(facts.vantage, facts.server.addr);
+        if asks.is_some_and(|host| host.opened > 0)
+            && let Some(habits) = self.entry(whose(facts.vantage, facts.server.addr))
+        {
+            habits.note_client(facts.client.addr);
+        }
+    }
+
+    fn entry(&mut self, key: (Vantage, IpAddr)) -> Option<&mut Habits> {
+        if self.by_host.len() >= GATEWAYS_MAX && !self.by_host.contains_key(&key) {
+            self.not_counted += 1;
+            return None;
+        }
+        Some(self.by_host.entry(key).or_default())
     }
 
     /// The habits of the gateway that asks from this address.

@@ -11,6 +11,8 @@ use crate::diagnose::idle_habit::Habit;
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::neighbour::Questions;
 use crate::diagnose::record::AttemptId;
+use crate::diagnose::rewrites::Rewrites;
+use crate::diagnose::rhythm::Rhythms;
 use crate::flow::{Endpoint, Vantage};
 use crate::frame::Mark;
 use crate::protocol::observation::ExchangeId;
@@ -48,6 +50,10 @@ pub struct Host {
     pub lookups: VecDeque<LookupRecord>,
     /// Its recent questions for neighbours.
     pub questions: Questions,
+    /// What it does at regular times while nobody waits for it, where it is asked itself.
+    pub rhythms: Option<Box<Rhythms>>,
+    /// How it rewrites the targets of what it is asked for.
+    pub rewrites: Option<Box<Rewrites>>,
     /// When it was heard last on its link, in ARP or neighbour discovery.
     pub heard: Option<Mark>,
 }

@@ -5,19 +5,10 @@
 //! compared by hash and never shown.
 
 use crate::diagnose::gateway::product::header;
-use crate::diagnose::record::ExchangeRecord;
+use crate::diagnose::record::{ExchangeRecord, REQUEST_IDS};
+use crate::diagnose::rewrites;
 use crate::diagnose::timeline::Timeline;
 use crate::protocol::observation::RequestHead;
-
-/// Headers whose value is one request's own, when a gateway passes them on unchanged.
-pub const REQUEST_IDS: &[&str] = &[
-    "x-request-id",
-    "x-correlation-id",
-    "x-amzn-trace-id",
-    "x-cloud-trace-context",
-    "x-b3-traceid",
-    "idempotency-key",
-];
 
 /// Reasons as they gather, or nothing where only the weight is asked for: most comparisons lose, and their
 /// words would cost more than they do.
@@ -84,10 +75,14 @@ pub fn likeness(
         decisive: false,
     };
     let (Some(asked), Some(sent)) = (&client.request, &upstream.request) else {
+        // An encrypted request tells nothing, but the gateway may tell whose it was.
+        if let Some(sent) = &upstream.request {
+            compare_forwarded(timeline, client, sent, &mut like);
+        }
         return Some(like);
     };
     compare_ids(asked, sent, &mut like)?;
-    compare_targets(asked, sent, &mut like);
+    compare_targets(timeline, client, (asked, sent), &mut like);
     compare_credentials(asked, sent, &mut like);
     compare_forwarded(timeline, client, sent, &mut like);
     compare_bodies(client, upstream, &mut like);
@@ -123,7 +118,12 @@ fn compare_ids(asked: &RequestHead, sent: &RequestHead, like: &mut Likeness) -> 
     Some(())
 }
 
-fn compare_targets(asked: &RequestHead, sent: &RequestHead, like: &mut Likeness) {
+fn compare_targets(
+    timeline: &Timeline,
+    client: &ExchangeRecord,
+    (asked, sent): (&RequestHead, &RequestHead),
+    like: &mut Likeness,
+) {
     if asked.method != sent.method {
         like.score -= 6.0;
     } else if asked.target == sent.target {
@@ -132,6 +132,15 @@ fn compare_targets(asked: &RequestHead, sent: &RequestHead, like: &mut Likeness)
             format!(
                 "same method and target ({} {})",
                 sent.method,
+                excerpt(&sent.target)
+            )
+        });
+    } else if let Some(seen) = rewrites::seen(timeline, client, asked, sent) {
+        like.score += 2.0;
+        like.reasons.say(|| {
+            format!(
+                "same method, and the target as this gateway rewrites it: {} to {}, as in {seen} exchanges that went well",
+                excerpt(&asked.target),
                 excerpt(&sent.target)
             )
         });

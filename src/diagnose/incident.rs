@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::diagnose::contrast;
 use crate::diagnose::finding::{Finding, Incident};
 use crate::diagnose::habits::{self, Traits};
+use crate::diagnose::restarts;
+use crate::flow::Endpoint;
 
 /// The id of a finding's incident: cause, gateway and upstream, so that it is the same in every capture of it, and whether
 /// the finding is told early or late.
@@ -42,6 +44,7 @@ pub fn fold(findings: &mut [Finding]) -> Vec<Incident> {
                 clients: 0,
                 targets: 0,
                 went_well: None,
+                failed_there: None,
                 in_common: Vec::new(),
             });
         }
@@ -54,10 +57,20 @@ pub fn fold(findings: &mut [Finding]) -> Vec<Incident> {
 }
 
 /// Counts whom each incident touched, and names what separates its failures from what went well.
-pub fn compare(incidents: &mut [Incident], findings: &[Finding], habits: &habits::Register) {
+pub fn compare(
+    incidents: &mut [Incident],
+    findings: &[Finding],
+    habits: &habits::Register,
+    restarts: &restarts::Register,
+) {
     let mut members: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
+    let mut failed_at: BTreeMap<(Endpoint, Endpoint), u64> = BTreeMap::new();
     for finding in findings {
         members.entry(&finding.incident).or_default().push(finding);
+        if let Some(upstream) = finding.upstream {
+            let gateway = finding.exchange.connection.server;
+            *failed_at.entry((gateway, upstream)).or_default() += 1;
+        }
     }
     for incident in incidents {
         let Some(members) = members.get(incident.id.as_str()) else {
@@ -72,13 +85,21 @@ pub fn compare(incidents: &mut [Incident], findings: &[Finding], habits: &habits
             .filter_map(|one| one.exchange.target.as_deref());
         let without_query = targets.map(|target| target.split('?').next().unwrap_or(target));
         incident.targets = without_query.collect::<BTreeSet<_>>().len() as u64;
+        incident.failed_there = incident
+            .upstream
+            .and_then(|upstream| failed_at.get(&(incident.gateway, upstream)).copied());
         let Some(well) = members.iter().find_map(|one| habits.of(&one.traits.asker?)) else {
             continue;
         };
         incident.went_well = incident
             .upstream
             .map(|upstream| well.upstreams.get(&upstream).copied().unwrap_or(0));
-        let failed: Vec<&Traits> = members.iter().map(|one| &one.traits).collect();
-        incident.in_common = contrast::common(&failed, well);
+        let failed: Vec<Traits> = members
+            .iter()
+            .map(|one| one.traits.clone().at(restarts, one.at.time))
+            .collect();
+        // Where the gateway has an address for each side, its clients are counted at the other.
+        let served = members.iter().find_map(|one| habits.of(&one.traits.asked?));
+        incident.in_common = contrast::common(&failed, well, served.unwrap_or(well));
     }
 }

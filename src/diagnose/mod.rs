@@ -3,10 +3,13 @@
 //! In: observations in order, and the ticks between them. Out: a [`Diagnosis`]. The rule:
 //! an error is judged when what follows it has been seen; later facts may only revise what was missing.
 
+mod accounted;
 pub mod assign;
 pub mod attempt;
+mod auxiliary;
 pub mod candidate;
 pub mod cause;
+mod checks;
 mod client;
 pub mod clock;
 pub mod clocks;
@@ -26,6 +29,7 @@ pub mod host;
 pub mod identity;
 pub mod idle_habit;
 pub mod incident;
+mod inferred;
 pub mod lookup;
 pub mod names;
 mod naming;
@@ -37,7 +41,11 @@ mod page;
 pub mod reason;
 pub mod record;
 pub mod refine;
+pub mod restarts;
+pub mod rewrites;
+pub mod rhythm;
 pub mod role;
+mod sealed;
 mod sight;
 mod silent;
 pub mod suspect;
@@ -92,7 +100,9 @@ pub struct Diagnose {
     /// Findings that say that the upstream leg was not captured, by their place: looked at again at the end.
     bare: Vec<(usize, Suspect)>,
     events: events::Events,
+    sealed: sealed::Sealed,
     habits: habits::Register,
+    restarts: restarts::Register,
     out: Diagnosis,
     /// Findings of this tick, with the suspects of those that are looked at again at the end.
     fresh: Vec<(Finding, Option<Suspect>)>,
@@ -128,11 +138,13 @@ impl Diagnose {
     pub fn observe(&mut self, observation: &Observation) {
         self.timeline.observe(observation);
         self.seen.note(&observation.what);
+        self.restarts.note(&self.timeline, &observation.what);
         let loss = &mut self.timeline.loss;
         names::note(&mut self.out.names, &observation.what, loss);
         if let Seen::ResponseEnd { exchange, end, .. } = &observation.what {
             self.count_exchange(*exchange);
-            self.habits.note(&self.timeline, *exchange);
+            self.habits.note(&self.timeline, &self.restarts, *exchange);
+            self.timeline.learn(*exchange);
             if end.how == Completion::CaptureEnded {
                 self.note_unanswered(*exchange, end.at);
             }
@@ -143,6 +155,7 @@ impl Diagnose {
             &self.told.statuses,
         ));
         self.events.note(&self.timeline, &observation.what);
+        self.sealed.note(&self.timeline, &observation.what);
     }
 
     /// A fragment of a packet was seen.
@@ -161,6 +174,7 @@ impl Diagnose {
     pub fn tick(&mut self, now: Timestamp) {
         let settled = now.plus_nanos(-SETTLE_NANOS);
         self.judge_until(settled);
+        self.judge_sealed(settled.plus_nanos(-RIVALS_NANOS));
         self.events
             .settle(&mut self.timeline, settled, &mut self.out);
         self.timeline.tick(now);
@@ -240,6 +254,7 @@ impl Diagnose {
         self.judge_until(end);
         let waiting = std::mem::take(&mut self.waiting);
         self.judge_last(waiting);
+        self.judge_sealed(end);
         self.revise();
         self.events.settle(&mut self.timeline, end, &mut self.out);
         self.events.count(&mut self.out);
@@ -249,7 +264,16 @@ impl Diagnose {
             .sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         warnings::weigh_filter(&self.seen, &mut out.findings);
         out.incidents = incident::fold(&mut out.findings);
-        incident::compare(&mut out.incidents, &out.findings, &self.habits);
+        incident::compare(
+            &mut out.incidents,
+            &out.findings,
+            &self.habits,
+            &self.restarts,
+        );
+        let not_followed = self.restarts.not_followed;
+        self.timeline
+            .loss
+            .add("upstreams_not_followed", not_followed);
         let not_counted = self.habits.not_counted;
         self.timeline.loss.add("attempts_not_compared", not_counted);
         out.health.connections = self.timeline.opened;
@@ -331,6 +355,18 @@ impl Diagnose {
         for suspect in left {
             self.client_left(&suspect);
         }
+    }
+
+    /// Judges the encrypted answers up to `until`: when each error that was seen has had its attempt, so that what is
+    /// inferred takes none of them.
+    fn judge_sealed(&mut self, until: Timestamp) {
+        let found = self.sealed.settle(&mut self.timeline, &self.told, until);
+        let found = found.into_iter().map(|suspect| (suspect, true)).collect();
+        let mut groups = Groups::new();
+        for (suspect, due) in sight::one_of_each(&self.timeline, &self.told, found) {
+            self.place(suspect, due, &mut groups);
+        }
+        self.judge_groups(groups);
     }
 
     fn client_left(&mut self, suspect: &Suspect) {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::diagnose::candidate::Gateway;
 use crate::diagnose::record::{AttemptId, ExchangeRecord, cut_short};
+use crate::diagnose::rewrites;
 use crate::diagnose::timeline::Timeline;
 use crate::diagnose::workers::Workers;
 use crate::frame::{FrameId, Mark};
@@ -103,7 +104,7 @@ impl Order {
                 .filter(|(_, attempt, _)| {
                     attempt.connection != id.connection && !order.served.contains(attempt)
                 })
-                .filter(|(.., upstream)| relayed(client, upstream))
+                .filter(|(.., upstream)| relayed(timeline, client, upstream))
                 .collect();
             let only = mine.len() == 1;
             // The answer that came last before it was passed on: a gateway does not sit on an answer.
@@ -241,7 +242,7 @@ pub fn crosses(
 
 /// Whether a client's answer is the relay of an upstream's: inside it, same status, same body.
 #[must_use]
-pub fn relayed(client: &ExchangeRecord, upstream: &ExchangeRecord) -> bool {
+pub fn relayed(timeline: &Timeline, client: &ExchangeRecord, upstream: &ExchangeRecord) -> bool {
     let (Some(to_client), Some(from_upstream)) = (client.response_at, upstream.response_at) else {
         return false;
     };
@@ -255,7 +256,11 @@ pub fn relayed(client: &ExchangeRecord, upstream: &ExchangeRecord) -> bool {
         _ => false,
     };
     let same_request = match (&client.request, &upstream.request) {
-        (Some(one), Some(other)) => one.method == other.method && one.target == other.target,
+        (Some(one), Some(other)) => {
+            one.method == other.method
+                && (one.target == other.target
+                    || rewrites::seen(timeline, client, one, other).is_some())
+        }
         _ => true,
     };
     let whole_head = match (&client.response, &upstream.response) {

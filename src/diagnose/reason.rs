@@ -6,9 +6,10 @@
 
 use crate::diagnose::attempt::millis;
 use crate::diagnose::candidate::{Candidate, Standing, candidates};
+use crate::diagnose::checks;
 use crate::diagnose::conclusion::{Conclusion, Member};
 use crate::diagnose::finding::{Confidence, RuledOut};
-use crate::diagnose::gateway::product::{Wait, header};
+use crate::diagnose::gateway::product::Wait;
 use crate::diagnose::gateway::timer_that_equals;
 use crate::diagnose::record::ExchangeRecord;
 use crate::diagnose::timeline::Timeline;
@@ -25,15 +26,6 @@ const EARLIER_LOOKED_AT_MAX: usize = 256;
 const EARLIER_SHOWN_MAX: usize = 6;
 /// Lookups that are looked at for one that failed, the latest first.
 const LOOKUPS_LOOKED_AT_MAX: usize = 64;
-
-/// How the User-Agent of health checks begins (causes.md B.10).
-const CHECKS: &[&str] = &[
-    "ELB-HealthChecker/",
-    "GoogleHC/",
-    "kube-probe/",
-    "Envoy/HC",
-    "Cloudflare-Traffic-Manager/",
-];
 
 /// What is known of the moment.
 struct Scene<'a> {
@@ -98,19 +90,6 @@ impl Scene<'_> {
         Some(conclusion)
     }
 
-    /// Whether an attempt names itself a health check: then an error that the upstream answers counts as its failure.
-    fn is_check(&self, candidate: &Candidate) -> bool {
-        let exchange = candidate.id.index.and_then(|index| {
-            self.timeline
-                .connection(candidate.id.connection)?
-                .exchange(index)
-        });
-        let agent = exchange
-            .and_then(|exchange| exchange.request.as_ref())
-            .and_then(|head| header(&head.kept, "user-agent"));
-        agent.is_some_and(|agent| CHECKS.iter().any(|name| agent.starts_with(name)))
-    }
-
     /// Requests of the gateway that its upstreams were still working on when it answered.
     fn under_way(&self) -> usize {
         let at = self.member.suspect.at;
@@ -136,7 +115,8 @@ impl Scene<'_> {
             let over = candidate.end.is_some() || candidate.code == Some("connect-timeout");
             candidate.standing == Standing::Failed
                 && over
-                && (candidate.code != Some("upstream-returned-5xx") || self.is_check(candidate))
+                && (candidate.code != Some("upstream-returned-5xx")
+                    || checks::is_check(self.timeline, candidate.id))
         };
         self.tried.iter().filter(failed).collect()
     }

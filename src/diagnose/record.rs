@@ -13,6 +13,16 @@ use crate::protocol::observation::{
 };
 use crate::tcp::event::{Connection, ConnectionId, Ending, HalfFacts};
 
+/// Headers whose value is one request's own, when a gateway passes them on unchanged.
+pub const REQUEST_IDS: &[&str] = &[
+    "x-request-id",
+    "x-correlation-id",
+    "x-amzn-trace-id",
+    "x-cloud-trace-context",
+    "x-b3-traceid",
+    "idempotency-key",
+];
+
 /// One connection as diagnosis remembers it.
 #[derive(Clone, Debug)]
 pub struct ConnectionRecord {

@@ -16,6 +16,7 @@ use crate::diagnose::gateway::product::header;
 use crate::diagnose::host::{HIDDEN_SERVERS_MAX, Host, Service, whose};
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
+use crate::diagnose::rhythm::Habitual;
 use crate::diagnose::views::Views;
 use crate::flow::{Direction, Endpoint, Vantage};
 use crate::frame::{FrameId, Mark};
@@ -51,7 +52,7 @@ pub const FAILED_KEPT_NANOS: i64 = 150_000_000_000;
 #[derive(Debug, Default)]
 pub struct Timeline {
     pub(super) connections: HashMap<ConnectionId, Box<ConnectionRecord>>,
-    hosts: HashMap<(Vantage, IpAddr), Host>,
+    pub(super) hosts: HashMap<(Vantage, IpAddr), Host>,
     services: HashMap<(Vantage, Endpoint), Service>,
     /// Connections in order of the second in which they are to be looked at again.
     due: BTreeSet<(i64, ConnectionId)>,
@@ -525,6 +526,8 @@ impl Timeline {
             passed_on: false,
         };
         self.connections.insert(facts.id, Box::new(record));
+        let opening = Habitual::opening(facts.server);
+        self.note_habit(facts.vantage, facts.client.addr, opening, facts.opened);
         let id = AttemptId {
             connection: facts.id,
             index: None,
@@ -658,10 +661,16 @@ impl Timeline {
         }
         let (vantage, server) = (record.facts.vantage, record.facts.server);
         let after_header = record.proxy_header.is_some();
+        if let Seen::RequestHead { head, .. } = what {
+            let what = Habitual::request(server, &head.method, &head.target);
+            let client = record.facts.client.addr;
+            self.note_habit(vantage, client, what, head.at);
+        }
         if let Seen::ResponseHead { head, .. } = what {
             self.clock.dated(server.addr, head);
         }
-        let Some(exchange) = record.exchange_mut(id.index) else {
+        let record = self.connections.get_mut(&id.connection);
+        let Some(exchange) = record.and_then(|record| record.exchange_mut(id.index)) else {
             return;
         };
         match what {

@@ -4,7 +4,9 @@
 
 use crate::diagnose::assign::Assignment;
 use crate::diagnose::attempt::{Verdict, millis};
+use crate::diagnose::auxiliary;
 use crate::diagnose::candidate::Candidate;
+use crate::diagnose::checks;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{
     AttemptReport, Confidence, ConnectionName, Evidence, FailedExchange, Failure, Finding, Leg,
@@ -14,6 +16,7 @@ use crate::diagnose::gateway;
 use crate::diagnose::habits::Traits;
 use crate::diagnose::hidden;
 use crate::diagnose::host::whose;
+use crate::diagnose::inferred;
 use crate::diagnose::naming::{asked_upstream, named};
 use crate::diagnose::page;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
@@ -67,7 +70,7 @@ pub fn from_attempt(
         );
     }
     if let Some(assignment) = &chain.assignment {
-        weigh_pairing(&mut conclusion, assignment, chain);
+        weigh_pairing(member, &mut conclusion, assignment, chain);
     }
     page::compare(member, &mut conclusion);
     if code == "upstream-returned-5xx"
@@ -130,6 +133,14 @@ pub fn from_attempt(
         );
     }
     refine(timeline, member, last, &mut conclusion);
+    auxiliary::weigh(timeline, member, last, &mut conclusion);
+    if checks::is_on_beat(timeline, last.id) {
+        conclusion.at_most(
+            Confidence::Likely,
+            "the attempt falls on the beat of what the gateway does without clients, as health checks do",
+        );
+    }
+    inferred::weigh(timeline, member, last, &mut conclusion);
     if conclusion.confidence == Confidence::Certain {
         conclusion.reasons.insert(0, why_certain(chain).to_owned());
     }
@@ -179,7 +190,12 @@ fn why_certain(chain: &Chain) -> &'static str {
 }
 
 /// Takes the doubt about the pairing off the confidence.
-fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &Chain) {
+fn weigh_pairing(
+    member: &Member,
+    conclusion: &mut Conclusion,
+    assignment: &Assignment,
+    chain: &Chain,
+) {
     let readable = chain.attempts.last().is_some_and(|last| last.whole);
     if assignment.fit.status_clash && readable {
         conclusion.ruled_out.push(RuledOut {
@@ -208,7 +224,9 @@ fn weigh_pairing(conclusion: &mut Conclusion, assignment: &Assignment, chain: &C
     if assignment.fit.decisive {
         return;
     }
-    if assignment.contested < MARGIN_LIKELY {
+    // Of answers that cannot be read any may be no error at all; `inferred` names those that it may have been.
+    let seen = member.suspect.failure != Failure::Suspected;
+    if seen && assignment.contested < MARGIN_LIKELY {
         conclusion.at_most(
             Confidence::Possible,
             "another error, which is left without an attempt, fits this one as well: an attempt is missing from the capture",
@@ -417,6 +435,7 @@ pub fn finding(
         _ if suspect.failure == Failure::TruncatedRelay || suspect.failure == Failure::Raw => {
             Origin::Relayed
         }
+        _ if suspect.failure == Failure::Suspected => Origin::Unknown,
         _ => Origin::Generated,
     };
     Finding {
@@ -444,7 +463,7 @@ pub fn finding(
         ruled_out: conclusion.ruled_out,
         not_observable: conclusion.not_observable,
         incident: String::new(),
-        traits: traits_of(timeline, last),
+        traits: traits_of(timeline, client_leg, last),
     }
 }
 
@@ -455,20 +474,26 @@ pub fn finding_id(at: Mark, exchange: ExchangeId) -> String {
 }
 
 /// What may tell a failed attempt from those that went well.
-fn traits_of(timeline: &Timeline, last: Option<&Candidate>) -> Traits {
+fn traits_of(
+    timeline: &Timeline,
+    client_leg: &ConnectionRecord,
+    last: Option<&Candidate>,
+) -> Traits {
     let known = last.and_then(|candidate| {
         let record = timeline.connection(candidate.id.connection)?;
         let exchange = candidate.id.index.and_then(|index| record.exchange(index));
         Some((record, exchange))
     });
-    match known {
+    let traits = match known {
         Some((record, Some(exchange))) => Traits::of(record, exchange),
-        Some((record, None)) => Traits {
-            asker: Some(whose(record.facts.vantage, record.facts.client.addr)),
-            upstream: Some(record.facts.server),
-            ..Traits::default()
-        },
+        Some((record, None)) => Traits::of_connection(record),
         None => Traits::default(),
+    };
+    let facts = &client_leg.facts;
+    Traits {
+        asked: Some(whose(facts.vantage, facts.server.addr)),
+        client: Some(facts.client.addr),
+        ..traits
     }
 }
 
@@ -531,8 +556,16 @@ fn failed_exchange(
 fn client_evidence(member: &Member, exchange: &ExchangeRecord) -> Vec<Evidence> {
     let suspect = &member.suspect;
     let name = member.identified.name.product.unwrap_or("the gateway");
+    let sealed = suspect.failure == Failure::Suspected;
     let line = exchange.request.as_ref().map_or_else(
-        || "request".to_owned(),
+        || {
+            if sealed {
+                "an encrypted request"
+            } else {
+                "request"
+            }
+            .to_owned()
+        },
         |head| format!("{} {}", head.method, head.target),
     );
     let took = millis(suspect.at.time.nanos_since(exchange.request_at.time));
@@ -545,6 +578,10 @@ fn client_evidence(member: &Member, exchange: &ExchangeRecord) -> Vec<Evidence> 
         (Failure::TruncatedRelay, Some(status)) => {
             format!("{name} cuts its {status} answer short after {took}")
         }
+        (Failure::Suspected, _) if exchange.response_at.is_none() => {
+            format!("{name} closes the encrypted connection after {took}")
+        }
+        (Failure::Suspected, _) => format!("{name} sends something encrypted after {took}"),
         _ => format!("{name} ends the exchange after {took}"),
     };
     vec![

@@ -243,6 +243,9 @@ impl Words {
             clients: incident.clients,
             targets: incident.targets,
             went_well: incident.went_well,
+            rate_per_minute: incident.rate_per_minute().map(rounded),
+            upstream_failed: incident.failed_there,
+            upstream_failed_share: incident.share_failed_there().map(rounded),
             in_common: incident.in_common.iter().map(common).collect(),
         }
     }
@@ -507,4 +510,9 @@ fn connection_filter(name: &found::ConnectionName) -> String {
         "({addresses} && tcp.port == {} && tcp.port == {})",
         client.port, server.port
     )
+}
+
+/// A number to three decimals.
+fn rounded(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
 }

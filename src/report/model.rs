@@ -399,6 +399,12 @@ pub struct Incident {
     pub targets: u64,
     /// Attempts of the same gateway at this upstream that went well; null where the upstream is not known.
     pub went_well: Option<u64>,
+    /// Errors a minute between the first and the last; null where they lie within a second of each other.
+    pub rate_per_minute: Option<f64>,
+    /// Failures of all causes of the same gateway at this upstream; null where the upstream is not known.
+    pub upstream_failed: Option<u64>,
+    /// Their share of all requests of this gateway at this upstream, 0 to 1; null where the upstream is not known.
+    pub upstream_failed_share: Option<f64>,
     /// What the failures have in common that the gateway's successes have not, the clearest first.
     pub in_common: Vec<Common>,
 }

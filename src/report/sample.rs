@@ -138,7 +138,8 @@ pub(super) fn diagnosis() -> Diagnosis {
             findings: vec![first.id.clone(), second.id.clone()],
             clients: 1,
             targets: 1,
-            went_well: Some(40),
+            went_well: Some(38),
+            failed_there: Some(2),
             in_common: vec![Common {
                 words: "were POST requests".to_owned(),
                 failures: 2,

@@ -5,6 +5,7 @@ pub mod packet;
 pub mod pcap;
 pub mod random;
 pub mod repeat;
+pub mod tls;
 pub mod wire;
 
 use std::path::{Path, PathBuf};

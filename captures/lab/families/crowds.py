@@ -68,6 +68,9 @@ EXTRA = [
     *[Case(f"{gateway}-healthy-crowd", "Ten clients, five rounds, all in step, over pooled connections that the upstreams close now and then, as "
            "they announced. Nothing is wrong.", _nothing_wrong, _visits(10, 5),
            Route(upstreams=["10.77.0.3:8080", "10.77.0.3:8081"], reuse=True), crowd=True, healthy=True) for gateway in FIRST_FOUR],
+    *[Case(f"{gateway}-crowd-rewritten", "Six clients, each with targets of its own, which the gateway puts under another path.",
+           _one_fault_a_port(*MIXTURE), _visits(6, 6, targets=True, keep=gateway != "haproxy"), _route(len(MIXTURE), variant="rewrites"),
+           crowd=True) for gateway in ("nginx", "haproxy", "envoy")],
     Case("nginx-crowd-targets", "Eight clients, each with targets of its own: here the path does tell which attempt belongs to whom.",
          _one_fault_a_port(*MIXTURE), _visits(8, 6, targets=True), _route(len(MIXTURE)), crowd=True),
     Case("envoy-crowd-request-ids", "Eight clients ask for one target; Envoy gives each request an id of its own on the upstream side.",

@@ -45,6 +45,7 @@ class Route:
 
     upstreams: list = field(default_factory=lambda: ["10.77.0.3:8080"])
     tls: bool = False
+    sealed: bool = False                # clients come in TLS, to port 443 alone
     reuse: bool = False
     retry: bool = False
     health_checks: bool = False

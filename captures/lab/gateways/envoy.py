@@ -39,9 +39,9 @@ LOG = ('access %DOWNSTREAM_REMOTE_ADDRESS% at=%START_TIME(%s.%3f)% \\"%REQ(:METH
 CONFIGURATION = """\
 static_resources:
   listeners:
-  - address: {{socket_address: {{address: "::", port_value: 80, ipv4_compat: true}}}}
+  - address: {{socket_address: {{address: "::", port_value: {port}, ipv4_compat: true}}}}
     filter_chains:
-    - filters:
+    - {front}filters:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
@@ -61,7 +61,7 @@ static_resources:
             virtual_hosts:
             - name: all
               domains: ["*"]
-              routes: [{{match: {{prefix: "/"}}, route: {{cluster: pool, timeout: {response:.1f}s{retry}}}{name}}}]
+              routes: [{{match: {{prefix: "/"}}, route: {{cluster: pool, timeout: {response:.1f}s{retry}{rewrites}}}{name}}}]
   clusters:
   - name: pool
     connect_timeout: {connect:.1f}s
@@ -113,6 +113,16 @@ TLS = """\
       typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}
 """
 
+# Clients that come in TLS.
+FRONT = """\
+transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            tls_certificates: [{certificate_chain: {filename: front.crt}, private_key: {filename: front.key}}]
+      """
+
 # What a variant adds to the cluster.
 MORE = {
     "proxy-line": """\
@@ -150,8 +160,9 @@ def version():
 def configuration(route):
     retry = ", retry_policy: {retry_on: connect-failure, num_retries: 1}" if route.retry else ""
     hasty = "\n          request_headers_timeout: 1s\n          request_timeout: 1s" if route.variant == "hasty" else ""
-    return CONFIGURATION.format(log=LOG, hasty=hasty, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds,
+    return CONFIGURATION.format(port=443 if route.sealed else 80, front=FRONT if route.sealed else "", log=LOG, hasty=hasty, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds,
                                 connect=route.connect_seconds, retry=retry, router=", suppress_envoy_headers: true",
+                                rewrites=', prefix_rewrite: "/inner/"' if route.variant == "rewrites" else "",
                                 by_name=BY_NAME_FILTER if route.name else "", cluster=BY_NAME_CLUSTER if route.name else _members(route),
                                 name=NAME % route.name if route.name else "")
 

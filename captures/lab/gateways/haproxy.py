@@ -58,8 +58,12 @@ def configuration(route):
         '    log-format "access %ci:%cp at=%Ts.%ms from=%bi:%bp to=%si:%sp %b/%s timers=%TR/%Tw/%Tc/%Tr/%Ta status=%ST state=%ts '
         'retries=%rc error=%[bc_err_str] %{+Q}r"',
         *_resolvers(route),
-        "frontend front", "    bind :80", "    bind :::80 v6only", "    default_backend pool",
+        "frontend front", *_binds(route), "    default_backend pool",
         "backend pool", *_backend_rules(route), *servers, ""])
+
+
+def _binds(route):
+    return ["    bind :443 ssl crt front.pem"] if route.sealed else ["    bind :80", "    bind :::80 v6only"]
 
 
 def _resolvers(route):
@@ -82,6 +86,8 @@ def _backend_rules(route):
                 "    http-request deny deny_status 503 unless { var(txn.address) -m found }"]
     return {"own-error-page": ['    http-error status 502 content-type text/html string "<h1>We will be back soon</h1>"'],
             "long-header": [f"    http-response set-header X-Policy {'p' * 900}", f"    http-response set-header X-Rules {'r' * 900}"],
+            "rewrites": ["    http-request set-path /inner%[path]"],
+            "asks-for-health": ["    option httpchk GET /health"],
             "deny-all-answers": ["    http-response deny deny_status 502"]}.get(route.variant, [])
 
 

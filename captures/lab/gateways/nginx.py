@@ -77,14 +77,30 @@ def configuration(route):
         *[f"    {name}_temp_path temp;" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")],
         *_pool(route),
         "    server {",
-        "        listen 80;", "        listen [::]:80;",
+        *_listens(route),
         "        location / {",
         *[f"            {line}" for line in [*_target(route, passes), *_behaviour(route, passes)]],
         "        }",
+        *BESIDE.get(route.variant, []),
         *(["        error_page 502 504 = @sorry;",
            "        location @sorry { default_type text/html; return 503 '<h1>We will be back soon</h1>'; }",
            "        server_tokens off;"] if route.variant == "own-error-page" else []),
         "    }", "}", ""])
+
+
+# What a request makes nginx ask of another upstream too.
+BESIDE = {
+    "asks-first": ["        location = /auth { internal; proxy_pass http://beside; proxy_pass_request_body off; "
+                   'proxy_set_header Content-Length ""; }'],
+    "mirrors": ["        location = /mirror { internal; proxy_pass http://beside$request_uri; }"],
+}
+BESIDE_IS = "10.77.0.4:8081"
+
+
+def _listens(route):
+    if route.sealed:
+        return ["        listen 443 ssl;", "        ssl_certificate front.crt;", "        ssl_certificate_key front.key;"]
+    return ["        listen 80;", "        listen [::]:80;"]
 
 
 def _pool(route):
@@ -93,7 +109,8 @@ def _pool(route):
         return [f"    resolver 10.77.0.53 valid={valid} ipv6=off;", "    resolver_timeout 1s;"]
     limits = "max_fails=1 fail_timeout=10s" if route.variant == "max-fails" else "max_fails=0"
     servers = [f"        server {upstream} {limits};" for upstream in route.upstreams]
-    return ["    upstream pool {", *servers, *(["        keepalive 32;"] if route.reuse else []), "    }"]
+    return ["    upstream pool {", *servers, *(["        keepalive 32;"] if route.reuse else []), "    }",
+            *([f"    upstream beside {{ server {BESIDE_IS} max_fails=0; }}"] if route.variant in BESIDE else [])]
 
 
 def _target(route, passes):
@@ -102,7 +119,7 @@ def _target(route, passes):
     scheme = "https" if route.tls else "http"
     if route.name:
         return [f"set $upstream {route.name};", f"proxy_pass {scheme}://$upstream:8080;"]
-    return [f"proxy_pass {scheme}://pool;"]
+    return [f"proxy_pass {scheme}://pool{'/inner/' if route.variant == 'rewrites' else ''};"]
 
 
 def _behaviour(route, passes):
@@ -114,6 +131,10 @@ def _behaviour(route, passes):
         lines += ["proxy_http_version 1.1;", 'proxy_set_header Connection "";', "proxy_set_header Host $host;"]
     if route.variant == "upgrade":
         lines += ["proxy_http_version 1.1;", "proxy_set_header Connection Upgrade;", "proxy_set_header Upgrade $http_upgrade;"]
+    if route.variant == "asks-first":
+        lines += ["auth_request /auth;"]
+    if route.variant == "mirrors":
+        lines += ["mirror /mirror;"]
     if route.variant == "gunzip":
         lines += ["gunzip on;"]
     return lines
@@ -149,7 +170,9 @@ def _exchange(access, failures, connections, line):
     upstreams = [word for word in re.split(r", | : ", access["upstream"]) if word != "-"]
     statuses = [word for word in re.split(r", | : ", access["upstream_status"]) if word != "-"]
     attempts = []
-    for number, upstream in enumerate(upstreams or ([None] if failures else [])):
+    # A request that failed with one of its subrequests has no upstream of its own: the error names the subrequest's.
+    named = [found[1] for failure in failures[:1] for found in [re.search(r'subrequest: .*upstream: "https?://([^/"]+)', failure["text"])] if found]
+    for number, upstream in enumerate(upstreams or named or ([None] if failures else [])):
         address = upstream if upstream and ":" in upstream else None
         failure = failures.pop(0) if failures else None
         text = failure.group(0) if failure else line

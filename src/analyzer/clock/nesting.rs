@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use crate::analyzer::clock::bounds::Nested;
 use crate::analyzer::clock::estimate::PAIRS_MIN;
 use crate::analyzer::clock::sample::{Sample, hash_of, hash_of_bytes};
-use crate::diagnose::identity::REQUEST_IDS;
+use crate::diagnose::record::REQUEST_IDS;
 use crate::protocol::observation::{ConnectionEvent, ExchangeId, Observation, RequestHead, Seen};
 use crate::tcp::event::{Connection, ConnectionId};
 use crate::time::Timestamp;

@@ -68,15 +68,20 @@ fn in_common(page: &mut Page, incident: &Incident) {
         count(incident.clients, "client"),
         count(incident.targets, "target")
     );
-    let beside = match incident.went_well {
-        Some(well) => format!(
-            "; at the same upstream {} went well",
-            count(well, "attempt")
-        ),
+    let rate = match incident.rate_per_minute {
+        Some(rate) => format!(", {rate:.1} a minute"),
         None => String::new(),
     };
+    let beside = match (incident.went_well, incident.upstream_failed_share) {
+        (Some(well), Some(share)) => format!(
+            "; at the same upstream {} went well, {:.1} % of its requests failed",
+            count(well, "attempt"),
+            share * 100.0
+        ),
+        _ => String::new(),
+    };
     heading(page, "All of them");
-    page.prose("     ", &format!("{touched}{beside}"));
+    page.prose("     ", &format!("{touched}{rate}{beside}"));
     for common in &incident.in_common {
         let others = match common.successes {
             0 => "none".to_owned(),
@@ -143,7 +148,7 @@ pub fn what(finding: &Finding) -> String {
         "raw" => "Bytes without an HTTP head".to_owned(),
         "truncated-relay" => format!("{status}, cut short,"),
         "grpc" => format!("{status} with a gRPC error"),
-        "suspected" => "An error inferred on an encrypted leg".to_owned(),
+        "suspected" => "A suspected error, encrypted,".to_owned(),
         _ => status,
     }
 }
