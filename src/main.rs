@@ -111,9 +111,8 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     companions.status.iter_mut().for_each(Status::clear);
 
     let mut analysis = analyzer.finish();
-    companions.signals.finish(&analysis.diagnosis.findings);
     let records = fed.as_ref().map_or(0, |fed| fed.records);
-    let recording = companions.recording;
+    let (recording, signals) = (companions.recording, companions.signals);
     // Also where an input failed: the files hold what was seen until then.
     let recorded = recording.finish(settings, live, &analysis.diagnosis, records);
     let fed = fed?;
@@ -136,6 +135,8 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     for sink in sinks {
         sink.write(&report, settings.quiet)?;
     }
+    // The report first: programs may take their time.
+    signals.finish(&analysis.diagnosis.findings);
     if let Some(failure) = recorded.failure {
         return Err(failure);
     }
