@@ -17,16 +17,23 @@ mod run;
 
 use cli::{Inputs, Settings, Task};
 use run::companions::Companions;
+use run::confine::Confinement;
+use run::errands;
 use run::failure::{Failure, exit};
 use run::feed::{self, Plan};
 use run::output::{self, Follower};
 use run::progress::Progress;
 use run::recording::Recording;
+use run::signals::Starting;
 use run::status::Status;
 use run::upstreams::Upstreams;
 
 fn main() -> ExitCode {
-    let outcome = match cli::parse(std::env::args_os()) {
+    let words: Vec<_> = std::env::args_os().collect();
+    if let Some(done) = errands::asked(&words) {
+        return done;
+    }
+    let outcome = match cli::parse(words) {
         Ok(task) => perform(&task),
         Err(error) => {
             // Help and version come this way too, with exit code 0; a closed pipe is no error.
@@ -58,16 +65,25 @@ fn perform(task: &Task) -> Result<u8, Failure> {
 fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let stop = listen_for_signals()?;
     let hashes = hashes(settings)?;
+    let confinement = Confinement::of(settings)?;
+    // Before anything is open that they should not inherit.
+    let signals = Starting::of(settings, &confinement.person())?;
     let follow = Follow::default();
     let live = live_options(settings, &stop, &follow);
     let filter = settings.filter.clone();
     let sources = run::open::open(settings.inputs.clone(), filter, live.clone())?;
     let mut sinks = output::open(settings)?;
-    let recording = Recording::open(settings, sources.describe())?;
+    let recording = Recording::open(settings, sources.describe(), &confinement)?;
+    let threads = threads(settings);
+    confinement.enter()?;
+    if settings.check_sandbox {
+        return print(&Confinement::tried()?);
+    }
+    let signals = signals.work();
 
-    let look = first_look(settings, &stop);
+    let look = first_look(settings, threads, &stop);
     let sources = sources.corrected(&look.clocks.errors());
-    let mut analyzer = Analyzer::new(options(settings, look.clocks));
+    let mut analyzer = Analyzer::new(options(settings, threads, look.clocks));
     let mut progress = Progress::new(settings.inputs.files());
     let plan = plan(settings, stop);
     let follower = Follower::new(
@@ -81,6 +97,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
         recording,
         upstreams: Upstreams::of(settings, follow),
         status: status(settings)?,
+        signals,
         latest: Instant::now(),
     };
     let fed = feed::feed(
@@ -95,7 +112,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
 
     let mut analysis = analyzer.finish();
     let records = fed.as_ref().map_or(0, |fed| fed.records);
-    let recording = companions.recording;
+    let (recording, signals) = (companions.recording, companions.signals);
     // Also where an input failed: the files hold what was seen until then.
     let recorded = recording.finish(settings, live, &analysis.diagnosis, records);
     let fed = fed?;
@@ -118,6 +135,8 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     for sink in sinks {
         sink.write(&report, settings.quiet)?;
     }
+    // The report first: programs may take their time.
+    signals.finish(&analysis.diagnosis.findings);
     if let Some(failure) = recorded.failure {
         return Err(failure);
     }
@@ -182,17 +201,27 @@ fn live_options(settings: &Settings, stop: &StopHandle, follow: &Follow) -> Live
 }
 
 /// Which machine captured each file, and by which clock.
-fn first_look(settings: &Settings, stop: &StopHandle) -> Look {
+fn first_look(settings: &Settings, threads: usize, stop: &StopHandle) -> Look {
     if settings.one_machine {
         return Look::default();
     }
     let files = settings.inputs.files();
-    run::look::look(files, settings.threads.unwrap_or(0), stop)
+    run::look::look(files, threads, stop)
 }
 
-fn options(settings: &Settings, clocks: Clocks) -> Options {
+/// Threads of the analysis; 0 leaves it to RAYON_NUM_THREADS. Asked for before the sandbox hides what a container may use.
+fn threads(settings: &Settings) -> usize {
+    settings.threads.unwrap_or_else(|| {
+        if std::env::var_os("RAYON_NUM_THREADS").is_some() {
+            return 0;
+        }
+        std::thread::available_parallelism().map_or(0, usize::from)
+    })
+}
+
+fn options(settings: &Settings, threads: usize, clocks: Clocks) -> Options {
     Options {
-        threads: settings.threads.unwrap_or(0),
+        threads,
         gateways: settings.gateways.clone(),
         upstreams: settings.upstreams.clone(),
         statuses: settings.statuses.clone(),

@@ -1,6 +1,7 @@
 //! A live capture gives what the file of the same frames gives. Part of `make test-lab`: it needs root and nginx.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,14 +14,14 @@ use crate::recording::frames;
 
 /// Two network namespaces joined by a veth pair: a client, and a gateway whose upstream refuses. Removed at the
 /// end, with what runs in them.
-struct Place {
-    client: String,
-    gateway: String,
-    running: Vec<Child>,
+pub(crate) struct Place {
+    pub(crate) client: String,
+    pub(crate) gateway: String,
+    pub(crate) running: Vec<Child>,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Tests of one process have places of their own.
         static PLACES: AtomicU32 = AtomicU32::new(0);
         let number = PLACES.fetch_add(1, Ordering::Relaxed);
@@ -51,13 +52,13 @@ impl Place {
     }
 
     /// A command inside a namespace.
-    fn command(space: &str, words: &[&str]) -> Command {
+    pub(crate) fn command(space: &str, words: &[&str]) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", space]).args(words);
         command
     }
 
-    fn start(&mut self, words: &[&str]) -> usize {
+    pub(crate) fn start(&mut self, words: &[&str]) -> usize {
         let child = Self::command(&self.gateway, words)
             .stderr(Stdio::null())
             .spawn();
@@ -67,7 +68,7 @@ impl Place {
     }
 
     /// Ends a started command as Ctrl-C does and waits for it.
-    fn interrupt(&mut self, index: usize) {
+    pub(crate) fn interrupt(&mut self, index: usize) {
         let child = &mut self.running[index];
         let _ = Command::new("kill")
             .args(["-INT", &child.id().to_string()])
@@ -88,7 +89,7 @@ impl Drop for Place {
     }
 }
 
-fn nginx_conf(folder: &Path) -> String {
+pub(crate) fn nginx_conf(folder: &Path) -> String {
     let folder = folder.display();
     format!(
         "daemon off; master_process off; pid {folder}/pid; error_log /dev/null; events {{ }}\n\
@@ -170,7 +171,7 @@ fn live_and_file_say_the_same() {
 }
 
 /// Asks the gateway for a path so many times, each on a connection of its own.
-fn ask(place: &Place, path: &str, times: usize) {
+pub(crate) fn ask(place: &Place, path: &str, times: usize) {
     let ask = format!(
         "import http.client\nfor _ in range({times}):\n c = http.client.HTTPConnection('10.76.0.1', 80, timeout=5)\n \
          c.request('GET', '{path}')\n c.getresponse().read()\n c.close()"
@@ -203,6 +204,8 @@ fn the_recorder_writes_a_file_an_incident_and_nothing_while_nothing_fails() {
     place.start(&["nginx", "-c", &path("nginx.conf")]);
     let gwcap = assert_cmd::cargo::cargo_bin("gwcap").display().to_string();
     let (evidence, live, all) = (path("evidence"), path("live.json"), path("all.pcapng"));
+    // The recorder is nobody: it must be able to get there.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     // Two interfaces: their frames are numbered as in the one file that they are written to.
     let watch = [
         &[

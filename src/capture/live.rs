@@ -17,7 +17,7 @@ use crate::capture::ledger::{Found, Ledger};
 use crate::capture::source::{FILL_BYTES_MIN, Fill, InputFacts, Source};
 use crate::capture::widen::widened;
 use crate::frame::{Batch, LinkType, Way};
-use crate::loss::Loss;
+use crate::loss::{Loss, LossName};
 use crate::time::{NANOS_PER_SECOND, Timestamp};
 
 /// Most bytes that are kept of a frame where the user says nothing: what tcpdump keeps.
@@ -37,6 +37,9 @@ const TIMEOUT_MS: i32 = 100;
 /// frame only, so a blocking read of a silent interface would never return.
 const NAP: Duration = Duration::from_millis(20);
 const NAPS_PER_TICK: u32 = 5;
+
+/// Changes of the filter that were refused: upstreams that are named as followed are not.
+const NOT_WIDENED: LossName = "filter_not_widened";
 
 /// The device that stands for all interfaces on Linux.
 const ANY: &str = "any";
@@ -186,14 +189,17 @@ impl LiveSource {
     }
 
     /// Widens the kernel's filter by the upstreams that are followed since the last call.
-    fn follow(&mut self) -> Result<(), CaptureError> {
+    fn follow(&mut self) {
         if let Some(widening) = &mut self.widening
             && let Some(expression) = widening.changed(self.link)
         {
-            set_filter(&mut self.capture, self.link, &expression)?;
-            self.ledger.facts.widened = Some(expression);
+            match set_filter(&mut self.capture, self.link, &expression) {
+                Ok(()) => self.ledger.facts.widened = Some(expression),
+                // The user's own words compiled before: a name in them cannot be looked up any more, and the filter of
+                // before stays.
+                Err(_) => self.ledger.loss.add(NOT_WIDENED, 1),
+            }
         }
-        Ok(())
     }
 
     /// Copies frames that the kernel holds, until it has none or the batch is full.
@@ -259,7 +265,7 @@ impl Source for LiveSource {
             return Ok(Fill::End);
         }
         for _ in 0..NAPS_PER_TICK {
-            self.follow()?;
+            self.follow();
             if self.stop.is_stopped() {
                 // The kernel hands over a block that is not full only after its timeout.
                 std::thread::sleep(NAP.saturating_mul(NAPS_PER_TICK.saturating_add(1)));

@@ -4,12 +4,12 @@
 //! name, so that nobody waits for a file that is never written.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::cli::amount;
+use crate::cli::{address, amount};
 
 /// What people type. Lines of at most 100 columns: clap wraps longer ones.
 pub const EXAMPLES: &str = "\
@@ -26,7 +26,7 @@ Capture on the gateway's host: the ports that clients use, the ports of the upst
 /// After the examples of the long help.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0 analysed, whatever was found             3 the input cannot be read
+  0 analysed, whatever was found             3 the input cannot be read (or no --require-sandbox)
   1 findings (only with --exit-code)         4 analysed in part; the report says where
   2 wrong usage                              5 the output cannot be written";
 
@@ -149,6 +149,31 @@ pub struct Flags {
     #[arg(long)]
     pub strict_filter: bool,
 
+    /// As root: become this user once the inputs are open [default, live: who called sudo, else nobody]
+    #[arg(short = 'Z', value_name = "USER")]
+    pub user: Option<String>,
+
+    /// End with 3 where the kernel cannot confine gwcap as it should (live, what is missing is said in any case)
+    #[arg(long)]
+    pub require_sandbox: bool,
+
+    /// Enter the sandbox, try what it must refuse, print the outcome and end
+    #[arg(long)]
+    pub check_sandbox: bool,
+
+    /// Live or from a pipe: serve Prometheus metrics at /metrics (`9100` or `127.0.0.1:9100`: to this machine alone)
+    #[arg(long, value_name = "ADDR", value_parser = address::listening)]
+    pub metrics: Option<SocketAddr>,
+
+    /// Live or from a pipe: run `sh -c CMD` once for each finding, with the finding as JSON on standard input and
+    /// GWCAP_CAUSE, GWCAP_STATUS, GWCAP_GATEWAY, GWCAP_UPSTREAM and others in the environment
+    #[arg(long, value_name = "CMD")]
+    pub on_finding: Option<String>,
+
+    /// With --on-finding: end a program that takes longer
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, requires = "on_finding", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub on_finding_timeout: u64,
+
     /// List the interfaces
     #[arg(short = 'D', long = "list-interfaces")]
     pub list_interfaces: bool,
@@ -206,8 +231,6 @@ pub struct Flags {
 pub struct Missing {
     #[arg(short = 'F', hide = true)]
     f: Option<String>,
-    #[arg(short = 'Z', hide = true)]
-    z: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
     with_secrets: Option<String>,
 }
@@ -220,11 +243,6 @@ impl Missing {
                 &self.f,
                 "-F",
                 "give the filter as words: gwcap -r FILE \"$(cat FILTERFILE)\"",
-            ),
-            (
-                &self.z,
-                "-Z",
-                "capture with tcpdump as root and read the file with -r",
             ),
             (
                 &self.with_secrets,

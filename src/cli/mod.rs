@@ -10,6 +10,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use gwcap::report::evidence::Reach;
 use gwcap::report::{FORMATS, Format, format_by_name};
 
+mod address;
 mod amount;
 mod flags;
 mod nearest;
@@ -18,7 +19,7 @@ mod words;
 
 use flags::{EXAMPLES, Flags};
 pub use nearest::nearest;
-pub use settings::{Evidence, Inputs, Output, Settings, Task, Write};
+pub use settings::{Evidence, Inputs, OnFinding, Output, Settings, Task, Write};
 
 /// Most inputs of one run: each is open at the same time, and systems allow 1,024 open files.
 const INPUTS_MAX: usize = 512;
@@ -60,6 +61,19 @@ fn settings(mut flags: Flags, matches: &ArgMatches) -> Result<Settings, clap::Er
             "--write-all belongs to -i: all frames of a file are in the file",
         ));
     }
+    let for_others = [
+        (flags.metrics.is_some(), "--metrics"),
+        (flags.on_finding.is_some(), "--on-finding"),
+    ];
+    if let Some((_, flag)) = for_others.iter().find(|(asked, _)| *asked)
+        && !inputs.ends_elsewhere()
+    {
+        return Err(usage(&format!(
+            "{flag} belongs to -i and to a pipe: files are over before anybody could look"
+        )));
+    }
+    let seconds = flags.on_finding_timeout;
+    let on_finding = flags.on_finding.take();
     let write = flags.write.take().map(|path| Write {
         path,
         seconds: flags.rotate_seconds,
@@ -97,6 +111,11 @@ fn settings(mut flags: Flags, matches: &ArgMatches) -> Result<Settings, clap::Er
         names: flags.no_names == 0,
         show_secrets: flags.show_secrets,
         hash: flags.hash,
+        user: flags.user,
+        require_sandbox: flags.require_sandbox,
+        check_sandbox: flags.check_sandbox,
+        metrics: flags.metrics,
+        on_finding: on_finding.map(|command| OnFinding { command, seconds }),
         threads: flags.threads.map(usize::from),
         batch_bytes: flags
             .batch_bytes

@@ -1,6 +1,6 @@
 //! What the user wants. In: nothing. Out: the types that `cli` makes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use gwcap::report::Format;
@@ -64,6 +64,16 @@ pub struct Settings {
     pub show_secrets: bool,
     /// SHA-256 of the files is wanted.
     pub hash: bool,
+    /// Whom to become once the inputs are open.
+    pub user: Option<String>,
+    /// What of the sandbox cannot be had is an error.
+    pub require_sandbox: bool,
+    /// Try the sandbox and end.
+    pub check_sandbox: bool,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+    /// What is run for each finding.
+    pub on_finding: Option<OnFinding>,
     /// Threads; `None` for as many as there are processors.
     pub threads: Option<usize>,
     /// Bytes read at once; `None` for the usual.
@@ -115,6 +125,11 @@ impl Write {
     pub fn is_stdout(&self) -> bool {
         self.path.as_os_str() == "-"
     }
+
+    /// Whether it begins further files later.
+    pub const fn rotates(&self) -> bool {
+        self.seconds.is_some() || self.bytes.is_some()
+    }
 }
 
 /// Frames of findings that are wanted.
@@ -128,6 +143,15 @@ pub struct Evidence {
     pub ring_bytes: usize,
     /// Most files.
     pub keep: usize,
+}
+
+/// A program that is run for each finding.
+#[derive(Clone, Debug)]
+pub struct OnFinding {
+    /// For `sh -c`.
+    pub command: String,
+    /// Seconds after which it is ended.
+    pub seconds: u64,
 }
 
 /// A report that is wanted.

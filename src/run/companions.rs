@@ -13,6 +13,7 @@ use crate::run::failure::Failure;
 use crate::run::feed::Companion;
 use crate::run::output::Follower;
 use crate::run::recording::Recording;
+use crate::run::signals::Signals;
 use crate::run::status::Status;
 use crate::run::upstreams::Upstreams;
 
@@ -26,6 +27,8 @@ pub struct Companions<'s> {
     pub upstreams: Option<Upstreams>,
     /// Tells where a live run stands; none elsewhere.
     pub status: Option<Status>,
+    /// Metrics and programs.
+    pub signals: Signals,
     /// When the latest frames came.
     pub latest: Instant,
 }
@@ -35,6 +38,7 @@ impl Companion for Companions<'_> {
         if let Some(status) = &mut self.status {
             status.note(inputs);
         }
+        self.signals.note(inputs);
         if !batch.records.is_empty() {
             self.latest = Instant::now();
         }
@@ -48,6 +52,7 @@ impl Companion for Companions<'_> {
         if let Some(status) = &mut self.status {
             status.look(analyzer);
         }
+        self.signals.look(analyzer);
         if self.follower.is_none() && !self.recording.wants_news() {
             return Ok(true);
         }
@@ -57,6 +62,7 @@ impl Companion for Companions<'_> {
             self.recording.note(&one.finding);
         }
         self.recording.settle();
+        self.signals.tell(&news);
         if let Some(status) = self.status.as_mut().filter(|_| !news.is_empty()) {
             status.clear();
         }

@@ -1,8 +1,10 @@
 //! What the binary does around the library: the first look, reading ahead, progress, hashes, outputs, exit codes.
 
 pub mod companions;
+pub mod confine;
 pub mod create;
 pub mod dump;
+pub mod errands;
 pub mod failure;
 pub mod feed;
 pub mod folder;
@@ -10,10 +12,13 @@ pub mod hash;
 pub mod incidents;
 pub mod look;
 pub mod memory;
+pub mod metrics;
 pub mod open;
 pub mod output;
 pub mod progress;
 pub mod recording;
+pub mod sandbox;
+pub mod signals;
 pub mod slice;
 pub mod status;
 pub mod upstreams;

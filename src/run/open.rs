@@ -19,14 +19,18 @@ use crate::run::feed::{GRACE, LOOK};
 pub fn open(inputs: Inputs, filter: Option<String>, live: LiveOptions) -> Result<Merge, Failure> {
     let stop = live.stop.clone();
     let (send, opened) = mpsc::sync_channel(1);
-    thread::spawn(move || {
+    let opener = thread::spawn(move || {
         // Where nobody waits any more the program is about to end.
         let _ = send.send(open_all(&inputs, filter.as_deref(), &live));
     });
     let mut asked_to_stop = None;
     loop {
         match opened.recv_timeout(LOOK) {
-            Ok(sources) => return Ok(sources?),
+            Ok(sources) => {
+                // It has nothing more to do; the sandbox is entered by a process of one thread.
+                let _ = opener.join();
+                return Ok(sources?);
+            }
             Err(RecvTimeoutError::Disconnected) => return Err(nothing_read()),
             Err(RecvTimeoutError::Timeout) if stop.is_stopped() => {
                 let since = *asked_to_stop.get_or_insert_with(Instant::now);

@@ -11,6 +11,7 @@ use gwcap::frame::Batch;
 use gwcap::loss::Loss;
 
 use crate::cli::{Evidence, Settings, Write};
+use crate::run::confine::Confinement;
 use crate::run::create::Taken;
 use crate::run::dump::Dump;
 use crate::run::failure::Failure;
@@ -44,7 +45,11 @@ impl Recording {
     ///
     /// # Errors
     /// A file that is taken or cannot be created.
-    pub fn open(settings: &Settings, inputs: Vec<InputFacts>) -> Result<Self, Failure> {
+    pub fn open(
+        settings: &Settings,
+        inputs: Vec<InputFacts>,
+        confinement: &Confinement<'_>,
+    ) -> Result<Self, Failure> {
         if let Some(Evidence { path, .. }) = &settings.evidence
             && settings.inputs.ends_elsewhere()
             && settings.inputs.files().len() > 1
@@ -82,16 +87,24 @@ impl Recording {
         ] {
             if let Some(to) = to {
                 let path = to.path.clone();
-                let dump = Dump::new(to, holding, flag, &inputs, &taken)?;
+                let again = to.rotates();
+                let dump =
+                    confinement.opened(again, || Dump::new(to, holding, flag, &inputs, &taken))?;
                 taken.add(&path, "the file of -w");
                 recording.dumps.push(dump);
             }
         }
         if let Some(evidence) = &settings.evidence {
             if settings.inputs.ends_elsewhere() {
-                recording.incidents = Some(Incidents::open(evidence, settings.show_secrets)?);
+                let incidents = confinement.opened_folder(&evidence.path, || {
+                    Incidents::open(evidence, settings.show_secrets)
+                })?;
+                recording.incidents = Some(incidents);
             } else {
-                let slice = SliceFile::create(&evidence.path, evidence.reach, &taken)?;
+                // Further machines have files of their own, beside it.
+                let slice = confinement.opened(true, || {
+                    SliceFile::create(&evidence.path, evidence.reach, &taken)
+                })?;
                 recording.slice = Some(slice);
             }
         }
