@@ -69,6 +69,11 @@ class Case:
         return len(self.recorded_at) == 1 and first.place == "gateway" and first.is_whole and not (self.warm_up or self.partial)
 
 
+# Seconds between requests after which an upstream has forgotten the connection on which it answered the one before: the gateway
+# acknowledges the answer within 40 ms.
+VANISHED = 0.1
+
+
 def one_by_one(*methods, keep=True, target="/", body=b"", pause=0.0, patience=PATIENCE_SECONDS):
     """One client, one request after the other, over one connection as long as the gateway keeps it."""
     def traffic(lab):

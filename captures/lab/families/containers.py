@@ -1,11 +1,13 @@
 """The gateway runs in a container; the recording is made on `any` of its host, where each packet passes two to four interfaces, before
 and after the host rewrote its addresses."""
 
+import time
+
 import containers
 from capture import Point
 from client import crowd
 from containers import APP, CONTAINER
-from families import Case, served_by
+from families import Case, VANISHED, served_by
 from faults import in_order, mixed
 from gateways import Route
 from topology import GATEWAY
@@ -17,11 +19,12 @@ BROKEN = "10.77.0.3:8081"
 SERVICE = "10.96.0.10:80"
 
 
-def _asked(*methods, place="client", keep=True, body=b""):
+def _asked(*methods, place="client", keep=True, body=b"", pause=0.0):
     def traffic(lab):
         visitor = lab.visitor(PUBLISHED, place)
         for method in methods:
             visitor.ask(method, body=body if method == "POST" else b"", keep=keep)
+            time.sleep(pause)
         visitor.close()
     return traffic
 
@@ -67,7 +70,7 @@ CASES = [
           served_by(in_order("ok", "hang")), _asked("GET", "GET"), points=BY_TCPDUMP),
     _case("nginx-container-stale-post", "The upstream's host forgot the pooled connection that the container keeps through the host's "
           "translation; the POST on it is answered by a bare RST.", served_by(in_order("ok", "ok+vanish", "ok")),
-          _asked("GET", "GET", "POST", "GET", body=b"quantity=2"), Route(reuse=True)),
+          _asked("GET", "GET", "POST", "GET", body=b"quantity=2", pause=VANISHED), Route(reuse=True)),
     _case("haproxy-container-upstream-503", "The gateway dials a service's address, which the host turns into that of a container on the "
           "same bridge; that one answers 503 itself.",
           _service(f"{APP}:8080", served_by(in_order("ok", "status:503"), address=APP, place="app")), _asked("GET", "GET"), BY_SERVICE),

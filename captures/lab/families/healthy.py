@@ -2,7 +2,7 @@
 
 import time
 
-from families import Case, FIRST_FOUR, one_by_one, served_by
+from families import Case, FIRST_FOUR, VANISHED, one_by_one, served_by
 from faults import always, in_order, on_each_connection
 from gateways import Route
 from topology import APPLICATION, SECOND_UPSTREAM
@@ -127,7 +127,7 @@ def _cases():
 CASES = [
     *_cases(),
     Case("nginx-healthy-stale-retried", "The pooled connection was gone; nginx sends the GET again over a new one.",
-         served_by(in_order("ok+vanish", "ok")), one_by_one("GET", "GET", "GET"), Route(reuse=True, retry=True), healthy=True),
+         served_by(in_order("ok+vanish", "ok")), one_by_one("GET", "GET", "GET", pause=VANISHED), Route(reuse=True, retry=True), healthy=True),
     Case("nginx-healthy-upgrade", "The client switches protocols; bytes flow both ways through the tunnel.",
          served_by(always("upgrade")), _switched, Route(variant="upgrade"), healthy=True),
     Case("haproxy-healthy-upgrade", "The client switches protocols; bytes flow both ways through the tunnel.",

@@ -6,7 +6,7 @@ Which fault makes a cause differs: what one gateway refuses another passes on. W
 import time
 
 from client import crowd
-from families import Case, one_by_one, served_by
+from families import Case, VANISHED, one_by_one, served_by
 from families.connecting import BROKEN, RULES
 from families.names import NAME
 from faults import always, in_order, mixed, on_each_connection
@@ -77,7 +77,7 @@ def _connecting(code):
 
 
 def _stale(method):
-    return (served_by(in_order("ok", "ok+vanish")), one_by_one("GET", "GET", method, "GET", body=b"quantity=2"), POOLED)
+    return (served_by(in_order("ok", "ok+vanish")), one_by_one("GET", "GET", method, "GET", body=b"quantity=2", pause=VANISHED), POOLED)
 
 
 def _answering(answer):

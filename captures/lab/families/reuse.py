@@ -6,7 +6,7 @@ upstream closes an idle connection while the request is still on its way, over a
 
 import time
 
-from families import Case, one_by_one
+from families import Case, VANISHED, one_by_one
 from faults import in_order, on_each_connection
 from gateways import Route
 from topology import FAR
@@ -50,7 +50,7 @@ def _two_clients(*methods):
 
 CASES = [
     Case("nginx-stale-post", "The upstream's host forgot the pooled connection; the POST on it is answered by a bare RST.",
-         _gone("ok+vanish", "ok"), one_by_one("GET", "POST", "GET", body=b"quantity=2"), POOLED),
+         _gone("ok+vanish", "ok"), one_by_one("GET", "POST", "GET", body=b"quantity=2", pause=VANISHED), POOLED),
     Case("nginx-stale-crossing-fin", "The upstream closes the idle connection while a POST is on its way to it.",
          _far("idle-close"), _crossing("POST"), FAR_AWAY, far=True),
     Case("nginx-stale-crossing-rst", "The upstream resets the idle connection while a POST is on its way to it.",
@@ -58,11 +58,11 @@ CASES = [
     Case("haproxy-stale", "The upstream's host forgot the pooled connection; another client's request on it gets a bare RST and 502.",
          _gone("ok+vanish"), _two_clients("GET", "GET"), POOLED),
     Case("haproxy-stale-silent", "The same on the second request of one client connection: HAProxy closes it without a byte.",
-         _gone("ok+vanish"), one_by_one("GET", "GET"), POOLED),
+         _gone("ok+vanish"), one_by_one("GET", "GET", pause=VANISHED), POOLED),
     Case("haproxy-stale-crossing-fin", "The upstream closes the idle connection while a request of another client is on its way.",
          _far("idle-close"), _crossing("POST", same_client=False), FAR_AWAY, far=True),
     Case("envoy-stale", "The upstream's host forgot the pooled connection; the request on it is answered by a bare RST.",
-         _gone("ok", "ok+vanish", "ok"), one_by_one("GET", "GET", "GET", "GET"), POOLED),
+         _gone("ok", "ok+vanish", "ok"), one_by_one("GET", "GET", "GET", "GET", pause=VANISHED), POOLED),
     Case("envoy-stale-crossing-fin", "The upstream closes the idle connection while the request is on its way to it.",
          _far("idle-close"), _crossing("GET"), FAR_AWAY, far=True),
     Case("envoy-stale-crossing-rst", "The upstream resets the idle connection while the request is on its way to it.",
@@ -70,7 +70,7 @@ CASES = [
     Case("apache-stale", "The upstream's host forgot the pooled connection; another client's request on it gets a bare RST and 502.",
          _gone("ok+vanish"), _two_clients("GET", "POST"), POOLED),
     Case("apache-stale-silent", "The same on the second request of one client connection: Apache closes it without a byte.",
-         _gone("ok+vanish"), one_by_one("GET", "GET"), POOLED),
+         _gone("ok+vanish"), one_by_one("GET", "GET", pause=VANISHED), POOLED),
     Case("apache-stale-crossing-fin-silent", "The upstream closes the idle connection while the client's second request is on its way.",
          _far("idle-close"), _crossing("GET"), FAR_AWAY, far=True),
     *[Case(f"{gateway}-unsolicited-503", "The upstream says 503 on an idle pooled connection, because it drains, and closes it, while a POST is on "

@@ -66,7 +66,7 @@ CASES = [
          points=[_at("gateway"), _at("upstream", AHEAD)]),
     Case("haproxy-vantage-upstream-stale", "Recorded on the gateway and on the upstream's machine, whose clock is 0.75 s behind; the "
          "upstream's host forgot the pooled connection and resets the request on it.",
-         served_by(in_order("ok", "ok+vanish")), _targets(3, keep=False), Route(reuse=True), points=[_at("gateway"), _at("upstream", BEHIND)]),
+         served_by(in_order("ok", "ok+vanish")), _targets(3, pause=0.1, keep=False), Route(reuse=True), points=[_at("gateway"), _at("upstream", BEHIND)]),
     Case("envoy-vantage-two-halves-crowd", "Four clients, four rounds, all in step, each with targets of its own; the client's machine "
          "recorded the client's leg, the gateway's machine, 3.2 s ahead, only the upstream's leg. The upstream closes on one request and is "
          "silent to another.", served_by(in_order(*["ok"] * 6, "close", *["ok"] * 5, "hang")),
