@@ -36,6 +36,8 @@ test-lab: libpcap
 	GWCAP_LAB=1 $(CARGO) test --test main -- --nocapture tshark:: recording:: live:: safety::
 	captures/lab/record --smoke --out "$(LAB_OUT)"
 	GWCAP_CASES="$(LAB_OUT)" $(CARGO) test --test main captures::table -- --nocapture
+	captures/lab/record --load --out "$(LAB_OUT)/load"
+	GWCAP_LOAD="$(LAB_OUT)/load" $(CARGO) test --test main load:: -- --nocapture
 
 lint: libpcap
 	$(CARGO) fmt --check

@@ -17,9 +17,9 @@ use crate::support::{Run, case_folders, fresh, inputs_of};
 
 /// What the lab made of the gateway's log and of the fault server's record.
 #[derive(Deserialize)]
-struct Expected {
+pub struct Expected {
     clear_two_leg: bool,
-    findings: Vec<ExpectedFinding>,
+    pub findings: Vec<ExpectedFinding>,
     /// Failures that the capture shows in part: it begins within them, or holds one direction. They need not be found,
     /// but what is found of them must be right. Of failures after its end nothing may be found.
     #[serde(default)]
@@ -30,16 +30,16 @@ struct Expected {
 }
 
 #[derive(Deserialize)]
-struct ExpectedFinding {
-    client: String,
-    status: Option<u16>,
+pub struct ExpectedFinding {
+    pub client: String,
+    pub status: Option<u16>,
     failure: String,
-    cause: String,
+    pub cause: String,
     detail: Option<String>,
     #[serde(default)]
     accept: Vec<String>,
-    upstream: Option<String>,
-    connection: Option<ExpectedConnection>,
+    pub upstream: Option<String>,
+    pub connection: Option<ExpectedConnection>,
     attempts: Option<usize>,
     /// Other names of the same ends, where a host rewrote addresses: as right as those that the gateway knows.
     #[serde(default)]
@@ -68,9 +68,9 @@ impl ExpectedFinding {
 }
 
 #[derive(Deserialize)]
-struct ExpectedConnection {
-    client: String,
-    server: String,
+pub struct ExpectedConnection {
+    pub client: String,
+    pub server: String,
 }
 
 #[derive(Deserialize)]

@@ -11,7 +11,8 @@ use gwcap::diagnose::finding::{Confidence, Finding};
 use gwcap::frame::Batch;
 use gwcap::report::evidence::{Reach, Slice};
 
-use crate::support::{Run, case_folders, cases_root, fresh, inputs_of};
+use crate::support::random::Random;
+use crate::support::{Run, capture_of, case_folders, cases_root, fresh, inputs_of};
 
 /// The reach of the program's defaults.
 const REACH: Reach = Reach {
@@ -19,19 +20,20 @@ const REACH: Reach = Reach {
     after_nanos: 5_000_000_000,
 };
 
-/// Cases of which some findings lose their cause in the slice, and how many: `ambiguous` takes its place. Two failures of
-/// one moment were told apart there by traffic that went well, which is no part of a slice.
-const AMBIGUOUS: &[(&str, usize)] = &[
+/// Cases of which some findings have another cause in the slice, neither of them certain, and how many: two failures of one
+/// moment were told apart there by their place among what went well, which is no part of a slice.
+const TOLD_BY_OTHERS: &[(&str, usize)] = &[
     ("apache-crowd", 2),
+    ("envoy-crowd", 4),
     ("envoy-crowd-request-ids", 2),
     ("haproxy-crowd", 2),
 ];
 
 /// Writes the slice of all findings of `run`, a file a machine; gives the files and the frames in them.
-fn write_slice(paths: &[PathBuf], run: &Run, folder: &Path) -> (Vec<PathBuf>, usize) {
+fn write_slice(paths: &[PathBuf], run: &Run, reach: Reach, folder: &Path) -> (Vec<PathBuf>, usize) {
     let mut slice = Slice::default();
     for finding in &run.analysis.diagnosis.findings {
-        slice.add(finding, REACH, false);
+        slice.add(finding, reach, false);
     }
     let mut named: BTreeSet<_> = slice.decisive().collect();
     let files: Vec<_> = paths.iter().cloned().map(Some).collect();
@@ -130,13 +132,13 @@ fn a_slice_says_what_its_capture_says() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (mut complaints, mut ambiguous) = (Vec::new(), Vec::new());
+    let (mut complaints, mut by_others) = (Vec::new(), Vec::new());
     let (mut findings, mut all, mut kept, mut weaker) = (0, 0, 0, 0);
     for case in case_folders() {
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
         let paths = inputs_of(&case);
         let whole = Run::of_all(&paths, 1, 1 << 23).unwrap();
-        let (slices, frames) = write_slice(&paths, &whole, folder.path());
+        let (slices, frames) = write_slice(&paths, &whole, REACH, folder.path());
         all += whole.frames();
         kept += frames;
         let wanted = said(&whole);
@@ -152,7 +154,7 @@ fn a_slice_says_what_its_capture_says() {
         for (exchange, (code, confidence)) in &wanted {
             match got.get(exchange) {
                 Some((again, sure)) if again == code => weaker += usize::from(sure < confidence),
-                Some(("ambiguous", Confidence::Unknown)) => lost += 1,
+                Some((_, sure)) if (*sure).max(*confidence) < Confidence::Certain => lost += 1,
                 other => complaints.push(format!("{name}: {exchange}: {code}, then {other:?}")),
             }
         }
@@ -163,14 +165,85 @@ fn a_slice_says_what_its_capture_says() {
             complaints.push(format!("{name}: {exchange} is new: {:?}", got[exchange]));
         }
         if lost > 0 {
-            ambiguous.push((name, lost));
+            by_others.push((name, lost));
         }
     }
     println!("{findings} findings, {weaker} weaker; {kept} of {all} frames");
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-    let listed: Vec<_> = AMBIGUOUS
+    let listed: Vec<_> = TOLD_BY_OTHERS
         .iter()
         .map(|(name, lost)| ((*name).to_owned(), *lost))
         .collect();
-    assert_eq!(ambiguous, listed);
+    assert_eq!(by_others, listed);
+}
+
+#[test]
+fn a_damaged_capture_has_a_slice_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (damaged, folders) = (folder.path().join("damaged"), case_folders());
+    let mut written = 0;
+    for index in Random::new(1).sample(folders.len(), 40) {
+        let name = folders[index].display().to_string();
+        let file = std::fs::read(capture_of(&folders[index])).unwrap();
+        let mut random = Random::named(2, &name);
+        for _ in 0..4 {
+            let mut file = file.clone();
+            for _ in 0..8 {
+                let at = random.below(file.len());
+                file[at] = random.below(256) as u8;
+            }
+            std::fs::write(&damaged, &file).unwrap();
+            let paths = [damaged.clone()];
+            let Ok(run) = Run::of_all(&paths, 1, 1 << 20) else {
+                continue;
+            };
+            let (slices, frames) = write_slice(&paths, &run, REACH, folder.path());
+            for slice in slices {
+                let again = Run::of(&slice, 1, 1 << 20).unwrap();
+                assert_eq!(again.frames(), frames as u64, "{name}");
+                assert!(again.analysis.loss.damage().is_empty(), "{name}");
+                written += 1;
+            }
+        }
+    }
+    assert!(written > 50, "only {written} slices");
+}
+
+/// A slice without surroundings says less. It may not say something else and call it certain.
+#[test]
+fn a_slice_without_surroundings_is_modest() {
+    if fresh() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let narrow = Reach {
+        before_nanos: 0,
+        after_nanos: 0,
+    };
+    let (mut complaints, mut same, mut weaker, mut gone, mut other) = (Vec::new(), 0, 0, 0, 0);
+    for case in case_folders() {
+        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+        let paths = inputs_of(&case);
+        let whole = Run::of_all(&paths, 1, 1 << 23).unwrap();
+        let (slices, _) = write_slice(&paths, &whole, narrow, folder.path());
+        if slices.is_empty() {
+            continue;
+        }
+        let sliced = said(&Run::of_all(&slices, 1, 1 << 23).unwrap());
+        for (exchange, (code, confidence)) in said(&whole) {
+            match sliced.get(&exchange) {
+                Some((again, sure)) if *again == code && *sure >= confidence => same += 1,
+                Some((again, _)) if *again == code => weaker += 1,
+                Some((again, Confidence::Certain)) => {
+                    complaints.push(format!(
+                        "{name}: {exchange}: {code}, then {again} for certain"
+                    ));
+                }
+                Some(_) => other += 1,
+                None => gone += 1,
+            }
+        }
+    }
+    println!("{same} the same, {weaker} weaker, {other} others, {gone} gone");
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }

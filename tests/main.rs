@@ -24,6 +24,7 @@ mod hostile;
 mod incidents;
 mod layers;
 mod live;
+mod load;
 mod mutations;
 mod neighbours;
 mod pipes;

@@ -158,3 +158,31 @@ fn a_page_that_was_passed_on_does_not_name_the_gateway() {
     );
     assert_eq!(findings[1].caused_by.as_ref(), Some(&findings[0].id));
 }
+
+/// A busy gateway answers a while after the failure. Meanwhile another request, asked before, is sent and served as if
+/// it were the retry; wherever a second begins, the failure is the error's and no event.
+#[test]
+fn a_failure_whose_error_is_late_is_no_failure_that_nobody_noticed() {
+    for offset in (0..1_000).step_by(100) {
+        let mut wire = Wire::new();
+        wire.waits_ms(offset);
+        let one = wire.connects("10.0.0.9:40000", "10.0.0.1:80");
+        let other = wire.connects("10.0.0.9:40001", "10.0.0.1:80");
+        wire.says(one, Opener, GET).says(other, Opener, GET);
+        let failed = wire.connects("10.0.0.1:50000", "10.0.0.3:8080");
+        wire.says(failed, Opener, GET).resets(failed, Listener);
+        let served = wire.connects("10.0.0.1:50001", "10.0.0.3:8080");
+        wire.says(served, Opener, GET).says(served, Listener, OK);
+        wire.says(other, Listener, OK).waits_ms(250);
+        wire.says(one, Listener, NGINX_502);
+        for _ in 0..20 {
+            wire.waits_ms(200).says(other, Opener, GET);
+            wire.says(served, Opener, GET).says(served, Listener, OK);
+            wire.says(other, Listener, OK);
+        }
+        let analysis = judged(&wire);
+        let events = &analysis.diagnosis.upstream_events;
+        assert!(events.is_empty(), "at {offset}: {events:#?}");
+        assert_eq!(only(&analysis).code, "reset-before-response", "at {offset}");
+    }
+}

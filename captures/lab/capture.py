@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import packets
 from topology import CLEAN_ENVIRONMENT, run
 
+# Room for the burst of a crowd while the machine is busy elsewhere.
+BUFFER_MEGABYTES = "16"
 # Both read the kernel's ring in blocks, tcpdump after at most a second; what lies in an unfinished block at the end would be lost.
 FLUSH_SECONDS = {".pcapng": 0.5, ".pcap": 1.3}
 
@@ -98,7 +100,8 @@ class Capture:
 
 def _dumpcap(point):
     link = ["-y", "LINUX_SLL2"] if point.on == "any" else []
-    return ["dumpcap", "-i", point.on, *link, "-s", str(point.snap), "-w", point.file, *(["-f", point.only] if point.only else [])]
+    return ["dumpcap", "-i", point.on, *link, "-B", BUFFER_MEGABYTES, "-s", str(point.snap), "-w", point.file,
+            *(["-f", point.only] if point.only else [])]
 
 
 def _tcpdump(point):

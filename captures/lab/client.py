@@ -183,15 +183,17 @@ def _trusting():
     return context
 
 
-def crowd(network, book, server, clients, rounds, method="GET", targets=False, keep=True, stagger=0.0, sealed=False):
-    """Many clients that all ask for the same thing unless each has `targets` of its own. Each round starts for all in the same instant."""
+def crowd(network, book, server, clients, rounds, method="GET", targets=False, keep=True, stagger=0.0, in_step=True, sealed=False):
+    """Many clients that all ask for the same thing unless each has `targets` of its own. Each round starts for all in the same instant, or
+    only the first when they do not stay `in_step`."""
     start = threading.Barrier(clients)
 
     def visit(number):
         visitor = Visitor(network, book, server, sealed=sealed)
         for turn in range(rounds):
             target = f"/item/{number}?turn={turn}" if targets else "/"
-            start.wait(30)
+            if in_step or not turn:
+                start.wait(30)
             time.sleep(stagger * number)
             visitor.ask(method, target, body=b"quantity=2" if method == "POST" else b"", keep=keep)
         visitor.close()

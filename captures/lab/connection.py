@@ -83,12 +83,15 @@ class Connection:
 
     def vanish(self):
         """The host forgets the connection without a word, as after a restart or behind a full state table: a later segment
-        meets no socket and is answered by a bare RST."""
+        meets no socket and is answered by a bare RST. False when the next request came first: it would be swallowed."""
         self._wait_for_acknowledgement()
+        if not self.idle(0):
+            return False
         self.note("vanished")
         self.socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
         self.socket.close()
         self.socket = None
+        return True
 
     def stay_silent(self):
         self.socket.settimeout(LONGEST_SILENCE_SECONDS)

@@ -5,6 +5,7 @@ A plan is a function (connection number, request number on it, request number ov
 """
 
 import itertools
+import random
 import socket
 import threading
 import time
@@ -32,6 +33,27 @@ def always(step):
 def mixed(*steps):
     """The steps in turn for ever, by the order in which requests arrive over all connections."""
     return lambda connection, request, overall: steps[overall % len(steps)]
+
+
+def shuffled(seed, *steps):
+    """The steps in an order of their own each time around, by the order in which requests arrive over all connections."""
+    draw, deck = random.Random(seed), []
+
+    def plan(connection, request, overall):
+        if not deck:
+            deck.extend(draw.sample(steps, len(steps)))
+        return deck.pop()
+    return plan
+
+
+def _think(thought):
+    """What an upstream does between a request and what the plan says about it: `0.03` waits so long, `@0.05` until the clock shows a
+    multiple of it, so that several do theirs in one instant."""
+    if thought.startswith("@"):
+        grid = float(thought[1:])
+        time.sleep(grid - time.time() % grid)
+    elif thought:
+        time.sleep(float(thought))
 
 
 class Upstream:
@@ -86,7 +108,9 @@ class Upstream:
             step = self.plan(connection.number, connection.request, next(self.overall))
         if step not in BEFORE_THE_BODY:
             connection.read_body(request)
+        thought, _, step = step.rpartition(">")
         connection.note("request", request=connection.request, method=request.method, target=request.target, step=step)
+        _think(thought)
         if step in BEFORE_THE_BODY:
             BEFORE_THE_BODY[step](connection, request)
             return False

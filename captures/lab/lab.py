@@ -43,8 +43,8 @@ class Lab:
         self.captures = []              # the recordings that are kept
         self.held = []                  # sockets that only have to be there
 
-    def upstream(self, plan, address=UPSTREAM, port=8080, place="upstream", wrap=None, room=0):
-        self.upstreams.append(Upstream(self.network, self.upstream_book, address, port, plan, place, wrap, room))
+    def upstream(self, plan, address=UPSTREAM, port=8080, place="upstream", wrap=None, room=0, queue=128):
+        self.upstreams.append(Upstream(self.network, self.upstream_book, address, port, plan, place, wrap, room, queue))
 
     def mute(self, fault, address=UPSTREAM, port=8080):
         self.upstreams.append(Mute(self.network, self.upstream_book, address, port, fault))

@@ -85,8 +85,7 @@ def _reset(connection, argument):
 
 
 def _vanish(connection, argument):
-    connection.vanish()
-    return False
+    return not connection.vanish()
 
 
 def _close_when_idle(connection, argument):

@@ -34,7 +34,7 @@ def expected(case, work, capture, began, ended):
     return {
         "gateway": {"product": case.gateway.PRODUCT, "version": case.gateway.version(), "addresses": _addresses(case)},
         "inputs": [point.file for point in case.recorded_at],
-        "recorded": _recorded(case),
+        "recorded": _recorded(case) | ({"in_flight": _in_flight(truth.asked)} if case.afresh else {}),
         "clear_two_leg": case.clear_two_leg and not any(_is_undecidable(finding) for finding in findings),
         "findings": [finding for finding in findings if finding not in unseen and finding not in later],
         **({"unseen": unseen, "later": later} if case.partial else {}),
@@ -271,6 +271,16 @@ def _recorded(case):
     return recorded | ({"clocks": clocks} if clocks else {})
 
 
+def _in_flight(asked):
+    """How many clients waited at the same time, at the most."""
+    steps = sorted([(line["time"], 1) for line in asked] + [(line["end_time"], -1) for line in asked])
+    waiting = most = 0
+    for _, step in steps:
+        waiting += step
+        most = max(most, waiting)
+    return most
+
+
 def _addresses(case):
     """The gateway's own address on either side; they differ when the upstream is reached over another interface."""
     if case.addresses:
@@ -311,8 +321,9 @@ def _first_syns(capture):
     seen = {}
     for segment in packets.segments(capture):
         if segment.flags & (packets.SYN | packets.ACK) == packets.SYN:
-            seen.setdefault((segment.source, segment.destination), segment.time)
-    return sorted((time, source, to) for (source, to), time in seen.items())
+            # A port may come again for another connection, the number of a SYN only with its repetition.
+            seen.setdefault((segment.source, segment.destination, segment.sequence), segment.time)
+    return sorted((time, source, to) for (source, to, _), time in seen.items())
 
 
 def _lines(path):

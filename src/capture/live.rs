@@ -51,7 +51,7 @@ pub struct LiveOptions {
     pub snap_length: u32,
     /// Whether frames for other machines are wanted.
     pub promiscuous: bool,
-    /// KiB of the kernel's ring; 0 stands for [`BUFFER_KIB`].
+    /// KiB of the kernel's ring; 0 stands for 16 MiB, with which nothing was dropped where 2 MiB lost frames.
     pub buffer_kib: u32,
     /// Whether the filter is taken literally; else it is widened by what diagnosis needs.
     pub strict_filter: bool,

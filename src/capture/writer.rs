@@ -27,7 +27,7 @@ pub const COMMENTS_PER_FRAME_MAX: usize = 16;
 /// Most interfaces of a file: the most that are read.
 const INTERFACES_MAX: usize = 65_536;
 
-/// Frames whose link type has no number in pcapng, or whose interface is beyond [`INTERFACES_MAX`].
+/// Frames whose link type has no number in pcapng, or whose interface is one too many.
 pub const FRAMES_NOT_WRITTEN: LossName = "frames_not_written";
 /// Frames from before 1970, which pcapng cannot tell; they are written as of 1970.
 pub const TIMES_NOT_WRITTEN: LossName = "frame_times_before_1970_not_written";

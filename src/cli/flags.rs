@@ -114,19 +114,19 @@ pub struct Flags {
     pub evidence: Option<PathBuf>,
 
     /// With --evidence: from how long before the request frames are kept (`10s`, `500ms`, `2m`)
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = amount::nanos)]
+    #[arg(long, value_name = "TIME", default_value = "10s", requires = "evidence", value_parser = amount::nanos)]
     pub before: i64,
 
     /// With --evidence: until how long after the error
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = amount::nanos)]
+    #[arg(long, value_name = "TIME", default_value = "5s", requires = "evidence", value_parser = amount::nanos)]
     pub after: i64,
 
     /// With --evidence, live or from a pipe: memory for the last frames (`64M`, `1G`)
-    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = amount::ring_bytes)]
+    #[arg(long, value_name = "BYTES", default_value = "64M", requires = "evidence", value_parser = amount::ring_bytes)]
     pub ring: usize,
 
     /// With --evidence, live or from a pipe: keep at most so many files; the oldest is removed
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "evidence", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub keep: u32,
 
     /// Show addresses and no names (else those of the file, and of DNS answers in the capture; nobody is asked)

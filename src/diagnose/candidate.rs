@@ -62,10 +62,14 @@ pub struct Candidate {
     pub upstream: Endpoint,
     /// When it began.
     pub start: Mark,
+    /// The SYN of its connection, where this is the first use of it.
+    pub dialled: Option<Mark>,
     /// Its first byte of payload, where the start is a SYN.
     pub request_at: Option<Mark>,
     /// The event that ended it: the cause's, or the end of the answer.
     pub end: Option<Mark>,
+    /// First byte of its answer.
+    pub answered: Option<Mark>,
     /// How it stands.
     pub standing: Standing,
     /// Code of its cause, when it failed.
@@ -206,8 +210,12 @@ fn judge(
         id,
         upstream: record.facts.server,
         start: attempt.started(),
+        dialled: (id.index.unwrap_or(0) == 0)
+            .then(|| record.facts.from_client.syns.first().copied())
+            .flatten(),
         request_at: exchange.map(|exchange| exchange.request_at),
         end,
+        answered,
         standing,
         code,
         verdict,

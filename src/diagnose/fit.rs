@@ -4,6 +4,7 @@
 
 use crate::diagnose::attempt::millis;
 use crate::diagnose::auxiliary;
+use crate::diagnose::backlog::Distance;
 use crate::diagnose::candidate::Candidate;
 use crate::diagnose::checks;
 use crate::diagnose::gateway;
@@ -21,6 +22,16 @@ const NOISE_NANOS: i64 = 20_000;
 const CLEAN_UP_NANOS: i64 = 20_000_000;
 /// An absence shorter than this is no patience that ran out, nanoseconds.
 const ABSENCE_MIN_NANOS: i64 = 100_000_000;
+/// How much more than the first gap the last one counts: from the failure to the error.
+const CLOSE_END: f64 = 1.5;
+/// What it costs that a failure was not the next one in turn; more between cost less each.
+const OUT_OF_TURN_AT_LAST: f64 = 0.7;
+/// What of it remains where a gateway takes what waited together in any order.
+const UNORDERED: f64 = 0.4;
+/// The same for the beginning: a retry has no request of its own.
+const OUT_OF_TURN_AT_FIRST: f64 = 0.6;
+/// Places beyond this cost no more: they are another matter.
+const PLACES_MAX: u64 = 32;
 /// Below this sum a pairing is no pairing.
 const SCORE_MIN: f64 = -4.0;
 
@@ -38,6 +49,8 @@ pub struct Fit {
     pub decisive: bool,
     /// Whether the product is known not to answer this cause with this status.
     pub status_clash: bool,
+    /// How long after what set it off the attempt began, nanoseconds.
+    start_gap: i64,
 }
 
 impl Fit {
@@ -45,6 +58,30 @@ impl Fit {
     #[must_use]
     pub fn total(&self) -> f64 {
         self.score - self.order_cost
+    }
+
+    /// Weighs what a busy gateway had to do before: an event may have waited for its turn, `gap` nanoseconds in all.
+    /// One that does not keep order takes what waited together in any.
+    pub fn take_last_turn(&mut self, gap: i64, distance: Distance, keeps_order: bool) {
+        let together = if keeps_order { 0 } else { distance.waited };
+        let off = distance.nanos.saturating_sub(together).max(0);
+        let waited = closeness(off) - closeness(gap);
+        self.order_cost -= waited.max(0.0) * CLOSE_END;
+        self.order_cost += places(distance)
+            * if keeps_order {
+                OUT_OF_TURN_AT_LAST
+            } else {
+                OUT_OF_TURN_AT_LAST * UNORDERED
+            };
+    }
+
+    /// Weighs whether the attempt began when it was the request's turn.
+    pub fn take_first_turn(&mut self, distance: Distance, keeps_order: bool) {
+        if keeps_order {
+            let waited = closeness(distance.nanos) - closeness(self.start_gap);
+            self.order_cost -= waited.max(0.0);
+        }
+        self.order_cost += places(distance) * OUT_OF_TURN_AT_FIRST;
     }
 }
 
@@ -74,6 +111,7 @@ pub fn fit(
         reasons: Words::new(words),
         decisive: false,
         status_clash: false,
+        start_gap,
     };
     fit.score += closeness(start_gap);
     fit.reasons
@@ -94,7 +132,7 @@ pub fn fit(
             {
                 return None;
             }
-            fit.score += closeness(gap) * 1.5;
+            fit.score += closeness(gap) * CLOSE_END;
             fit.reasons.say(|| {
                 if gap >= 0 {
                     format!("failed {} before the error", millis(gap))
@@ -163,6 +201,11 @@ fn add_status(
         }
         None => {}
     }
+}
+
+/// How much it counts to be so many places out of turn.
+fn places(distance: Distance) -> f64 {
+    (1.0 + distance.places.min(PLACES_MAX) as f64).ln()
 }
 
 /// 3 for no gap, 2 for two milliseconds, 1 for twenty, 0 for two hundred.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::diagnose::assign::{Assignment, Case, assign};
+use crate::diagnose::backlog::RECOUNT_NANOS;
 use crate::diagnose::candidate::{
     CANDIDATES_MAX, CLEAN_UP_MILLIS, Candidate, Standing, candidates,
 };
@@ -17,6 +18,7 @@ use crate::diagnose::nothing;
 use crate::diagnose::order::{Order, relayed};
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::timeline::{SETTLED_KEPT_NANOS, Timeline};
+use crate::diagnose::turns::Turns;
 use crate::diagnose::unresolved;
 use crate::diagnose::verdict;
 use crate::frame::Mark;
@@ -161,6 +163,7 @@ struct Scene<'a> {
     /// Failed ones without (nobody ever answered), by their beginning.
     endless: Vec<usize>,
     order: Order,
+    turns: Turns,
     /// Whether frames of any connection in it are missing.
     unsettled: bool,
     /// How far apart two machines may show one instant, nanoseconds.
@@ -184,13 +187,18 @@ impl<'a> Scene<'a> {
             .max()?
             .time;
         let gateway = &members.first()?.0.identified.gateway;
-        let mut found = candidates(timeline, gateway, from, until, CANDIDATES_MAX);
+        // What was still to do when the first of them was asked counts too.
+        let before = from.plus_nanos(-RECOUNT_NANOS);
+        let mut found = candidates(timeline, gateway, before, until, CANDIDATES_MAX);
         let order = Order::measure(
             timeline,
             gateway,
             from.plus_millis(-LEARNT_FROM_MILLIS),
             until,
         );
+        let turns = Turns::count(&members, &found, &order, before);
+        let widest = timeline.clocks.widest();
+        found.retain(|candidate| candidate.start.time >= from.plus_nanos(-widest));
         // An answer that a client has got was not refused, however odd it is.
         let spoken_for = |candidate: &Candidate| {
             candidate.claimed || (candidate.whole && order.served.contains(&candidate.id))
@@ -226,6 +234,7 @@ impl<'a> Scene<'a> {
             by_end,
             endless,
             order,
+            turns,
             unsettled,
             unsure: timeline.clocks.widest(),
         })
@@ -336,6 +345,7 @@ impl<'a> Scene<'a> {
         if self.order.workers.same(client, candidate.id.connection) == Some(false) {
             fit.score -= OTHER_WORKER;
         }
+        self.turns.weigh(&mut fit, (member, exchange), candidate);
         Some(fit)
     }
 

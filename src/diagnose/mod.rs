@@ -7,6 +7,7 @@ mod accounted;
 pub mod assign;
 pub mod attempt;
 mod auxiliary;
+pub mod backlog;
 pub mod candidate;
 pub mod cause;
 mod checks;
@@ -50,6 +51,7 @@ mod sight;
 mod silent;
 pub mod suspect;
 pub mod timeline;
+pub mod turns;
 pub mod unresolved;
 pub mod verdict;
 mod views;
@@ -174,9 +176,11 @@ impl Diagnose {
     pub fn tick(&mut self, now: Timestamp) {
         let settled = now.plus_nanos(-SETTLE_NANOS);
         self.judge_until(settled);
-        self.judge_sealed(settled.plus_nanos(-RIVALS_NANOS));
+        // The error that a failed attempt led to may have come later than the failure: it is judged first.
+        let explained = settled.plus_nanos(-RIVALS_NANOS);
+        self.judge_sealed(explained);
         self.events
-            .settle(&mut self.timeline, settled, &mut self.out);
+            .settle(&mut self.timeline, explained, &mut self.out);
         self.timeline.tick(now);
     }
 

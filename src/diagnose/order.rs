@@ -57,6 +57,8 @@ pub struct Order {
     pub served: BTreeSet<AttemptId>,
     /// Which connections work together.
     pub workers: Workers,
+    /// When any client asked at the gateway's addresses, and when its answer went out; in no order.
+    pub asked: Vec<(Timestamp, Option<Timestamp>)>,
 }
 
 impl Order {
@@ -86,15 +88,20 @@ impl Order {
             .collect();
         clients.reverse();
         for id in clients {
-            let Some((_, client)) = timeline.exchange(id) else {
+            let Some((record, client)) = timeline.exchange(id) else {
                 continue;
             };
+            let asked = client.asked_at();
+            let answered = client.response_at.map(|at| at.time);
+            let server = record.facts.server.addr;
+            if server == gateway.endpoint.addr || gateway.addrs.contains(&server) {
+                order.asked.push((asked.time, answered));
+            }
             // Who got a part only was not served.
             let cut = client.response_end.is_some_and(|end| cut_short(end.how));
             let Some(passed_on) = client.response_at.filter(|_| !cut) else {
                 continue;
             };
-            let asked = client.asked_at();
             let first = well
                 .partition_point(|(start, ..)| start.time.nanos_since(asked.time) < -NOISE_NANOS);
             let mine: Vec<&Attempt<'_>> = well

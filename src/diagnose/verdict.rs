@@ -238,7 +238,10 @@ fn weigh_pairing(
         .and_then(|rival| rival.code.map(|code| (code, rival.upstream)));
     if let Some((code, upstream)) = rival {
         let words = format!("{code} on {upstream} fits the same moment almost as well");
-        if assignment.margin < MARGIN_AMBIGUOUS {
+        if assignment.margin < MARGIN_AMBIGUOUS && code == conclusion.code {
+            // Whichever it is, the cause is the same; only where it happened is not known.
+            conclusion.at_most(Confidence::Possible, words);
+        } else if assignment.margin < MARGIN_AMBIGUOUS {
             conclusion.ruled_out.push(RuledOut {
                 code,
                 reason: words.clone(),

@@ -13,7 +13,7 @@ use crate::flow::{Endpoint, Vantage};
 use crate::frame::{Frame, FrameId};
 use crate::loss::Loss;
 use crate::report::assemble::one_finding;
-use crate::time::Timestamp;
+use crate::time::{NANOS_PER_SECOND, Timestamp};
 
 /// Most findings that are told in words at the head of a file.
 const FINDINGS_TOLD_MAX: usize = 32;
@@ -30,6 +30,13 @@ const WITNESSES_MAX: usize = 4;
 
 /// Frames that are kept of such a connection: its first exchange.
 const WITNESS_FRAMES_MAX: usize = 64;
+
+/// Longest time between two failures of one connection that is kept with them: a hole in a connection reads like loss, which
+/// weakens what is said of the second. Nanoseconds.
+const HOLE_NANOS_MAX: i64 = 60 * NANOS_PER_SECOND;
+
+/// How long a question for a name may have waited for its answer: resolvers give up after 5 to 10 seconds. Nanoseconds.
+const QUESTION_NANOS: i64 = 10 * NANOS_PER_SECOND;
 
 /// How much of what surrounds a failure belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +71,15 @@ struct Spans(Vec<Span>);
 
 impl Spans {
     fn add(&mut self, span: Span) {
-        let first = self.0.partition_point(|old| old.until < span.from);
-        let end = self.0.partition_point(|old| old.from <= span.until);
+        self.add_near(span, 0);
+    }
+
+    /// Adds a span and what lies between it and others that are as near as `nanos`.
+    fn add_near(&mut self, span: Span, nanos: i64) {
+        let from = span.from.plus_nanos(nanos.saturating_neg());
+        let until = span.until.plus_nanos(nanos);
+        let first = self.0.partition_point(|old| old.until < from);
+        let end = self.0.partition_point(|old| old.from <= until);
         let touched = self.0.get(first..end).unwrap_or_default();
         let joined = touched.iter().fold(span, |joined, old| joined.joined(*old));
         self.0.splice(first..end.max(first), [joined]);
@@ -92,8 +106,8 @@ struct Witnesses {
 #[derive(Clone, Debug, Default)]
 pub struct Slice {
     flows: BTreeMap<(Endpoint, Endpoint), Spans>,
-    /// Connections of which only the first frame is known.
-    blamed: BTreeMap<FrameId, Span>,
+    /// Connections that are wanted from their first frame on.
+    openings: BTreeMap<FrameId, Span>,
     /// When names, and when neighbours, were at issue.
     names: Spans,
     neighbours: Spans,
@@ -109,7 +123,7 @@ impl Slice {
     /// Adds what a finding rests on.
     pub fn add(&mut self, finding: &Finding, reach: Reach, show_secrets: bool) {
         let span = span_of(finding, reach);
-        self.spans.add(span);
+        self.spans.add_near(span, HOLE_NANOS_MAX);
         self.findings = self.findings.saturating_add(1);
         self.connection(&finding.exchange.connection, span);
         let attempts = finding.attempts.iter();
@@ -121,11 +135,16 @@ impl Slice {
             let gateway = finding.exchange.connection.server;
             self.witnesses.entry(gateway).or_default().spans.add(span);
         }
-        if let Some(blamed) = finding.blames {
-            self.blamed.insert(blamed.0, span);
+        // A request that is the first of its connection is understood best with the connection's beginning.
+        let first = (finding.exchange.index == 0).then_some(finding.exchange.connection.id);
+        for id in finding.blames.into_iter().chain(first) {
+            self.openings.insert(id.0, span);
         }
         if is_about(finding, Leg::Dns, "dns-") {
-            self.names.add(span);
+            // An answer is nothing without its question.
+            let from = span.from.plus_nanos(-QUESTION_NANOS);
+            self.names.add(Span { from, ..span });
+            self.spans.add_near(Span { from, ..span }, HOLE_NANOS_MAX);
         }
         if is_about(finding, Leg::Link, "neighbor-") {
             self.neighbours.add(span);
@@ -142,6 +161,15 @@ impl Slice {
     pub fn span(&self) -> Option<Span> {
         let (first, last) = (self.spans.0.first()?, self.spans.0.last()?);
         Some(first.joined(*last))
+    }
+
+    /// From when on frames must be shown: earlier than all spans where a connection is known by its first frame only.
+    #[must_use]
+    pub fn from(&self) -> Timestamp {
+        let first = self.spans.0.first().map(|span| span.from);
+        first
+            .filter(|_| self.openings.is_empty())
+            .unwrap_or(Timestamp::MIN)
     }
 
     /// The frames that findings name.
@@ -171,17 +199,19 @@ impl Slice {
     pub fn wants(&mut self, frame: &Frame<'_>) -> bool {
         let (id, time) = (frame.mark.frame, frame.mark.time);
         let named = self.decisive.contains_key(&id);
-        let blamed = self.blamed.remove(&id);
-        if !named && blamed.is_none() && !self.spans.hold(time) {
+        let opened = self.openings.remove(&id);
+        if !named && opened.is_none() && !self.spans.hold(time) {
             return false;
         }
         // What cannot be decoded was counted when the frame was analysed.
         let decoded = decode(*frame, Vantage::default(), &mut Loss::default());
-        if let (Some(span), Some(Decoded::Packet { packet, .. })) = (blamed, &decoded) {
-            self.flow(ends(packet), Span { from: time, ..span });
+        if let (Some(span), Some(Decoded::Packet { packet, .. })) = (opened, &decoded) {
+            let whole = Span { from: time, ..span };
+            self.flow(ends(packet), whole);
+            self.spans.add_near(whole, HOLE_NANOS_MAX);
         }
         named
-            || blamed.is_some()
+            || opened.is_some()
             || match decoded {
                 Some(decoded) => self.is_part(&decoded, time),
                 None => self.is_other_witness(time),
@@ -247,7 +277,8 @@ impl Slice {
     }
 
     fn flow(&mut self, ends: (Endpoint, Endpoint), span: Span) {
-        self.flows.entry(sorted(ends)).or_default().add(span);
+        let spans = self.flows.entry(sorted(ends)).or_default();
+        spans.add_near(span, HOLE_NANOS_MAX);
     }
 
     fn remark(&mut self, finding: &Finding, show_secrets: bool) {
@@ -374,6 +405,9 @@ mod tests {
         assert_eq!(held, [0, 5, 10, 20, 40, 55, 70]);
         spans.add(span(-9, 99));
         assert_eq!(spans.0, [span(-9, 99)]);
+        spans.add_near(span(109, 110), 10);
+        spans.add_near(span(121, 122), 10);
+        assert_eq!(spans.0, [span(-9, 110), span(121, 122)]);
     }
 
     #[test]

@@ -48,8 +48,10 @@ const FAILED: LossName = "evidence_files_not_written";
 /// What waits for its last frames.
 struct Pending {
     incident: String,
-    /// Each in its last revision.
-    findings: Vec<Finding>,
+    /// Id of the one that began it.
+    first: String,
+    /// Each in its last revision, by id.
+    findings: BTreeMap<String, Finding>,
     due: Timestamp,
     since: Instant,
 }
@@ -104,11 +106,8 @@ impl Incidents {
     /// Takes a finding, or a new revision of one: its frames are written when what follows it has come.
     pub fn note(&mut self, finding: &Finding) {
         if self.known.contains(&finding.id) {
-            let waiting = self
-                .pending
-                .iter_mut()
-                .flat_map(|pending| &mut pending.findings);
-            if let Some(old) = waiting.into_iter().find(|old| old.id == finding.id) {
+            let mut pending = self.pending.iter_mut();
+            if let Some(old) = pending.find_map(|it| it.findings.get_mut(&finding.id)) {
                 old.clone_from(finding);
             }
             return;
@@ -121,7 +120,7 @@ impl Incidents {
         let waiting = |pending: &&mut Pending| pending.incident == finding.incident;
         if let Some(pending) = self.pending.iter_mut().find(waiting) {
             if pending.findings.len() < FINDINGS_PER_FILE_MAX {
-                pending.findings.push(finding.clone());
+                pending.findings.insert(finding.id.clone(), finding.clone());
             } else {
                 self.loss.add(NOT_WRITTEN, 1);
             }
@@ -134,7 +133,8 @@ impl Incidents {
         let wait = self.reach.after_nanos.max(REVISED_NANOS);
         self.pending.push(Pending {
             incident: finding.incident.clone(),
-            findings: vec![finding.clone()],
+            first: finding.id.clone(),
+            findings: BTreeMap::from([(finding.id.clone(), finding.clone())]),
             due: finding.at.time.plus_nanos(wait),
             since: Instant::now(),
         });
@@ -213,16 +213,19 @@ impl Incidents {
     }
 
     fn write(&mut self, pending: &Pending, inputs: &[InputFacts]) {
-        let Some(first) = pending.findings.first() else {
+        let Some(first) = pending.findings.get(&pending.first) else {
             return;
         };
         let slice = &mut Slice::default();
-        for finding in &pending.findings {
+        let mut findings: Vec<&Finding> = pending.findings.values().collect();
+        findings.sort_by_key(|finding| finding.at);
+        for finding in findings {
             slice.add(finding, self.reach, self.show_secrets);
         }
         let mut missing: BTreeSet<FrameId> = slice.decisive().collect();
-        let all = self.ring.frames(Timestamp::MIN, Timestamp(i64::MAX));
-        let frames: Vec<Frame<'_>> = all.filter(|frame| slice.wants(frame)).collect();
+        let until = slice.span().map_or(Timestamp::MIN, |span| span.until);
+        let around = self.ring.frames(slice.from(), until);
+        let frames: Vec<Frame<'_>> = around.filter(|frame| slice.wants(frame)).collect();
         for frame in &frames {
             missing.remove(&frame.mark.frame);
         }
@@ -389,6 +392,33 @@ mod tests {
         assert_eq!((loss, warnings.len()), (Loss::default(), 0));
         assert!(failure.is_none());
         assert_eq!(files(folder.path()).len(), 1, "the finding was known");
+    }
+
+    #[test]
+    fn a_file_tells_the_last_revision() {
+        let folder = tempfile::tempdir().unwrap();
+        let (batch, finding) = case();
+        let mut recorder = recorder(folder.path());
+        recorder.frames(&batch);
+        let early = Finding {
+            code: "connect-timeout",
+            incident: "i9".to_owned(),
+            ..finding.clone()
+        };
+        recorder.note(&early);
+        recorder.note(&finding);
+        let (_, _, failure) = recorder.finish(&[finding], &[]);
+        assert!(failure.is_none());
+        let files = files(folder.path());
+        assert_eq!(files.len(), 1);
+        assert!(
+            files[0]
+                .display()
+                .to_string()
+                .contains("Z-connect-refused-")
+        );
+        let bytes = std::fs::read(&files[0]).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("connect-timeout"));
     }
 
     #[test]

@@ -42,6 +42,7 @@ class Case:
     addresses: list = field(default_factory=list)   # the gateway's own, if others than the usual ones
     warm_up: object = None              # function(lab): traffic before the capture begins
     crowd: bool = False
+    afresh: bool = False                # recorded each time it is wanted and not kept
     healthy: bool = False
     clear_two_leg: bool = True
     settle: float = 0                   # seconds between the gateway's start and the capture's

@@ -44,6 +44,7 @@ class Route:
     """What a case asks of a gateway, in words that all of them understand. A gateway ignores what it has no notion of."""
 
     upstreams: list = field(default_factory=lambda: ["10.77.0.3:8080"])
+    weights: dict = field(default_factory=dict)     # upstream -> its share of the requests; 1 where it is not named
     tls: bool = False
     sealed: bool = False                # clients come in TLS, to port 443 alone
     reuse: bool = False

@@ -100,7 +100,7 @@ BY_NAME_CLUSTER = f"""\
       typed_config: {{"@type": type.googleapis.com/envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig, {CACHE}}}
 """
 
-ENDPOINT = "        - endpoint: {{address: {{socket_address: {{address: \"{host}\", port_value: {port}}}}}}}"
+ENDPOINT = "        - endpoint: {{address: {{socket_address: {{address: \"{host}\", port_value: {port}}}}}}}{weight}"
 
 CHECKS = """\
     health_checks:
@@ -168,7 +168,9 @@ def configuration(route):
 
 
 def _members(route):
-    endpoints = [ENDPOINT.format(host=host.strip("[]"), port=port) for host, _, port in (u.rpartition(":") for u in route.upstreams)]
+    weight = {upstream: f"\n          load_balancing_weight: {share}" for upstream, share in route.weights.items()}
+    endpoints = [ENDPOINT.format(host=u.rpartition(":")[0].strip("[]"), port=u.rpartition(":")[2], weight=weight.get(u, ""))
+                 for u in route.upstreams]
     return MEMBERS.format(checks=CHECKS if route.health_checks else "", tls=TLS if route.tls else "", more=MORE.get(route.variant, ""),
                           endpoints="\n".join(endpoints))
 

@@ -48,9 +48,9 @@ def version():
 
 def configuration(route):
     upstreams = [f"{route.name}:8080" if route.variant == "at-start" else "0.0.0.0:8080"] if route.name else route.upstreams
-    servers = [f"    server s{number} {upstream}{_server_options(route)}" for number, upstream in enumerate(upstreams)]
+    servers = [f"    server s{number} {upstream}{_server_options(route, upstream)}" for number, upstream in enumerate(upstreams)]
     return "\n".join([
-        "global", "    log stdout format raw local0 info", "    nbthread 1", "    maxconn 200",
+        "global", "    log stdout format raw local0 info", "    nbthread 1", "    maxconn 1000",
         "defaults", "    mode http", "    log global", "    timeout client 5s", *MORE_TIMERS.get(route.variant, []),
         f"    timeout connect {int(route.connect_seconds * 1000)}ms", f"    timeout server {int(route.response_seconds * 1000)}ms",
         f"    http-reuse {'always' if route.reuse else 'never'}",
@@ -73,10 +73,11 @@ def _resolvers(route):
             "    timeout resolve 1s", "    timeout retry 1s", "    hold nx 1ms", "    hold refused 1ms", "    hold other 1ms"]
 
 
-def _server_options(route):
+def _server_options(route, upstream):
+    weight = f" weight {route.weights[upstream]}" if upstream in route.weights else ""
     checks = " check inter 300ms fall 1 rise 1" if route.health_checks else ""
     options = {"proxy-line": " send-proxy", "http2-upstream": " proto h2", "one-at-a-time": " maxconn 1"}
-    return (" ssl verify none" if route.tls else "") + checks + options.get(route.variant, "")
+    return weight + (" ssl verify none" if route.tls else "") + checks + options.get(route.variant, "")
 
 
 def _backend_rules(route):

@@ -69,7 +69,7 @@ def configuration(route):
     return "\n".join([
         "user root;", "worker_processes 1;", "daemon off;", "pid nginx.pid;",
         "error_log gateway.log info;", "error_log debug.log debug;",
-        "events { worker_connections 256; }",
+        "events { worker_connections 2048; }",
         "http {",
         "    log_format lab 'access $msec $remote_addr:$remote_port conn=$connection/$connection_requests \"$request\" $status '",
         "                   'upstream=\"$upstream_addr\" upstream_status=\"$upstream_status\" time=\"$upstream_response_time\"';",
@@ -108,8 +108,10 @@ def _pool(route):
         valid = "300s" if route.variant == "long-names" else "1s"
         return [f"    resolver 10.77.0.53 valid={valid} ipv6=off;", "    resolver_timeout 1s;"]
     limits = "max_fails=1 fail_timeout=10s" if route.variant == "max-fails" else "max_fails=0"
-    servers = [f"        server {upstream} {limits};" for upstream in route.upstreams]
-    return ["    upstream pool {", *servers, *(["        keepalive 32;"] if route.reuse else []), "    }",
+    weight = {upstream: f" weight={share}" for upstream, share in route.weights.items()}
+    servers = [f"        server {upstream} {limits}{weight.get(upstream, '')};" for upstream in route.upstreams]
+    kept = 128 if route.variant == "large-pool" else 32
+    return ["    upstream pool {", *servers, *([f"        keepalive {kept};"] if route.reuse else []), "    }",
             *([f"    upstream beside {{ server {BESIDE_IS} max_fails=0; }}"] if route.variant in BESIDE else [])]
 
 
