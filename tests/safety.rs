@@ -525,6 +525,23 @@ fn live_the_sandbox_refuses_what_it_must_as_nobody_and_as_root() {
 }
 
 #[test]
+fn files_that_the_user_cannot_read_again_are_told() {
+    if !in_lab() {
+        return;
+    }
+    // Only root can get there.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("capture.pcapng");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(CAPTURE), &path).unwrap();
+    let read = |words: &[&str]| gwcap().args(words).arg("-q").arg(&path).output().unwrap();
+    assert!(read(&[]).status.success());
+    let refused = read(&["-Z", "nobody"]);
+    assert_eq!(refused.status.code(), Some(3));
+    let err = String::from_utf8(refused.stderr).unwrap();
+    assert!(err.contains("nobody cannot read "), "{err}");
+}
+
+#[test]
 fn live_files_are_begun_anew_as_who_called_sudo() {
     if !in_lab() {
         return;
