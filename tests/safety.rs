@@ -531,6 +531,7 @@ fn files_that_the_user_cannot_read_again_are_told() {
     }
     // Only root can get there.
     let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let path = folder.path().join("capture.pcapng");
     fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(CAPTURE), &path).unwrap();
     let read = |words: &[&str]| gwcap().args(words).arg("-q").arg(&path).output().unwrap();
