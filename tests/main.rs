@@ -39,4 +39,5 @@ mod secrets;
 mod support;
 mod tshark;
 mod views;
+mod watch;
 mod wrapped;
