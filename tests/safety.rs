@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread::sleep;
@@ -522,4 +522,81 @@ fn live_the_sandbox_refuses_what_it_must_as_nobody_and_as_root() {
         .output()
         .unwrap();
     assert_eq!(missing.status.code(), Some(2));
+}
+
+#[test]
+fn files_that_the_user_cannot_read_again_are_told() {
+    if !in_lab() {
+        return;
+    }
+    // Only root can get there.
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let path = folder.path().join("capture.pcapng");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(CAPTURE), &path).unwrap();
+    let read = |words: &[&str]| gwcap().args(words).arg("-q").arg(&path).output().unwrap();
+    assert!(read(&[]).status.success());
+    let refused = read(&["-Z", "nobody"]);
+    assert_eq!(refused.status.code(), Some(3));
+    let err = String::from_utf8(refused.stderr).unwrap();
+    assert!(err.contains("nobody cannot read "), "{err}");
+}
+
+#[test]
+fn live_files_are_begun_anew_as_who_called_sudo() {
+    if !in_lab() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let first = folder.path().join("x");
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let filter = format!("udp port {}", socket.local_addr().unwrap().port());
+    let mut child = gwcap()
+        .env("SUDO_UID", "12345")
+        .env("SUDO_GID", "12346")
+        .args([
+            "-i",
+            "lo",
+            "-q",
+            "-w",
+            first.to_str().unwrap(),
+            "-C",
+            "20K",
+            "-W",
+            "3",
+        ])
+        .args(["--strict-filter", &filter])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let files = || {
+        let entries = folder.path().read_dir().unwrap();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .collect::<Vec<_>>()
+    };
+    wait_for("three files", || {
+        socket
+            .send_to(&[0; 1_000], socket.local_addr().unwrap())
+            .unwrap();
+        (files().len() == 3).then_some(())
+    });
+    // The first one is written over.
+    wait_for("the ring goes round", || {
+        socket
+            .send_to(&[0; 1_000], socket.local_addr().unwrap())
+            .unwrap();
+        let bytes = |name: &str| folder.path().join(name).metadata().unwrap().len();
+        (bytes("x2") > 20_000 && bytes("x0") < 20_000).then_some(())
+    });
+    for file in files() {
+        let facts = file.metadata().unwrap();
+        assert_eq!((facts.uid(), facts.gid()), (12_345, 12_346), "{file:?}");
+    }
+    let end = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(end.unwrap().success());
+    assert!(child.wait().unwrap().success());
 }

@@ -111,6 +111,8 @@ impl<'a> Confinement<'a> {
     pub fn enter(&self) -> Result<(), Failure> {
         // In there it cannot be opened.
         memory::open();
+        // Afterwards it may not even be told what they are.
+        let inputs = self.read_again();
         let missing = sandbox::enter(&self.limits())?;
         if self.settings.require_sandbox && !missing.is_empty() {
             return Err(Failure {
@@ -128,7 +130,7 @@ impl<'a> Confinement<'a> {
                 let _ = writeln!(io::stderr(), "gwcap: sandbox: {line}");
             }
         }
-        self.check_inputs()
+        self.check(&inputs)
     }
 
     /// Tries what is forbidden now; for --check-sandbox.
@@ -181,23 +183,27 @@ impl<'a> Confinement<'a> {
         }
     }
 
-    /// Files are opened more than once: it must be possible for whom -Z names, or clocks would go uncompared in silence.
-    fn check_inputs(&self) -> Result<(), Failure> {
+    /// Inputs that may be opened again.
+    fn read_again(&self) -> Vec<&'a Path> {
+        let files = self.settings.inputs.files().iter();
+        let regular = |path: &&Path| path.metadata().is_ok_and(|facts| facts.is_file());
+        files.map(PathBuf::as_path).filter(regular).collect()
+    }
+
+    /// They must be readable for whom -Z names, or clocks would go uncompared in silence.
+    fn check(&self, inputs: &[&Path]) -> Result<(), Failure> {
         let Some(person) = &self.person else {
             return Ok(());
         };
-        for path in self.settings.inputs.files() {
-            let regular = path.metadata().is_ok_and(|facts| facts.is_file());
-            if let Some(error) = regular.then(|| File::open(path).err()).flatten() {
-                return Err(Failure {
-                    code: exit::INPUT,
-                    message: format!(
-                        "{} cannot read {}: {error}",
-                        person.called(),
-                        path.display()
-                    ),
-                });
-            }
+        for path in inputs {
+            File::open(path).map_err(|error| Failure {
+                code: exit::INPUT,
+                message: format!(
+                    "{} cannot read {}: {error}",
+                    person.called(),
+                    path.display()
+                ),
+            })?;
         }
         Ok(())
     }

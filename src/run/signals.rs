@@ -68,6 +68,7 @@ impl Starting {
             told: BTreeSet::new(),
             dropped: 0,
             made: None,
+            gone: false,
         }
     }
 }
@@ -84,6 +85,8 @@ pub struct Signals {
     dropped: u64,
     /// When the latest page was made.
     made: Option<Instant>,
+    /// Whether it was said that nobody takes pages.
+    gone: bool,
 }
 
 impl Signals {
@@ -126,8 +129,10 @@ impl Signals {
             },
             now,
         );
-        // Where there is no room the page of before stays for a moment.
-        let _ = server.ask(Request::Page(page));
+        if !server.ask(Request::Page(page)) && !self.gone {
+            self.gone = true;
+            say("--metrics: the process that serves them does not take new numbers any more");
+        }
     }
 
     /// The capture is over: programs run for what only its end has shown, and what went wrong with them is said.
@@ -150,8 +155,7 @@ impl Signals {
             None => Some("--on-finding: the process that runs it has gone".to_owned()),
         };
         if let Some(complaint) = complaint {
-            // Where standard error is closed nobody wants to know.
-            let _ = writeln!(io::stderr(), "gwcap: {complaint}");
+            say(&complaint);
         }
     }
 
@@ -172,6 +176,11 @@ impl Signals {
             self.told.insert(finding.id.clone());
         }
     }
+}
+
+/// Where standard error is closed nobody wants to know.
+fn say(words: &str) {
+    let _ = writeln!(io::stderr(), "gwcap: {words}");
 }
 
 fn machine_time() -> Option<Timestamp> {
