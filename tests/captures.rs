@@ -430,7 +430,6 @@ fn behind_the_filter_of_a_live_capture_nothing_is_wrong_and_certain() {
     for folder in case_folders() {
         check_case(&folder, Some(&filter), &mut tally);
     }
-    println!("{}", tally.rows.join("\n"));
     assert_eq!(tally.wrong_and_certain, 0);
     let coarser = |row: &&String| {
         let pair = |(truth, told): &(&str, &str)| {

@@ -286,25 +286,34 @@ impl ConnectionRecord {
     #[must_use]
     pub fn exchange(&self, index: u32) -> Option<&ExchangeRecord> {
         // Requests are numbered in order, so this stays cheap for a client that pipelines without end.
-        let at = self
-            .exchanges
-            .binary_search_by_key(&index, |exchange| exchange.id.index);
-        at.ok().and_then(|at| self.exchanges.get(at))
+        self.exchanges.get(self.place_of(index)?)
+    }
+
+    /// Where an exchange lies: they are numbered one after the other, and forgotten from the front.
+    fn place_of(&self, index: u32) -> Option<usize> {
+        let first = self.exchanges.front()?.id.index;
+        let guess = usize::try_from(index.checked_sub(first)?).ok()?;
+        let is_there = |exchange: &ExchangeRecord| exchange.id.index == index;
+        if self.exchanges.get(guess).is_some_and(is_there) {
+            return Some(guess);
+        }
+        self.exchanges
+            .binary_search_by_key(&index, |exchange| exchange.id.index)
+            .ok()
     }
 
     /// The same, to be added to.
     pub fn exchange_mut(&mut self, index: u32) -> Option<&mut ExchangeRecord> {
-        let at = self
-            .exchanges
-            .binary_search_by_key(&index, |exchange| exchange.id.index);
-        at.ok().and_then(|at| self.exchanges.get_mut(at))
+        let place = self.place_of(index)?;
+        self.exchanges.get_mut(place)
     }
 
     /// Whether nothing on it is unexplained, so that it may be forgotten soon.
     #[must_use]
     pub fn settled(&self) -> bool {
+        // Exchanges that went well are forgotten before their connection: what is left of them is the count of responses.
         self.icmp.is_empty()
-            && !self.exchanges.is_empty()
+            && (self.responses > 0 || !self.exchanges.is_empty())
             && self.exchanges.iter().all(ExchangeRecord::went_well)
     }
 
