@@ -160,6 +160,8 @@ struct Verdict {
     /// The upstream connection by all its names; none where none was seen. Who opened it may be unknown without its
     /// SYN, so that the ends are in order.
     upstreams: Vec<(Endpoint, Endpoint)>,
+    /// Where the finding says that another connection failed alike, so that whose is whose is immaterial: the upstream.
+    alike_at: Option<Endpoint>,
 }
 
 impl Verdict {
@@ -178,6 +180,7 @@ impl Verdict {
             code: finding.code,
             detail: finding.detail.clone(),
             upstreams: upstream.unwrap_or_default().into_iter().map(ends).collect(),
+            alike_at: finding.upstream.filter(|_| finding.interchangeable),
         }
     }
 
@@ -188,7 +191,11 @@ impl Verdict {
             || self
                 .upstreams
                 .iter()
-                .any(|name| other.upstreams.contains(name));
+                .any(|name| other.upstreams.contains(name))
+            || self.alike_at.is_some_and(|upstream| {
+                let mut ends = other.upstreams.iter();
+                ends.any(|(one, two)| [one, two].contains(&&upstream))
+            });
         self.clients.iter().any(|name| other.clients.contains(name))
             && (self.code == other.code || COARSER.contains(&(other.code, self.code)))
             && (self.detail == other.detail || self.detail.is_none())

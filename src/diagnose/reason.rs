@@ -24,6 +24,8 @@ const PROMPT_NANOS: i64 = 20_000_000;
 const EARLIER_LOOKED_AT_MAX: usize = 256;
 /// Most earlier failures that are shown.
 const EARLIER_SHOWN_MAX: usize = 6;
+/// Most uses of upstreams that are looked at for one of which only one direction was captured.
+const USES_LOOKED_AT_MAX: usize = 64;
 /// Lookups that are looked at for one that failed, the latest first.
 const LOOKUPS_LOOKED_AT_MAX: usize = 64;
 
@@ -137,6 +139,20 @@ impl Scene<'_> {
         !self.tried.iter().any(moved)
     }
 
+    /// Whether the capture shows what upstreams send to the gateway and not what it sends: then an absence proves nothing.
+    fn is_one_way(&self) -> bool {
+        let gateway = &self.member.identified.gateway;
+        let hosts = gateway.addrs.iter();
+        hosts
+            .filter_map(|addr| self.timeline.host(gateway.vantage, *addr))
+            .flat_map(|host| host.uses.iter().rev().take(USES_LOOKED_AT_MAX))
+            .filter_map(|(_, id)| self.timeline.connection(id.connection))
+            .any(|record| {
+                let facts = &record.facts;
+                facts.from_client.last_seen.is_none() && facts.from_server.last_seen.is_some()
+            })
+    }
+
     /// The latest lookup of the gateway before the request, where it failed.
     fn failed_lookup(&self) -> Option<&str> {
         let gateway = &self.member.identified.gateway;
@@ -186,12 +202,12 @@ impl Scene<'_> {
         }
         let prompt = self.waited <= PROMPT_NANOS;
         let own = prompt && self.own_page();
-        // The page is the gateway's own word; without it another attempt may have been this exchange's.
-        let clear = own && self.alone();
-        conclusion.confidence = match (own && page_says, clear, earlier.is_empty()) {
-            (true, ..) | (_, true, false) => Confidence::Certain,
-            (_, true, true) | (_, false, false) => Confidence::Likely,
-            (_, false, true) => Confidence::Possible,
+        // Another attempt may have been this exchange's, seen in one direction only, whatever the page says.
+        let clear = own && self.alone() && !self.is_one_way();
+        conclusion.confidence = match (clear, own && page_says, earlier.is_empty()) {
+            (true, true, _) | (true, _, false) => Confidence::Certain,
+            (true, _, true) | (_, true, _) | (_, _, false) => Confidence::Likely,
+            (_, _, true) => Confidence::Possible,
         };
         conclusion.reasons.push(format!(
             "the gateway answered after {}",
