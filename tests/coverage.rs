@@ -155,7 +155,6 @@ pub const WRITTEN_ONLY: &[&str] = &[
     "content-length-mismatch",
     "local-connect-error",
     "relayed-nested",
-    "gateway-silent-close",
     "gateway-truncated-relay",
     "ambiguous",
 ];

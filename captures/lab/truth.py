@@ -47,6 +47,8 @@ def expected(case, work, capture, began, ended):
 # The packets at the gateway show what these have in common with others, not who did it (causes.md, part G).
 UNDECIDABLE = {"path-mtu-blackhole", "idle-drop-middlebox", "loss-stall", "listen-queue-overflow", "local-connect-error",
                "connect-half-open"}
+# What the gateway's log says where it asked no upstream.
+NOBODY_ASKED = [{"no-upstream-attempt"}, {"gateway-silent-close"}]
 UNDECIDABLE_DETAILS = {"pool-overflow", "queue-timeout"}
 
 
@@ -128,7 +130,7 @@ class Truth:
             "accept": self.case.accept,
             "upstream": last.upstream,
             "connection": connection,
-            "attempts": sum(attempt.codes != {"no-upstream-attempt"} for attempt in attempts),
+            "attempts": sum(attempt.codes not in NOBODY_ASKED for attempt in attempts),
             "truth": "\n".join(dict.fromkeys([attempt.line for attempt in attempts] + [exchange.line])),
         }
         if code == "local-connect-error":
@@ -180,8 +182,8 @@ class Truth:
 
     def _other_side(self, attempt, line):
         """The cause as the upstream's side knows it."""
-        if attempt.codes == {"no-upstream-attempt"}:
-            return "no-upstream-attempt"
+        if attempt.codes in NOBODY_ASKED:
+            return next(iter(attempt.codes))
         if attempt.upstream in self.on_the_way:
             return self.on_the_way[attempt.upstream]
         connection = self._connection(attempt, line)

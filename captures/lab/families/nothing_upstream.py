@@ -3,6 +3,7 @@
 import time
 
 from families import Case, one_by_one
+from faults import in_order
 from gateways import Route
 
 BROKEN = "10.77.0.3:8081"
@@ -23,12 +24,23 @@ def _wait_long_for_the_checks(lab):
     one_by_one("GET", "GET")(lab)
 
 
+def _asks_for(*targets):
+    def traffic(lab):
+        for target in targets:
+            visitor = lab.visitor()
+            visitor.ask(target=target)
+            visitor.close()
+    return traffic
+
+
 CHECKED = Route(upstreams=[BROKEN], health_checks=True)
 
 CASES = [
     Case("nginx-no-live-upstreams", "Both upstreams refuse; after one failure each nginx rests them for 10 s: the next requests find none.",
          _refusing, one_by_one("GET", "GET", "GET", "GET"),
          Route(upstreams=[BROKEN, "10.77.0.4:8081"], variant="max-fails")),
+    Case("nginx-rule-drops", "A rule makes nginx close without an answer (`return 444`), between requests that its upstream serves.",
+         lambda lab: lab.upstream(in_order("ok")), _asks_for("/", "/admin", "/", "/admin"), Route(variant="drops")),
     Case("haproxy-no-server", "The health checks fail, HAProxy has marked its only server down: 503 and <NOSRV> in the log.",
          _refusing, _wait_for_the_checks, CHECKED),
     Case("envoy-no-healthy-upstream", "The health checks fail: 503 with the flag UH.", _refusing, _wait_for_the_checks, CHECKED),

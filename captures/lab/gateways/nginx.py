@@ -58,6 +58,8 @@ WORDINGS = [
     ("failed (104: Connection reset by peer) while sending request", may_be.RESET | may_be.CLOSED),
 ]
 FAILURES = ("error", "crit", "alert")
+# A rule that makes nginx close without an answer (`return 444`).
+DROPPED = {"gateway-silent-close"}
 
 
 def version():
@@ -92,6 +94,7 @@ def configuration(route):
 BESIDE = {
     "asks-first": ["        location = /auth { internal; proxy_pass http://beside; proxy_pass_request_body off; "
                    'proxy_set_header Content-Length ""; }'],
+    "drops": ["        location = /admin { return 444; }"],
     "mirrors": ["        location = /mirror { internal; proxy_pass http://beside$request_uri; }"],
 }
 BESIDE_IS = "10.77.0.4:8081"
@@ -181,6 +184,8 @@ def _exchange(access, failures, connections, line):
         codes = _codes(failure["text"]) if failure else _codes_of_status(statuses[number] if number < len(statuses) else "")
         connection = connections[number] if address and number < len(connections) else None
         attempts.append(Attempt(address, codes, text, connection))
+    if access["status"] == "444" and not attempts:
+        attempts = [Attempt(None, frozenset(DROPPED), line)]
     return Exchange(endpoint(split(access["client"])), int(access["request"]) - 1, int(access["status"]), attempts, line)
 
 
