@@ -28,6 +28,9 @@ pub fn hides<'t>(
     member: &Member,
     known: Option<ConnectionId>,
 ) -> Option<Hidden<'t>> {
+    if !timeline.hidden_seen {
+        return None;
+    }
     let gateway = &member.identified.gateway;
     let (_, exchange) = timeline.exchange(member.suspect.exchange)?;
     let (from, until) = (exchange.request_at, member.suspect.at);

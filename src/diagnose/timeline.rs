@@ -62,6 +62,8 @@ pub struct Timeline {
     /// How far the times of the inputs may be apart.
     pub clocks: Clocks,
     pub(super) views: Views,
+    /// Whether any connection looked as if a filter had let only its flags pass: elsewhere nobody need search for one.
+    pub hidden_seen: bool,
     /// What had to be forgotten too early.
     pub loss: Loss,
     /// Retransmissions of connections that are over.
@@ -106,6 +108,9 @@ impl Timeline {
     /// `until` is the latest mark: a connection that is open counts once an acknowledgement would have been seen.
     #[must_use]
     pub fn hidden_servers(&self, until: Mark) -> BTreeSet<Endpoint> {
+        if !self.hidden_seen {
+            return BTreeSet::new();
+        }
         let gateways = self.hosts.values().filter(|host| !host.ports.is_empty());
         let mut servers = BTreeSet::new();
         for host in gateways {
@@ -318,6 +323,11 @@ impl Timeline {
         let Some(record) = self.connections.get_mut(&id) else {
             return;
         };
+        let at = Mark {
+            time: now,
+            ..Mark::default()
+        };
+        self.hidden_seen |= record.was_hidden(at, at);
         let kept = |well: bool| {
             if well {
                 SETTLED_KEPT_NANOS
@@ -419,8 +429,10 @@ impl Timeline {
         {
             host.answered = true;
         }
-        if let ConnectionEvent::Fin(_) | ConnectionEvent::Reset(_) = event
-            && record.is_hidden()
+        let closes = matches!(event, ConnectionEvent::Fin(_) | ConnectionEvent::Reset(_));
+        let hidden = closes && record.is_hidden();
+        self.hidden_seen |= hidden;
+        if hidden
             && !facts.from_client.syns.is_empty()
             && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
             && host.hidden.len() < HIDDEN_SERVERS_MAX
