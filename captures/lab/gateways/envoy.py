@@ -24,7 +24,9 @@ FLAGS = {
     "UF": may_be.ANY_CONNECT | may_be.HANDSHAKES,
     "UC": may_be.CLOSED | may_be.RESET | may_be.BROKEN_BODY,
     "UPE": may_be.NOT_HTTP | may_be.BAD_HEAD | may_be.BROKEN_BODY | {"closed-mid-head", "reset-mid-head", "h2-on-h1-port"},
-    "UT": may_be.NO_ANSWER | {"stall-mid-response"},
+    # The route's timer and a stream's longest life end at a fixed time, whatever the upstream is doing.
+    "UT": may_be.NO_ANSWER | may_be.CUT_HERE | {"stall-mid-response"},
+    "UMSDR": may_be.CUT_HERE,
     "UH": may_be.NOT_TRIED,
     "UO": may_be.NOT_TRIED,
     "DF": may_be.NAMES,
@@ -141,6 +143,13 @@ MORE = {
         "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
         explicit_http_config: {http2_protocol_options: {}}
 """,
+    "short-lives": """\
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        common_http_protocol_options: {max_stream_duration: 0.6s}
+        explicit_http_config: {http_protocol_options: {}}
+""",
     "one-at-a-time": """\
     circuit_breakers: {thresholds: [{max_connections: 1, max_pending_requests: 1}]}
 """,
@@ -160,7 +169,7 @@ def version():
 def configuration(route):
     retry = ", retry_policy: {retry_on: connect-failure, num_retries: 1}" if route.retry else ""
     hasty = "\n          request_headers_timeout: 1s\n          request_timeout: 1s" if route.variant == "hasty" else ""
-    return CONFIGURATION.format(port=443 if route.sealed else 80, front=FRONT if route.sealed else "", log=LOG, hasty=hasty, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds,
+    return CONFIGURATION.format(port=443 if route.sealed else route.port, front=FRONT if route.sealed else "", log=LOG, hasty=hasty, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds,
                                 connect=route.connect_seconds, retry=retry, router=", suppress_envoy_headers: true",
                                 rewrites=', prefix_rewrite: "/inner/"' if route.variant == "rewrites" else "",
                                 by_name=BY_NAME_FILTER if route.name else "", cluster=BY_NAME_CLUSTER if route.name else _members(route),

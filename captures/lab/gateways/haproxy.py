@@ -63,7 +63,7 @@ def configuration(route):
 
 
 def _binds(route):
-    return ["    bind :443 ssl crt front.pem"] if route.sealed else ["    bind :80", "    bind :::80 v6only"]
+    return ["    bind :443 ssl crt front.pem"] if route.sealed else [f"    bind :{route.port}", f"    bind :::{route.port} v6only"]
 
 
 def _resolvers(route):
