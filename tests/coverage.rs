@@ -154,7 +154,6 @@ pub const WRITTEN_ONLY: &[&str] = &[
     "proxy-protocol-missing",
     "content-length-mismatch",
     "local-connect-error",
-    "gateway-truncated-relay",
     "ambiguous",
 ];
 
