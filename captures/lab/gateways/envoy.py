@@ -27,6 +27,8 @@ FLAGS = {
     # The route's timer and a stream's longest life end at a fixed time, whatever the upstream is doing.
     "UT": may_be.NO_ANSWER | may_be.CUT_HERE | {"stall-mid-response"},
     "UMSDR": may_be.CUT_HERE,
+    # What the service said, or why it could not be asked, the log does not tell.
+    "UAEX": may_be.ANY_CONNECT | may_be.CLOSED | may_be.RESET | may_be.NO_ANSWER,
     "UH": may_be.NOT_TRIED,
     "UO": may_be.NOT_TRIED,
     "DF": may_be.NAMES,
@@ -57,7 +59,7 @@ static_resources:
               path: gateway.log
               log_format: {{text_format_source: {{inline_string: "{log}"}}}}
           http_filters:
-{by_name}          - name: envoy.filters.http.router
+{beside}{by_name}          - name: envoy.filters.http.router
             typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router{router}}}
           route_config:
             virtual_hosts:
@@ -67,7 +69,7 @@ static_resources:
   clusters:
   - name: pool
     connect_timeout: {connect:.1f}s
-{cluster}
+{cluster}{besides}
 """
 
 MEMBERS = """\
@@ -101,6 +103,23 @@ BY_NAME_CLUSTER = f"""\
       name: envoy.clusters.dynamic_forward_proxy
       typed_config: {{"@type": type.googleapis.com/envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig, {CACHE}}}
 """
+
+# Another service says whether a request may pass. Where it cannot, Envoy says 403 unless it is told otherwise.
+BESIDE_IS = "10.77.0.4:8081"
+ASKS_FIRST = """\
+          - name: envoy.filters.http.ext_authz
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
+              http_service:
+                server_uri: {uri: "http://may.shop.example", cluster: beside, timeout: 0.8s}
+                path_prefix: /may
+              status_on_error: {code: ServiceUnavailable}
+"""
+BESIDE_CLUSTER = """
+  - name: beside
+    connect_timeout: 0.8s
+    type: STATIC
+    load_assignment: {cluster_name: beside, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: "10.77.0.4", port_value: 8081}}}}]}]}"""
 
 ENDPOINT = "        - endpoint: {{address: {{socket_address: {{address: \"{host}\", port_value: {port}}}}}}}{weight}"
 
@@ -172,6 +191,7 @@ def configuration(route):
     return CONFIGURATION.format(port=443 if route.sealed else route.port, front=FRONT if route.sealed else "", log=LOG, hasty=hasty, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds,
                                 connect=route.connect_seconds, retry=retry, router=", suppress_envoy_headers: true",
                                 rewrites=', prefix_rewrite: "/inner/"' if route.variant == "rewrites" else "",
+                                beside=ASKS_FIRST if route.variant == "asks-first" else "", besides=BESIDE_CLUSTER if route.variant == "asks-first" else "",
                                 by_name=BY_NAME_FILTER if route.name else "", cluster=BY_NAME_CLUSTER if route.name else _members(route),
                                 name=NAME % route.name if route.name else "")
 
@@ -211,6 +231,8 @@ def _attempts(said, members, line):
     codes = frozenset().union(*(FLAGS.get(flag, ()) for flag in flags))
     if {"UH", "DF", "UO"} & set(flags):
         return [Attempt(None, codes, line, None, DETAILS.get(flags[0]))]
+    if "UAEX" in flags:
+        return [Attempt(BESIDE_IS, codes, line)]
     local = said["local"] if said["local"] != "-" and "UF" not in flags else None
     earlier = int(said["attempts"]) - 1 if said["attempts"].isdigit() else 0
     return earlier_attempts(earlier, members, said["upstream"], FLAGS["UF"], line) + [Attempt(said["upstream"], codes, line, local)]
