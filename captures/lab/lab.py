@@ -24,7 +24,7 @@ import truth
 from capture import Capture, Point
 from client import Visitor
 from connection import TCP_REPAIR
-from faults import Crammed, Greeter, Mute, Upstream
+from faults import Crammed, Expecting, Greeter, Mute, Upstream
 from recordbook import Book
 from topology import CLEAN_ENVIRONMENT, FAR, GATEWAY, RESOLVER, STREET, UPSTREAM, Network
 
@@ -52,6 +52,9 @@ class Lab:
 
     def greeter(self, service, address=UPSTREAM, port=8080):
         self.upstreams.append(Greeter(self.network, self.upstream_book, address, port, service))
+
+    def expecting(self, plan, address=UPSTREAM, port=8080):
+        self.upstreams.append(Expecting(self.network, self.upstream_book, address, port, plan))
 
     def crammed(self, address, port, serves, place="upstream"):
         self.upstreams.append(Crammed(self.network, self.upstream_book, address, port, serves, place))
