@@ -359,6 +359,7 @@ where
             sent: self.out.facts.half(self.direction).sent,
             acknowledges,
             peer_sent: self.out.facts.half(self.direction.opposite()).sent,
+            peer_last: self.out.facts.half(self.direction.opposite()).last_data,
             with_ack: self.segment.flags.ack(),
             in_sequence,
             ttl: self.segment.ttl,

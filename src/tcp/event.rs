@@ -172,6 +172,8 @@ pub struct Closing {
     pub acknowledges: Option<u64>,
     /// Payload bytes that the peer had sent (as seen so far) when it passed.
     pub peer_sent: u64,
+    /// The peer's latest new payload before it.
+    pub peer_last: Option<Mark>,
     /// Whether the ACK bit is set: an RST with it came from a live socket or answers a SYN; one without
     /// means that the host has no such socket any more.
     pub with_ack: bool,
