@@ -86,7 +86,7 @@ pub struct ExchangeRecord {
     /// The response's head.
     pub response: Option<Arc<ResponseHead>>,
     /// A rule that the response breaks, with the response's first bytes.
-    pub fault: Option<(Fault, Mark, Box<[u8]>)>,
+    pub fault: Option<Box<(Fault, Mark, Box<[u8]>)>>,
     /// How the response ended.
     pub response_end: Option<MessageEnd>,
     /// First bytes of the body, or of what came instead of a head.

@@ -799,7 +799,7 @@ impl Timeline {
             } => {
                 exchange
                     .fault
-                    .get_or_insert_with(|| (fault.clone(), *at, prefix.clone()));
+                    .get_or_insert_with(|| Box::new((fault.clone(), *at, prefix.clone())));
             }
             Seen::ResponseEnd { end, prefix, .. } => {
                 exchange.response_end = Some(*end);
