@@ -314,16 +314,17 @@ impl Diagnose {
         }
     }
 
-    /// Whether the client of an exchange is itself asked: then it is an attempt of a gateway.
+    /// Whether the client of an exchange is itself asked: then it is an attempt of a gateway, unless clients and upstream are one
+    /// host.
     fn is_of_gateway(&self, id: ExchangeId) -> bool {
-        self.timeline
-            .connection(id.connection)
-            .is_some_and(|record| {
-                record.facts.client.addr != record.facts.server.addr
-                    && self
-                        .timeline
-                        .is_asked(record.facts.vantage, record.facts.client.addr)
-            })
+        let timeline = &self.timeline;
+        timeline.connection(id.connection).is_some_and(|record| {
+            let (vantage, client) = (record.facts.vantage, record.facts.client.addr);
+            let server = record.facts.server.addr;
+            client != server
+                && timeline.is_asked(vantage, client)
+                && !timeline.is_behind(vantage, client, server)
+        })
     }
 
     /// Judges the errors up to `settled`. Those of the second that follows are assigned with them, so that no

@@ -189,6 +189,9 @@ fn is_called_back(
     {
         return false;
     }
+    if timeline.is_behind(facts.vantage, facts.server.addr, facts.client.addr) {
+        return true;
+    }
     timeline
         .host(facts.vantage, facts.server.addr)
         .is_some_and(|host| {

@@ -154,6 +154,24 @@ impl Timeline {
                     .any(|other| other.local == host.local && !other.ports.is_empty()))
     }
 
+    /// Whether `behind` is an upstream that `front` asks, though its host asks `front` too: of two hosts that ask each other, and
+    /// where `behind` asks nobody else, the one that was asked first is in front, because an attempt follows its request.
+    #[must_use]
+    pub fn is_behind(&self, vantage: Vantage, behind: IpAddr, front: IpAddr) -> bool {
+        let (Some(back), Some(gateway)) = (self.host(vantage, behind), self.host(vantage, front))
+        else {
+            return false;
+        };
+        let first = |host: &Host| host.first_asked;
+        behind != front
+            && back.may_turn_to(front)
+            && !back.asks_others_than(front)
+            && gateway.may_turn_to(behind)
+            && first(gateway)
+                .zip(first(back))
+                .is_some_and(|(gateway, back)| gateway < back)
+    }
+
     /// Exchanges that the machine at `addr` served, by the request's first byte between two marks, the latest
     /// first: at that address, or at any address of the capturing machine when it is one of them.
     pub fn served_on(
@@ -735,6 +753,7 @@ impl Timeline {
         }
         if let Some(host) = self.host_entry(vantage, server) {
             host.served.insert((at, id));
+            host.first_asked.get_or_insert(at);
         }
     }
 
