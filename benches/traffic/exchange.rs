@@ -22,7 +22,6 @@ const POOL_MAX: usize = 64;
 /// Bytes of a body that the gateway holds before it passes them on.
 const BUFFER: u64 = 32_768;
 const SECOND: u64 = 1_000_000_000;
-const DATE: &str = "Date: Fri, 20 Nov 2026 13:42:39 GMT";
 
 /// The gateway and everything that it talks to.
 pub struct Gateway {
@@ -31,8 +30,42 @@ pub struct Gateway {
     pool: Vec<Connection>,
     pub connections: u64,
     pub exchanges: u64,
-    pub errors: u64,
+    pub failures: Vec<Failure>,
     clients: u64,
+    /// What all servers write of the time.
+    date: Date,
+}
+
+/// An exchange that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Who asked.
+    pub client: Endpoint,
+    /// What was asked for: the number at the end of the path.
+    pub path: u64,
+    /// What the client was told.
+    pub status: u16,
+    /// The code of the cause, as gwcap names it.
+    pub cause: &'static str,
+}
+
+/// A second, as HTTP writes it (RFC 9110, section 5.6.7). Captures begin on a Friday, and last some days at most.
+#[derive(Clone, Copy)]
+struct Date(u64);
+
+impl std::fmt::Display for Date {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const DAYS: [&str; 7] = ["Fri", "Sat", "Sun", "Mon", "Tue", "Wed", "Thu"];
+        let seconds = self.0 - super::FRIDAY;
+        let (day, rest) = (seconds / 86_400, seconds % 86_400);
+        let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+        let name = DAYS[(day % 7) as usize];
+        let day = 20 + day;
+        write!(
+            f,
+            "Date: {name}, {day:02} Nov 2026 {hour:02}:{minute:02}:{second:02} GMT"
+        )
+    }
 }
 
 /// A request and its answer.
@@ -45,6 +78,7 @@ struct Exchange {
     chunked: bool,
     /// Where in all bodies this one begins.
     position: u64,
+    date: Date,
 }
 
 impl Gateway {
@@ -55,8 +89,9 @@ impl Gateway {
             pool: Vec::new(),
             connections: 0,
             exchanges: 0,
-            errors: 0,
+            failures: Vec::new(),
             clients: 0,
+            date: Date(super::FRIDAY),
         }
     }
 
@@ -75,9 +110,10 @@ impl Gateway {
         Lane::new([nobody.clone(), nobody], cutting)
     }
 
-    /// Writes a lane's next exchange.
-    pub fn next(&mut self, lane: &mut Lane, fails: bool) {
+    /// Writes a lane's next exchange, which begins at `now`, nanoseconds.
+    pub fn next(&mut self, lane: &mut Lane, fails: bool, now: u64) {
         lane.clear();
+        self.date = Date(now / SECOND);
         self.exchanges += 1;
         let mut exchange = self.exchange();
         if self.kind != Kind::Short && self.random.chance(50) {
@@ -99,9 +135,14 @@ impl Gateway {
         let request = exchange.finish_request(lane, request, keep);
         lane.say(Leg::Client, Side::Client, request, &mut self.random);
         if fails {
-            self.errors += 1;
             lane.failing = true;
-            self.fail(lane, &exchange, keep);
+            let (status, cause) = self.fail(lane, &exchange, keep);
+            self.failures.push(Failure {
+                client: lane.connections[0].client(),
+                path: exchange.path,
+                status,
+                cause,
+            });
         } else {
             self.serve(lane, &mut exchange, keep);
         }
@@ -140,6 +181,7 @@ impl Gateway {
             len,
             chunked: self.kind != Kind::Short && self.random.chance(200),
             position: self.random.next() >> 20,
+            date: self.date,
         }
     }
 
@@ -232,62 +274,70 @@ impl Gateway {
         }
     }
 
-    /// An exchange that fails, in one of the ways in which upstreams do.
-    fn fail(&mut self, lane: &mut Lane, exchange: &Exchange, keep: &str) {
+    /// An exchange that fails, in one of the ways in which upstreams do. Gives the status and the cause.
+    fn fail(&mut self, lane: &mut Lane, exchange: &Exchange, keep: &str) -> (u16, &'static str) {
         lane.connections[1] = self.upstream();
-        let status = match self.errors % 8 {
+        let way = self.failures.len() % 8;
+        if way >= 3 && way != 6 {
+            lane.open(Leg::Upstream);
+            self.ask(lane, exchange, "close");
+        }
+        let (status, cause) = match way {
             0..3 => {
                 lane.refuse(Leg::Upstream);
-                "502 Bad Gateway"
+                (502, "connect-refused")
             }
             3 => {
-                lane.open(Leg::Upstream);
-                self.ask(lane, exchange, "close");
                 lane.reset(Leg::Upstream, Side::Server);
-                "502 Bad Gateway"
+                (502, "reset-before-response")
             }
             4 => {
-                lane.open(Leg::Upstream);
-                self.ask(lane, exchange, "close");
                 lane.close(Leg::Upstream, Side::Server);
-                "502 Bad Gateway"
+                (502, "closed-before-response")
             }
             5 => {
-                lane.open(Leg::Upstream);
-                self.ask(lane, exchange, "close");
                 lane.wait(3 * SECOND);
                 lane.close(Leg::Upstream, Side::Client);
-                "504 Gateway Time-out"
+                (504, "response-timeout")
             }
             6 => {
                 lane.knock(Leg::Upstream, &[SECOND, 2 * SECOND]);
                 lane.wait(SECOND);
-                "504 Gateway Time-out"
+                (504, "connect-timeout")
             }
-            _ => return self.fail_behind(lane, exchange, keep),
+            _ => {
+                self.fail_behind(lane, keep);
+                return (503, "upstream-returned-5xx");
+            }
+        };
+        let phrase = if status == 502 {
+            "502 Bad Gateway"
+        } else {
+            "504 Gateway Time-out"
         };
         let page = format!(
-            "<html>\r\n<head><title>{status}</title></head>\r\n<body>\r\n<center><h1>{status}</h1></center>\r\n\
+            "<html>\r\n<head><title>{phrase}</title></head>\r\n<body>\r\n<center><h1>{phrase}</h1></center>\r\n\
              <hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n"
         );
+        let date = self.date;
         let answer = lane.head(format_args!(
-            "HTTP/1.1 {status}\r\nServer: nginx/1.22.1\r\n{DATE}\r\nContent-Type: text/html\r\n\
+            "HTTP/1.1 {phrase}\r\nServer: nginx/1.22.1\r\n{date}\r\nContent-Type: text/html\r\n\
              Content-Length: {}\r\nConnection: {keep}\r\n\r\n{page}",
             page.len()
         ));
         lane.say(Leg::Client, Side::Server, answer, &mut self.random);
+        (status, cause)
     }
 
     /// The upstream itself answers 503, and the gateway passes that on.
-    fn fail_behind(&mut self, lane: &mut Lane, exchange: &Exchange, keep: &str) {
-        lane.open(Leg::Upstream);
-        self.ask(lane, exchange, "close");
+    fn fail_behind(&mut self, lane: &mut Lane, keep: &str) {
+        let date = self.date;
         for (leg, server, keep) in [
             (Leg::Upstream, "gunicorn", "close"),
             (Leg::Client, "nginx/1.22.1", keep),
         ] {
             let answer = lane.head(format_args!(
-                "HTTP/1.1 503 Service Unavailable\r\nServer: {server}\r\n{DATE}\r\nContent-Length: 5\r\n\
+                "HTTP/1.1 503 Service Unavailable\r\nServer: {server}\r\n{date}\r\nContent-Length: 5\r\n\
                  Connection: {keep}\r\n\r\nbusy\n"
             ));
             lane.say(leg, Side::Server, answer, &mut self.random);
@@ -319,14 +369,15 @@ impl Exchange {
 
     /// A part of the answer; the head before the first.
     fn part(&self, lane: &mut Lane, at: u64, len: u64, server: &str, keep: &str) -> Payload {
+        let date = self.date;
         let head = match (at, self.chunked) {
             (0, false) => lane.head(format_args!(
-                "HTTP/1.1 200 OK\r\nServer: {server}\r\n{DATE}\r\nContent-Type: application/json\r\n\
+                "HTTP/1.1 200 OK\r\nServer: {server}\r\n{date}\r\nContent-Type: application/json\r\n\
                  Content-Length: {}\r\nConnection: {keep}\r\n\r\n",
                 self.len
             )),
             (0, true) => lane.head(format_args!(
-                "HTTP/1.1 200 OK\r\nServer: {server}\r\n{DATE}\r\nContent-Type: application/json\r\n\
+                "HTTP/1.1 200 OK\r\nServer: {server}\r\n{date}\r\nContent-Type: application/json\r\n\
                  Transfer-Encoding: chunked\r\nConnection: {keep}\r\n\r\n{len:x}\r\n"
             )),
             (_, false) => Payload::default(),

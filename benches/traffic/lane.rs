@@ -62,6 +62,11 @@ impl Connection {
             uses_max,
         }
     }
+
+    /// Who opened it.
+    pub fn client(&self) -> Endpoint {
+        self.ends[0]
+    }
 }
 
 /// How frames of data are cut and disturbed.
@@ -111,6 +116,13 @@ struct Step {
     wait: u64,
 }
 
+impl Step {
+    /// Whether the gateway sends it.
+    fn is_outgoing(&self) -> bool {
+        (self.leg == Leg::Upstream) == (self.side == Side::Client)
+    }
+}
+
 /// See above.
 pub struct Lane {
     /// The connections of the exchange under way; the client's first.
@@ -158,6 +170,11 @@ impl Lane {
         self.at = 0;
     }
 
+    /// Whether the next frame is one that the gateway sends.
+    pub fn is_gateways_turn(&self) -> bool {
+        self.steps.get(self.at).is_some_and(Step::is_outgoing)
+    }
+
     /// How long nothing happens before the next frame, told once.
     pub fn take_wait(&mut self) -> u64 {
         self.steps
@@ -179,7 +196,7 @@ impl Lane {
             time,
             source: connection.ends[us],
             destination: connection.ends[peer],
-            outgoing: (step.leg == Leg::Upstream) == (step.side == Side::Client),
+            outgoing: step.is_outgoing(),
             interface: 2 + step.leg as u8,
             id: connection.ids[us],
             sequence: step.sequence,
@@ -263,8 +280,12 @@ impl Lane {
         let order = disturb(pieces.len(), self.cutting.disturbed_per_mille, random);
         let mut arrived = vec![false; pieces.len()];
         let (mut complete, mut unacknowledged) = (0, 0);
-        for index in order {
+        for (index, again) in order {
             let (at, len) = pieces[index];
+            if again {
+                // Three acknowledgements have to come before a segment is sent again, or a timer has to run out.
+                self.wait(random.between(8_000_000, 40_000_000));
+            }
             let flags = if index + 1 == pieces.len() {
                 PSH | ACK
             } else {
@@ -358,19 +379,22 @@ impl Lane {
     }
 }
 
-/// The order in which the frames of a message are seen; one that comes twice was sent twice, one that comes late was
-/// overtaken, or lost before it was seen and sent again.
-fn disturb(frames: usize, per_mille: u64, random: &mut Random) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..frames).collect();
+/// The order in which the frames of a message are seen, and whether they were sent again then. One that comes twice was
+/// sent twice; one that comes late was overtaken, or lost before it was seen and sent again.
+fn disturb(frames: usize, per_mille: u64, random: &mut Random) -> Vec<(usize, bool)> {
+    let mut order: Vec<(usize, bool)> = (0..frames).map(|index| (index, false)).collect();
     for place in 0..frames {
         if per_mille == 0 || !random.chance(per_mille) {
             continue;
         }
-        let index = order[place];
+        let again = (order[place].0, true);
         match random.next() % 3 {
             0 if place + 1 < order.len() => order.swap(place, place + 1),
-            1 if place + 3 < order.len() => order[place..=place + 3].rotate_left(1),
-            _ => order.insert((place + 2).min(order.len()), index),
+            1 if place + 3 < order.len() => {
+                order[place] = again;
+                order[place..=place + 3].rotate_left(1);
+            }
+            _ => order.insert((place + 2).min(order.len()), again),
         }
     }
     order

@@ -16,14 +16,17 @@ use std::io::{self, Write};
 
 use body::Block;
 pub use body::Bodies;
+pub use exchange::Failure;
 use exchange::Gateway;
 use lane::Lane;
 use random::Random;
 use wire::{Endpoint, Packet, Recorder, SYN};
 pub use wire::{Format, Link};
 
-/// When captures begin, seconds since 1970: 2026-11-20.
-const BEGINS: u64 = 1_795_180_000;
+/// Friday, 2026-11-20, seconds since 1970.
+const FRIDAY: u64 = 1_795_132_800;
+/// When captures begin: in that day's morning.
+const BEGINS: u64 = FRIDAY + 8 * 3_600;
 
 /// What the traffic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +96,8 @@ pub struct Plan {
     pub format: Format,
     pub link: Link,
     pub bodies: Bodies,
+    /// Whether the gateway is overloaded: milliseconds pass, and others get their turn, before it reacts.
+    pub slow_gateway: bool,
 }
 
 impl Plan {
@@ -106,12 +111,13 @@ impl Plan {
             format: Format::Pcap,
             link: Link::Sll,
             bodies: Bodies::Text,
+            slow_gateway: false,
         }
     }
 }
 
 /// What was written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     pub bytes: u64,
     pub frames: u64,
@@ -119,8 +125,8 @@ pub struct Written {
     pub connections: u64,
     /// Exchanges that were begun by clients.
     pub exchanges: u64,
-    /// Those of them that fail.
-    pub errors: u64,
+    /// Those of them that fail, in the order in which they begin.
+    pub failures: Vec<Failure>,
 }
 
 /// Writes a capture.
@@ -173,7 +179,7 @@ fn exchanges<W: Write>(
     loop {
         turn = (turn + 1) % lanes.len();
         let lane = &mut lanes[turn];
-        let over = recorder.bytes() >= plan.bytes && gateway.errors >= plan.errors;
+        let over = recorder.bytes() >= plan.bytes && gateway.failures.len() as u64 >= plan.errors;
         if over && !lane.failing || lane.wake > clock.now {
             idle += 1;
             if idle == lanes.len() {
@@ -190,12 +196,11 @@ fn exchanges<W: Write>(
         idle = 0;
         if lane.is_done() {
             let due = u128::from(plan.errors) * u128::from(recorder.bytes() + plan.bytes / 50);
-            let fails = u128::from(gateway.errors) * u128::from(plan.bytes) < due
-                && gateway.errors < plan.errors;
-            gateway.next(lane, fails);
+            let failed = gateway.failures.len() as u64;
+            let fails = u128::from(failed) * u128::from(plan.bytes) < due && failed < plan.errors;
+            gateway.next(lane, fails, clock.now);
         }
-        // A card hands over a few frames of one connection at a time.
-        for _ in 0..2 {
+        for count in 1.. {
             let wait = lane.take_wait();
             if wait > 0 {
                 lane.wake = clock.now + wait;
@@ -206,11 +211,16 @@ fn exchanges<W: Write>(
                 gateway.finished(lane);
                 break;
             }
+            // What comes in comes a frame or two at a time; what the gateway does about it, it does at once, unless it
+            // is overloaded.
+            if count >= 2 && (plan.slow_gateway || !lane.is_gateways_turn()) {
+                break;
+            }
         }
     }
     written.connections = gateway.connections;
     written.exchanges = gateway.exchanges;
-    written.errors = gateway.errors;
+    written.failures = gateway.failures;
     Ok(())
 }
 
