@@ -287,7 +287,7 @@ impl<'a> Decoded<'a> {
         };
         for (place, record) in (place..).zip(records) {
             let frame = batch.frame(record);
-            let vantage = clocks.of(record.mark.frame.input).vantage;
+            let vantage = clocks.of(record.mark.frame.input()).vantage;
             match decode::decode(frame, vantage, &mut part.loss) {
                 Some(decode::Decoded::Packet { packet, tunnels }) => {
                     if tunnels == 0 {

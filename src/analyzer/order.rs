@@ -69,7 +69,7 @@ mod tests {
     }
 
     fn frame(input: u16, number: u64) -> FrameId {
-        FrameId { input, number }
+        FrameId::new(input, number)
     }
 
     #[test]

@@ -112,7 +112,7 @@ mod tests {
 
     fn mark(number: u64) -> Mark {
         Mark {
-            frame: FrameId { input: 0, number },
+            frame: FrameId::new(0, number),
             ..Mark::default()
         }
     }
@@ -142,7 +142,7 @@ mod tests {
             own.judge(&senders, &mut told, &mut Loss::default());
         }
         let one = |told: &Observation| match &told.what {
-            Seen::Local { addr, own, .. } => (told.seen.frame.number, addr.to_string(), *own),
+            Seen::Local { addr, own, .. } => (told.seen.frame.number(), addr.to_string(), *own),
             other => panic!("{other:?}"),
         };
         told.iter().map(one).collect()

@@ -22,7 +22,7 @@ impl Steps {
     /// Looks through the next records; what is found goes to `told`.
     pub fn judge(&mut self, records: &[Record], told: &mut Vec<Observation>) {
         for record in records {
-            let (at, input) = (record.mark, usize::from(record.mark.frame.input));
+            let (at, input) = (record.mark, usize::from(record.mark.frame.input()));
             if input >= self.latest.len() {
                 self.latest.resize(input.saturating_add(1), Timestamp::MIN);
             }
@@ -66,7 +66,7 @@ mod tests {
                 original_len: 0,
                 mark: Mark {
                     time: Timestamp(millis * 1_000_000),
-                    frame: FrameId { input, number },
+                    frame: FrameId::new(input, number),
                 },
                 link: LinkType::RAW,
                 way: Way::Unknown,
@@ -78,7 +78,7 @@ mod tests {
         let steps: Vec<_> = told
             .iter()
             .map(|observation| match observation.what {
-                Seen::ClockStep { at, nanos } => (at.frame.number, nanos),
+                Seen::ClockStep { at, nanos } => (at.frame.number(), nanos),
                 _ => panic!("{observation:?}"),
             })
             .collect();

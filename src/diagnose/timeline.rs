@@ -90,7 +90,7 @@ impl Timeline {
     /// where the clocks of their machines could not be compared.
     #[must_use]
     pub fn clock_tolerance(&self, one: FrameId, other: FrameId) -> Option<i64> {
-        self.clocks.tolerance(one.input, other.input)
+        self.clocks.tolerance(one.input(), other.input())
     }
 
     /// What is known of an address.
@@ -480,12 +480,12 @@ impl Timeline {
 
     /// Wireshark does not tell tunnels apart: views between the same ends are one stream to it.
     fn share_stream_number(&mut self, facts: &Connection) {
-        let input = facts.id.0.input;
+        let input = facts.id.0.input();
         let shared = self.views.of(facts.id).iter().find_map(|id| {
             let other = self.connections.get(id)?;
             let same_ends =
                 (other.facts.client, other.facts.server) == (facts.client, facts.server);
-            (*id != facts.id && id.0.input == input && same_ends).then_some(other.stream_number)
+            (*id != facts.id && id.0.input() == input && same_ends).then_some(other.stream_number)
         });
         let (Some(shared), Some(record)) = (shared, self.connections.get_mut(&facts.id)) else {
             return;
@@ -517,7 +517,7 @@ impl Timeline {
     }
 
     fn open(&mut self, facts: &Connection) {
-        let number = self.streams_by_input.entry(facts.id.0.input).or_default();
+        let number = self.streams_by_input.entry(facts.id.0.input()).or_default();
         let stream_number = *number;
         *number = number.saturating_add(1);
         self.opened += 1;
