@@ -3,6 +3,7 @@
 //! The rule: one input is read in its own order, so a frame that lies well before the one that precedes it shows that
 //! the clock was set, or that files were joined out of order. A step ahead looks like silence, and is not told here.
 
+use crate::analyzer::harvest::Told;
 use crate::frame::Record;
 use crate::protocol::observation::{Observation, Seen};
 use crate::time::Timestamp;
@@ -20,8 +21,8 @@ pub struct Steps {
 
 impl Steps {
     /// Looks through the next records; what is found goes to `told`.
-    pub fn judge(&mut self, records: &[Record], told: &mut Vec<Observation>) {
-        for record in records {
+    pub fn judge(&mut self, records: &[Record], told: &mut Told) {
+        for (place, record) in records.iter().enumerate() {
             let (at, input) = (record.mark, usize::from(record.mark.frame.input()));
             if input >= self.latest.len() {
                 self.latest.resize(input.saturating_add(1), Timestamp::MIN);
@@ -32,7 +33,8 @@ impl Steps {
             let nanos = at.time.nanos_since(*latest);
             if nanos <= -BACK_NANOS_MIN {
                 let what = Seen::ClockStep { at, nanos };
-                told.push(Observation { seen: at, what });
+                told.observations.push(Observation { seen: at, what });
+                told.place(place);
                 *latest = at.time;
             }
             *latest = at.time.max(*latest);
@@ -47,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_step_back_is_told_once_and_late_frames_are_none() {
-        let (mut steps, mut told) = (Steps::default(), Vec::new());
+        let (mut steps, mut told) = (Steps::default(), Told::default());
         // Input, milliseconds. The second input has a clock of its own.
         let times = [
             (0, 50_000),
@@ -76,6 +78,7 @@ mod tests {
             steps.judge(&[record], &mut told);
         }
         let steps: Vec<_> = told
+            .observations
             .iter()
             .map(|observation| match observation.what {
                 Seen::ClockStep { at, nanos } => (at.frame.number(), nanos),

@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use crate::decode::segment::{IcmpError, Resolution, Step};
+use crate::diagnose::agenda::Agenda;
 use crate::diagnose::clock::Clock;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::gateway;
@@ -55,7 +57,7 @@ pub struct Timeline {
     pub(super) hosts: HashMap<(Vantage, IpAddr), Host>,
     services: HashMap<(Vantage, Endpoint), Service>,
     /// Connections in order of the second in which they are to be looked at again.
-    due: BTreeSet<(i64, ConnectionId)>,
+    due: Agenda<ConnectionId>,
     streams_by_input: HashMap<u16, u32>,
     /// The capture's clock.
     pub clock: Clock,
@@ -303,17 +305,13 @@ impl Timeline {
 
     /// Forgets what is older than it may matter, as of `now`.
     pub fn tick(&mut self, now: Timestamp) {
-        while let Some(&(second, id)) = self.due.first() {
-            if second > now.second() {
-                break;
+        while let Some(due) = self.due.take(now.second()) {
+            for id in due {
+                self.look_again(id, now);
             }
-            self.due.pop_first();
-            self.look_again(id, now);
         }
-        while self.connections.len() > CONNECTIONS_MAX {
-            let Some((_, id)) = self.due.pop_first() else {
-                break;
-            };
+        let surplus = self.connections.len().saturating_sub(CONNECTIONS_MAX);
+        for id in self.due.take_first(surplus) {
             self.forget(id);
             self.loss.add("connections_forgotten_early", 1);
         }
@@ -355,7 +353,7 @@ impl Timeline {
         if over {
             self.forget(id);
         } else {
-            self.due.insert((now.second() + 2, id));
+            self.due.insert(now.second() + 2, id);
         }
         for (at, exchange) in gone {
             self.drop_exchange(ends, at, exchange);
@@ -415,7 +413,7 @@ impl Timeline {
         Some(host)
     }
 
-    fn on_connection(&mut self, event: ConnectionEvent, facts: &Connection) {
+    fn on_connection(&mut self, event: ConnectionEvent, facts: &Arc<Connection>) {
         if event == ConnectionEvent::Opened {
             self.open(facts);
         }
@@ -423,7 +421,7 @@ impl Timeline {
             return;
         };
         let was_open = record.ended.is_none();
-        record.facts.clone_from(facts);
+        record.facts = Arc::clone(facts);
         if facts.from_server.last_seen.is_some()
             && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
         {
@@ -464,7 +462,7 @@ impl Timeline {
             }
         }
         let connections = &self.connections;
-        let look = |id: ConnectionId| connections.get(&id).map(|record| &record.facts);
+        let look = |id: ConnectionId| connections.get(&id).map(|record| &*record.facts);
         let joined = self.views.note(facts, look).is_some();
         let not_folded = std::mem::take(&mut self.views.not_folded);
         self.loss.add("views_not_folded", not_folded);
@@ -516,17 +514,18 @@ impl Timeline {
         }
     }
 
-    fn open(&mut self, facts: &Connection) {
+    fn open(&mut self, facts: &Arc<Connection>) {
         let number = self.streams_by_input.entry(facts.id.0.input()).or_default();
         let stream_number = *number;
         *number = number.saturating_add(1);
         self.opened += 1;
-        self.due.insert((facts.opened.time.second() + 2, facts.id));
+        self.due.insert(facts.opened.time.second() + 2, facts.id);
         let record = ConnectionRecord {
-            facts: facts.clone(),
+            facts: Arc::clone(facts),
             stream_number,
             protocol: None,
-            exchanges: VecDeque::new(),
+            // Most connections carry one.
+            exchanges: VecDeque::with_capacity(1),
             tls: Vec::new(),
             icmp: Vec::new(),
             proxy_header: None,

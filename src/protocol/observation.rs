@@ -4,6 +4,7 @@
 //! exchanges and connections by stable ids. Secrets never enter: of credentials only a hash is kept.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::decode::segment::{IcmpError, Resolution};
 use crate::flow::{Direction, Endpoint, Vantage};
@@ -40,7 +41,7 @@ pub enum Seen {
         /// What happened.
         event: ConnectionEvent,
         /// The facts.
-        facts: Box<Connection>,
+        facts: Arc<Connection>,
     },
     /// Which protocol a connection speaks, once known.
     Protocol {
@@ -64,7 +65,7 @@ pub enum Seen {
         /// The exchange.
         exchange: ExchangeId,
         /// The head.
-        head: Box<RequestHead>,
+        head: Arc<RequestHead>,
     },
     /// A request is complete, or will not become so. Without a start before it: the request of a response
     /// whose own lies in a gap.
@@ -96,7 +97,7 @@ pub enum Seen {
         /// The exchange.
         exchange: ExchangeId,
         /// The head.
-        head: Box<ResponseHead>,
+        head: Arc<ResponseHead>,
     },
     /// The response's bytes break a rule of the protocol.
     ResponseFault {

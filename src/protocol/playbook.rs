@@ -163,8 +163,8 @@ impl Play {
             ip_id_before: None,
         };
         match direction {
-            ToServer => self.connection.from_client.reset = Some(closing),
-            ToClient => self.connection.from_server.reset = Some(closing),
+            ToServer => self.connection.from_client.trouble().reset = Some(closing),
+            ToClient => self.connection.from_server.trouble().reset = Some(closing),
         }
         self.event(StreamEvent::Reset { direction })
     }
