@@ -61,7 +61,11 @@ impl Block {
     pub fn piece(&self, position: u64, len: usize) -> (&[u8], u32) {
         let start = (position % self.period as u64) as usize;
         let sum = self.sums[start + len].wrapping_sub(self.sums[start]);
-        let sum = if start % 2 == 0 { sum } else { swapped(sum) };
+        let sum = if start.is_multiple_of(2) {
+            sum
+        } else {
+            swapped(sum)
+        };
         (&self.bytes[start..start + len], sum)
     }
 }

@@ -175,7 +175,7 @@ impl<W: Write> Recorder<W> {
             }
             Format::Pcapng => {
                 header.little(6);
-                header.little((len + 3) / 4 * 4 + 32);
+                header.little(len.div_ceil(4) * 4 + 32);
                 header.little(0);
                 header.little((micros >> 32) as u32);
                 header.little(micros as u32);
@@ -286,7 +286,7 @@ fn transport(header: &mut Header, packet: &Packet<'_>, options: usize, payload: 
         header.push(&[1, 3, 3, 7]);
     }
     let (_, body) = packet.body;
-    let body = if packet.head.len() % 2 == 0 {
+    let body = if packet.head.len().is_multiple_of(2) {
         body
     } else {
         swapped(body)
