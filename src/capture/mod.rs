@@ -10,6 +10,7 @@ mod file;
 mod filter;
 mod follow;
 mod interface_block;
+mod kernel_filter;
 mod ledger;
 mod live;
 mod merge;

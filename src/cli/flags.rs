@@ -149,6 +149,10 @@ pub struct Flags {
     #[arg(long)]
     pub strict_filter: bool,
 
+    /// Read the filter from FILE, `#` begins a comment; as in tcpdump, a filter among the words is then ignored
+    #[arg(short = 'F', value_name = "FILE")]
+    pub filter_file: Option<PathBuf>,
+
     /// As root: become this user once the inputs are open [default, live: who called sudo, else nobody]
     #[arg(short = 'Z', value_name = "USER")]
     pub user: Option<String>,
@@ -229,8 +233,6 @@ pub struct Flags {
 /// What tcpdump or a later version has, and this one has not.
 #[derive(Debug, clap::Args)]
 pub struct Missing {
-    #[arg(short = 'F', hide = true)]
-    f: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
     with_secrets: Option<String>,
 }
@@ -238,18 +240,11 @@ pub struct Missing {
 impl Missing {
     /// The first flag that was given and is not there yet, with what to do instead.
     pub fn first(&self) -> Option<(&'static str, &'static str)> {
-        [
-            (
-                &self.f,
-                "-F",
-                "give the filter as words: gwcap -r FILE \"$(cat FILTERFILE)\"",
-            ),
-            (
-                &self.with_secrets,
-                "--with-secrets",
-                "evidence is written without the TLS secrets of its input",
-            ),
-        ]
+        [(
+            &self.with_secrets,
+            "--with-secrets",
+            "evidence is written without the TLS secrets of its input",
+        )]
         .into_iter()
         .find(|(value, ..)| value.is_some())
         .map(|(_, flag, advice)| (flag, advice))

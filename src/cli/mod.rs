@@ -12,6 +12,7 @@ use gwcap::report::{FORMATS, Format, format_by_name};
 
 mod address;
 mod amount;
+mod filter_file;
 mod flags;
 mod nearest;
 mod settings;
@@ -128,6 +129,9 @@ fn inputs(flags: &mut Flags) -> Result<(Inputs, Option<String>), clap::Error> {
     let live = !flags.interfaces.is_empty();
     let (named, mut filter) = words::split(typed, |path| !live && words::exists(path));
     filter.append(&mut flags.filter);
+    if let Some(path) = &flags.filter_file {
+        filter = vec![filter_file::read(path).map_err(|error| usage(&error))?];
+    }
     let filter = Some(filter.join(" ")).filter(|filter| !filter.trim().is_empty());
     if live {
         if let Some(file) = named.first() {

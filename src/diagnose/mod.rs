@@ -49,6 +49,7 @@ pub mod rewrites;
 pub mod rhythm;
 pub mod role;
 mod sealed;
+mod sidecar;
 mod sight;
 mod silent;
 pub mod suspect;

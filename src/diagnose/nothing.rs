@@ -36,7 +36,7 @@ pub fn conclude(
         .unread
         .iter()
         .rev()
-        .find_map(|candidate| from_unread(timeline, member, chain, candidate))
+        .find_map(|candidate| from_unread(timeline, member, exchange, chain, candidate))
     {
         return Some(conclusion);
     }
@@ -173,6 +173,7 @@ fn from_stray_icmp(
 fn from_unread(
     timeline: &Timeline,
     member: &Member,
+    exchange: &ExchangeRecord,
     chain: &Chain,
     candidate: &Candidate,
 ) -> Option<Conclusion> {
@@ -251,14 +252,15 @@ fn from_unread(
             }
             conclusion
         }
-        Standing::Open => {
-            let mut conclusion = Conclusion::new("capture-gap", Confidence::Unknown);
-            conclusion.reasons.push(
-                "the gateway asked this upstream, but how that ended is not in the capture"
-                    .to_owned(),
-            );
-            conclusion
-        }
+        Standing::Open => silent::cut_by_gateway(timeline, member, exchange, chain, candidate)
+            .unwrap_or_else(|| {
+                let mut conclusion = Conclusion::new("capture-gap", Confidence::Unknown);
+                conclusion.reasons.push(
+                    "the gateway asked this upstream, but how that ended is not in the capture"
+                        .to_owned(),
+                );
+                conclusion
+            }),
     };
     conclusion.evidence.push(start);
     conclusion

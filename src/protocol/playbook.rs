@@ -156,6 +156,7 @@ impl Play {
             sent: 0,
             acknowledges: None,
             peer_sent: 0,
+            peer_last: None,
             with_ack: false,
             in_sequence,
             ttl: 64,
