@@ -236,7 +236,7 @@ fn a_retry_is_no_server_hello() {
     play.client([ccs(), client_hello()].concat());
     play.server([hex(SERVER_HELLO_13), data(408), data(69)].concat());
     play.tells(&format!(
-        "Tls\n{CLIENT_HELLO_TOLD}\ntls ServerHello {{ version: 772 }}"
+        "Tls\n{CLIENT_HELLO_TOLD}\ntls Retry\ntls ServerHello {{ version: 772 }}"
     ));
     play.client(data(53));
     assert_eq!(play.lines().last().unwrap(), "tls Finished");
