@@ -28,6 +28,11 @@ use run::signals::Starting;
 use run::status::Status;
 use run::upstreams::Upstreams;
 
+/// Observations and records are many small pieces that one thread makes and another frees: with the C library's allocator
+/// that took a third of the time of a capture of short connections.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
     if let Some(done) = errands::asked(&words) {

@@ -113,10 +113,7 @@ pub fn candidates(
         let last = (
             Mark {
                 time: until.plus_nanos(timeline.clocks.widest()),
-                frame: FrameId {
-                    input: u16::MAX,
-                    number: u64::MAX,
-                },
+                frame: FrameId::new(u16::MAX, u64::MAX),
             },
             AttemptId {
                 connection: Default::default(),

@@ -98,7 +98,7 @@ impl Chains {
                     "the certificate of {server} ({}) expires at {}, {days} days after frame {} that shows it",
                     first.subject,
                     last_day.rfc3339().get(..19).unwrap_or_default(),
-                    at.frame.number
+                    at.frame.number()
                 ),
                 remedy: "renew it, and reload what serves it; every gateway that verifies will refuse it then".to_owned(),
             });

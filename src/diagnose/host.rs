@@ -10,6 +10,7 @@ use crate::diagnose::gateway::product::{Product, Recognised};
 use crate::diagnose::idle_habit::Habit;
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::neighbour::Questions;
+use crate::diagnose::recent::Recent;
 use crate::diagnose::record::AttemptId;
 use crate::diagnose::rewrites::Rewrites;
 use crate::diagnose::rhythm::Rhythms;
@@ -32,9 +33,9 @@ pub struct Host {
     /// To whom it opened the first of them, and whether it turned to anybody else since.
     pub turned_to: Option<(IpAddr, bool)>,
     /// Its recent uses as a client, by their beginning: the candidates for attempts.
-    pub uses: BTreeSet<(Mark, AttemptId)>,
+    pub uses: Recent<(Mark, AttemptId)>,
     /// Recent exchanges that it served, by the request's first byte.
-    pub served: BTreeSet<(Mark, ExchangeId)>,
+    pub served: Recent<(Mark, ExchangeId)>,
     /// Ports on which it was asked.
     pub ports: BTreeSet<u16>,
     /// The capturing machine that itself sends from this address.

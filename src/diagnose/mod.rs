@@ -4,6 +4,7 @@
 //! an error is judged when what follows it has been seen; later facts may only revise what was missing.
 
 mod accounted;
+mod agenda;
 pub mod assign;
 pub mod attempt;
 mod auxiliary;
@@ -43,6 +44,7 @@ pub mod nothing;
 pub mod order;
 mod page;
 pub mod reason;
+pub mod recent;
 pub mod record;
 pub mod refine;
 pub mod restarts;
@@ -293,9 +295,9 @@ impl Diagnose {
         (self.out, self.timeline.loss)
     }
 
-    /// Notes what no decoder knew: of the kinds that were seen depends what a filter may have dropped.
-    pub fn note_skipped(&mut self, loss: &Loss) {
-        self.seen.others |= loss.skipped_kinds().next().is_some();
+    /// Notes whether there was anything that no decoder knew: of the kinds that were seen depends what a filter may have dropped.
+    pub fn note_skipped(&mut self, any: bool) {
+        self.seen.others |= any;
     }
 
     /// Notes a client's request of HTTP/1 without a byte of an answer.

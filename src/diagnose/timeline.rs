@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use crate::decode::segment::{IcmpError, Resolution, Step};
+use crate::diagnose::agenda::Agenda;
 use crate::diagnose::chains::Chains;
 use crate::diagnose::clock::Clock;
 use crate::diagnose::clocks::Clocks;
@@ -56,7 +58,7 @@ pub struct Timeline {
     pub(super) hosts: HashMap<(Vantage, IpAddr), Host>,
     services: HashMap<(Vantage, Endpoint), Service>,
     /// Connections in order of the second in which they are to be looked at again.
-    due: BTreeSet<(i64, ConnectionId)>,
+    due: Agenda<ConnectionId>,
     streams_by_input: HashMap<u16, u32>,
     /// Certificates of servers and clients.
     pub(super) chains: Chains,
@@ -93,7 +95,7 @@ impl Timeline {
     /// where the clocks of their machines could not be compared.
     #[must_use]
     pub fn clock_tolerance(&self, one: FrameId, other: FrameId) -> Option<i64> {
-        self.clocks.tolerance(one.input, other.input)
+        self.clocks.tolerance(one.input(), other.input())
     }
 
     /// What is known of an address.
@@ -306,17 +308,13 @@ impl Timeline {
 
     /// Forgets what is older than it may matter, as of `now`.
     pub fn tick(&mut self, now: Timestamp) {
-        while let Some(&(second, id)) = self.due.first() {
-            if second > now.second() {
-                break;
+        while let Some(due) = self.due.take(now.second()) {
+            for id in due {
+                self.look_again(id, now);
             }
-            self.due.pop_first();
-            self.look_again(id, now);
         }
-        while self.connections.len() > CONNECTIONS_MAX {
-            let Some((_, id)) = self.due.pop_first() else {
-                break;
-            };
+        let surplus = self.connections.len().saturating_sub(CONNECTIONS_MAX);
+        for id in self.due.take_first(surplus) {
             self.forget(id);
             self.loss.add("connections_forgotten_early", 1);
         }
@@ -358,7 +356,7 @@ impl Timeline {
         if over {
             self.forget(id);
         } else {
-            self.due.insert((now.second() + 2, id));
+            self.due.insert(now.second() + 2, id);
         }
         for (at, exchange) in gone {
             self.drop_exchange(ends, at, exchange);
@@ -418,7 +416,7 @@ impl Timeline {
         Some(host)
     }
 
-    fn on_connection(&mut self, event: ConnectionEvent, facts: &Connection) {
+    fn on_connection(&mut self, event: ConnectionEvent, facts: &Arc<Connection>) {
         if event == ConnectionEvent::Opened {
             self.open(facts);
         }
@@ -426,7 +424,7 @@ impl Timeline {
             return;
         };
         let was_open = record.ended.is_none();
-        record.facts.clone_from(facts);
+        record.facts = Arc::clone(facts);
         if facts.from_server.last_seen.is_some()
             && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
         {
@@ -467,7 +465,7 @@ impl Timeline {
             }
         }
         let connections = &self.connections;
-        let look = |id: ConnectionId| connections.get(&id).map(|record| &record.facts);
+        let look = |id: ConnectionId| connections.get(&id).map(|record| &*record.facts);
         let joined = self.views.note(facts, look).is_some();
         let not_folded = std::mem::take(&mut self.views.not_folded);
         self.loss.add("views_not_folded", not_folded);
@@ -483,12 +481,12 @@ impl Timeline {
 
     /// Wireshark does not tell tunnels apart: views between the same ends are one stream to it.
     fn share_stream_number(&mut self, facts: &Connection) {
-        let input = facts.id.0.input;
+        let input = facts.id.0.input();
         let shared = self.views.of(facts.id).iter().find_map(|id| {
             let other = self.connections.get(id)?;
             let same_ends =
                 (other.facts.client, other.facts.server) == (facts.client, facts.server);
-            (*id != facts.id && id.0.input == input && same_ends).then_some(other.stream_number)
+            (*id != facts.id && id.0.input() == input && same_ends).then_some(other.stream_number)
         });
         let (Some(shared), Some(record)) = (shared, self.connections.get_mut(&facts.id)) else {
             return;
@@ -519,17 +517,18 @@ impl Timeline {
         }
     }
 
-    fn open(&mut self, facts: &Connection) {
-        let number = self.streams_by_input.entry(facts.id.0.input).or_default();
+    fn open(&mut self, facts: &Arc<Connection>) {
+        let number = self.streams_by_input.entry(facts.id.0.input()).or_default();
         let stream_number = *number;
         *number = number.saturating_add(1);
         self.opened += 1;
-        self.due.insert((facts.opened.time.second() + 2, facts.id));
+        self.due.insert(facts.opened.time.second() + 2, facts.id);
         let record = ConnectionRecord {
-            facts: facts.clone(),
+            facts: Arc::clone(facts),
             stream_number,
             protocol: None,
-            exchanges: VecDeque::new(),
+            // Most connections carry one.
+            exchanges: VecDeque::with_capacity(1),
             tls: Vec::new(),
             icmp: Vec::new(),
             proxy_header: None,

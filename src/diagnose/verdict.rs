@@ -473,7 +473,12 @@ pub fn finding(
 /// A finding's id: the frame of its error, and the exchange where one frame carries several.
 #[must_use]
 pub fn finding_id(at: Mark, exchange: ExchangeId) -> String {
-    format!("f{}-{}-{}", at.frame.input, at.frame.number, exchange.index)
+    format!(
+        "f{}-{}-{}",
+        at.frame.input(),
+        at.frame.number(),
+        exchange.index
+    )
 }
 
 /// What may tell a failed attempt from those that went well.

@@ -3,6 +3,8 @@
 //! The rule: until a protocol is known its bytes wait, a few of each side; then one
 //! parser reads all that follows. A stream joined in the middle waits for a place where a message starts.
 
+use std::sync::Arc;
+
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::loss::Loss;
@@ -340,7 +342,7 @@ impl Conversation {
 }
 
 fn tell(event: ConnectionEvent, out: &mut Output<'_>) {
-    let facts = Box::new(out.connection.clone());
+    let facts = Arc::new(out.connection.clone());
     out.tell(Seen::Connection { event, facts });
 }
 

@@ -41,7 +41,7 @@ pub enum Seen {
         /// What happened.
         event: ConnectionEvent,
         /// The facts.
-        facts: Box<Connection>,
+        facts: Arc<Connection>,
     },
     /// Which protocol a connection speaks, once known.
     Protocol {
@@ -65,7 +65,7 @@ pub enum Seen {
         /// The exchange.
         exchange: ExchangeId,
         /// The head.
-        head: Box<RequestHead>,
+        head: Arc<RequestHead>,
     },
     /// A request is complete, or will not become so. Without a start before it: the request of a response
     /// whose own lies in a gap.
@@ -97,7 +97,7 @@ pub enum Seen {
         /// The exchange.
         exchange: ExchangeId,
         /// The head.
-        head: Box<ResponseHead>,
+        head: Arc<ResponseHead>,
     },
     /// The response's bytes break a rule of the protocol.
     ResponseFault {

@@ -32,10 +32,7 @@ impl Play {
         Self {
             conversation: Conversation::default(),
             connection: Connection {
-                id: ConnectionId(FrameId {
-                    input: 0,
-                    number: 1,
-                }),
+                id: ConnectionId(FrameId::new(0, 1)),
                 client: endpoint(1, 40_000),
                 server: endpoint(2, 80),
                 roles_known: true,
@@ -89,10 +86,7 @@ impl Play {
     fn mark(&self) -> Mark {
         Mark {
             time: Timestamp(self.frame as i64 * 1_000_000),
-            frame: FrameId {
-                input: 0,
-                number: self.frame,
-            },
+            frame: FrameId::new(0, self.frame),
         }
     }
 
@@ -169,8 +163,8 @@ impl Play {
             ip_id_before: None,
         };
         match direction {
-            ToServer => self.connection.from_client.reset = Some(closing),
-            ToClient => self.connection.from_server.reset = Some(closing),
+            ToServer => self.connection.from_client.trouble().reset = Some(closing),
+            ToClient => self.connection.from_server.trouble().reset = Some(closing),
         }
         self.event(StreamEvent::Reset { direction })
     }

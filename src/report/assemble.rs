@@ -294,13 +294,13 @@ impl Words {
             http_version: exchange.http_version,
             request_time: exchange.request.time.rfc3339(),
             response_time: exchange.response.time.rfc3339(),
-            input: exchange.request.frame.input,
-            response_input: exchange.response.frame.input,
+            input: exchange.request.frame.input(),
+            response_input: exchange.response.frame.input(),
             tcp_stream: exchange.connection.tcp_stream,
             views: views(&exchange.connection),
             frames: ExchangeFrames {
-                request: exchange.request.frame.number,
-                response: exchange.response.frame.number,
+                request: exchange.request.frame.number(),
+                response: exchange.response.frame.number(),
             },
         }
     }
@@ -326,8 +326,8 @@ impl Words {
 
     fn attempt(self, attempt: &found::AttemptReport) -> Attempt {
         let frame = |mark: &crate::frame::Mark| FrameRef {
-            input: mark.frame.input,
-            frame: mark.frame.number,
+            input: mark.frame.input(),
+            frame: mark.frame.number(),
         };
         Attempt {
             cause: attempt.cause,
@@ -358,8 +358,8 @@ impl Words {
 
     fn evidence(self, evidence: &[found::Evidence], asked: Timestamp) -> Vec<Evidence> {
         let one = |evidence: &found::Evidence| Evidence {
-            input: evidence.mark.frame.input,
-            frame: evidence.mark.frame.number,
+            input: evidence.mark.frame.input(),
+            frame: evidence.mark.frame.number(),
             time: evidence.mark.time.rfc3339(),
             offset_ms: evidence.mark.time.millis_since(asked),
             leg: evidence.leg.word(),
@@ -408,8 +408,8 @@ fn views(name: &found::ConnectionName) -> Vec<Sighting> {
             client: view.client.to_string(),
             server: view.server.to_string(),
             tcp_stream: view.tcp_stream,
-            input: view.id.0.input,
-            frame: view.id.0.number,
+            input: view.id.0.input(),
+            frame: view.id.0.number(),
         })
         .collect()
 }
