@@ -323,3 +323,6 @@ fn of_the_order(facts: &[Option<Facts>]) -> Option<Problem> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

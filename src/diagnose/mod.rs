@@ -41,6 +41,7 @@ mod naming;
 pub mod neighbour;
 mod nested;
 pub mod nothing;
+mod ocsp;
 pub mod order;
 mod page;
 pub mod reason;
@@ -52,10 +53,12 @@ pub mod rewrites;
 pub mod rhythm;
 pub mod role;
 mod sealed;
+mod shown;
 mod sight;
 mod silent;
 pub mod suspect;
 pub mod timeline;
+pub mod trust;
 pub mod turns;
 pub mod unresolved;
 pub mod verdict;
@@ -74,6 +77,7 @@ use crate::diagnose::fragments::LostFragments;
 use crate::diagnose::role::{Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
+use crate::diagnose::trust::Trust;
 use crate::flow::Endpoint;
 use crate::frame::Mark;
 use crate::loss::Loss;
@@ -138,6 +142,13 @@ impl Diagnose {
     #[must_use]
     pub fn with_clocks(mut self, clocks: Clocks) -> Self {
         self.timeline.clocks = clocks;
+        self
+    }
+
+    /// The same, and which roots judge certificates.
+    #[must_use]
+    pub fn with_trust(mut self, trust: Trust) -> Self {
+        self.timeline.trust = trust;
         self
     }
 

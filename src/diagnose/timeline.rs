@@ -20,6 +20,7 @@ use crate::diagnose::host::{Accepted, HIDDEN_SERVERS_MAX, Host, Service, whose};
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::rhythm::Habitual;
+use crate::diagnose::trust::Trust;
 use crate::diagnose::views::Views;
 use crate::flow::{Direction, Endpoint, Vantage};
 use crate::frame::{FrameId, Mark};
@@ -62,6 +63,8 @@ pub struct Timeline {
     streams_by_input: HashMap<u16, u32>,
     /// Certificates of servers and clients.
     pub(super) chains: Chains,
+    /// Which roots judge them.
+    pub(super) trust: Trust,
     /// The capture's clock.
     pub clock: Clock,
     /// How far the times of the inputs may be apart.
