@@ -2,6 +2,7 @@
 
 import ssl
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 
 from topology import run
 
@@ -9,7 +10,9 @@ from topology import run
 NAME, OTHER_NAME = "shop.example", "www.other.example"
 VERSIONS = {"1.1": ssl.TLSVersion.TLSv1_1, "1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 # First and last day of a certificate, where it is not valid from today for a month.
-DAYS = {"expired": ("20260101000000Z", "20260301000000Z"), "future": ("20360101000000Z", "20370101000000Z")}
+TODAY = datetime.now(timezone.utc)
+DAYS = {"soon": tuple((TODAY + timedelta(days)).strftime("%Y%m%d%H%M%SZ") for days in (-85, 5)), "expired": ("20260101000000Z", "20260301000000Z"),
+        "future": ("20360101000000Z", "20370101000000Z")}
 
 CONFIGURATION = """\
 [ca]
@@ -93,7 +96,7 @@ class Secured:
     where the handshake goes well. The gateway trusts the issuer of all that is not foreign or signed by itself."""
 
     cause: str = ""
-    certificate: str = "good"           # good, expired, future, other-name, foreign, self-signed, revoked
+    certificate: str = "good"           # good, soon, expired, future, other-name, foreign, self-signed, revoked
     lowest: str = "1.2"
     highest: str = "1.2"
     demands: bool = False               # a certificate of the client

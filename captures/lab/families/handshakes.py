@@ -1,9 +1,13 @@
 """Handshakes with real TLS servers: one side refuses what the other shows or offers, or all goes well and the keys are kept."""
 
+import ssl
+import time
+
 from certificates import NAME, OTHER_NAME, Secured
 from families import Case, one_by_one
 from faults import always, in_order
 from gateways import Route
+from topology import APPLICATION, UPSTREAM
 
 PORT, MEMBER = 8443, "10.77.0.3:8443"
 FIVE = ["nginx", "haproxy", "envoy", "apache", "caddy"]
@@ -132,8 +136,35 @@ def _kept_keys():
                    Route(sealed=True), keys=True, clear_two_leg=False)
 
 
+def _another_asks_before(secured):
+    """Another client of the upstream, on the gateway's machine and with an address of its own, comes through first: it offers more."""
+    def traffic(lab):
+        other = lab.network.socket("gateway")
+        other.bind((APPLICATION, 0))
+        other.connect((UPSTREAM, PORT))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.wrap_socket(other, server_hostname=NAME).close()
+        time.sleep(0.3)
+        one_by_one("GET")(lab)
+    return _with(secured), traffic
+
+
+def _beside_another():
+    for gateway in ("nginx", "haproxy"):
+        arrange, traffic = _another_asks_before(Secured("tls-no-shared-cipher", suites="ECDHE-ECDSA-AES256-GCM-SHA384"))
+        yield Case(f"{gateway}-tls12-suites-differ", "The upstream takes one suite, which another client offers and the gateway does not.",
+                   arrange, traffic, _route(gateway, "1.2", suites="ECDHE-ECDSA-CHACHA20-POLY1305"), clear_two_leg=False)
+        arrange, traffic = _another_asks_before(Secured("tls-version-mismatch", lowest="1.3", highest="1.3"))
+        yield Case(f"{gateway}-tls12-too-old", "The upstream takes TLS 1.3 alone, which another client offers and the gateway does not.",
+                   arrange, traffic, _route(gateway, "1.2"), clear_two_leg=False)
+    yield Case("nginx-tls12-healthy-soon", "All goes well; the upstream's certificate ends in five days.", _with(Secured("", "soon")),
+               one_by_one("GET"), _route("nginx", "1.2"), healthy=True, clear_two_leg=False)
+
+
 CASES = [
     *_refused_certificates(),
+    *_beside_another(),
     *_refused_by_the_upstream(),
     *_kept_keys(),
 ]

@@ -191,8 +191,8 @@ const ROWS: &[Row] = &[
     ),
     row(
         "tls-cert-name-mismatch",
-        &[500, 502],
-        "AH02411: SSL Proxy: Peer certificate does not match for hostname NAME",
+        &[500],
+        "AH00898: Error during SSL Handshake with remote server; with LogLevel ssl:info AH02411: SSL Proxy: Peer certificate does not match for hostname NAME",
     ),
     row(
         "tls-untrusted-ca",
@@ -201,8 +201,8 @@ const ROWS: &[Row] = &[
     ),
     row(
         "tls-closed-after-handshake",
-        &[500, 502],
-        "AH02411: SSL Proxy: Peer certificate does not match for hostname NAME",
+        &[500],
+        "AH00898: Error during SSL Handshake with remote server; with LogLevel ssl:info AH02411: SSL Proxy: Peer certificate does not match for hostname NAME",
     ),
     row(
         "tls-alert-from-upstream",

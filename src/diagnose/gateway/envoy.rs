@@ -244,7 +244,7 @@ const ROWS: &[Row] = &[
     row(
         "tls-cert-name-mismatch",
         &[503],
-        "UF, CERTIFICATE_VERIFY_FAILED: verify cert failed: verify SAN list",
+        "UF, CERTIFICATE_VERIFY_FAILED: verify cert failed: SAN matcher, certificate SANs are [...]",
     ),
     row(
         "tls-untrusted-ca",

@@ -98,7 +98,7 @@ const ROWS: &[Row] = &[
     row(
         "tls-version-mismatch",
         &[503],
-        "SC--, Layer6 invalid response; tlsv1 alert protocol version",
+        "SC--, SSL handshake failure",
     ),
     row(
         "tls-no-shared-cipher",
@@ -114,7 +114,7 @@ const ROWS: &[Row] = &[
     row(
         "tls-client-cert-required",
         &[503, 502],
-        "SC--, SSL handshake failure; in TLS 1.3 SH-- and 502",
+        "SC--, SSL handshake failure; in TLS 1.3 SH--, SSL fatal error, and 502",
     ),
     row(
         "tls-client-cert-rejected",
@@ -123,35 +123,23 @@ const ROWS: &[Row] = &[
     ),
     row("alpn-mismatch", &[503], "SC--, SSL handshake failure"),
     row("tls-decrypt-error", &[503], "SC--, SSL handshake failure"),
-    row(
-        "tls-cert-expired",
-        &[503],
-        "SC--, Server presented an SSL certificate which failed to verify",
-    ),
+    row("tls-cert-expired", &[503], "SC--, SSL handshake failure"),
     row(
         "tls-cert-not-yet-valid",
         &[503],
-        "SC--, Server presented an SSL certificate which failed to verify",
+        "SC--, SSL handshake failure",
     ),
     row(
         "tls-cert-name-mismatch",
         &[503],
-        "SC--, SSL handshake failure",
+        "SC--, Server presented an SSL certificate different from the expected one",
     ),
-    row(
-        "tls-untrusted-ca",
-        &[503],
-        "SC--, Server presented an SSL certificate which failed to verify",
-    ),
-    row(
-        "tls-cert-revoked",
-        &[503],
-        "SC--, Server presented an SSL certificate which failed to verify",
-    ),
+    row("tls-untrusted-ca", &[503], "SC--, SSL handshake failure"),
+    row("tls-cert-revoked", &[503], "SC--, SSL handshake failure"),
     row(
         "tls-cert-rejected-unknown",
         &[503],
-        "SC--, SSL handshake failure",
+        "SC--, Server presented an SSL certificate different from the expected one; or SSL handshake failure",
     ),
     row(
         "tls-alert-from-upstream",
