@@ -19,8 +19,10 @@ use std::net::IpAddr;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::capture::Roots;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::finding::{Diagnosis, News, Standing};
+use crate::diagnose::trust::Trust;
 use crate::diagnose::{Diagnose, role};
 use crate::flow::Endpoint;
 use crate::frame::{Batch, Mark, Record};
@@ -43,6 +45,8 @@ pub struct Options {
     pub statuses: Vec<u16>,
     /// The machines of the inputs and their clocks, as [`clock::first_look`] tells them; the default is one machine.
     pub clocks: Clocks,
+    /// Roots that judge certificates; the default has none, and then nothing is said of trust.
+    pub roots: Roots,
 }
 
 /// What analysis found.
@@ -83,7 +87,9 @@ impl Analyzer {
                 .num_threads(options.threads)
                 .build()
                 .ok(),
-            diagnose: Diagnose::new(told).with_clocks(options.clocks.clone()),
+            diagnose: Diagnose::new(told)
+                .with_clocks(options.clocks.clone())
+                .with_trust(Trust::of(&options.roots)),
             walk: Walk::new(options.clocks),
             ripe: Harvest::default(),
             spare: Harvest::default(),

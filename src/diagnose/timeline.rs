@@ -11,14 +11,16 @@ use hashbrown::HashMap;
 
 use crate::decode::segment::{IcmpError, Resolution, Step};
 use crate::diagnose::agenda::Agenda;
+use crate::diagnose::chains::Chains;
 use crate::diagnose::clock::Clock;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
-use crate::diagnose::host::{HIDDEN_SERVERS_MAX, Host, Service, whose};
+use crate::diagnose::host::{Accepted, HIDDEN_SERVERS_MAX, Host, Service, whose};
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::rhythm::Habitual;
+use crate::diagnose::trust::Trust;
 use crate::diagnose::views::Views;
 use crate::flow::{Direction, Endpoint, Vantage};
 use crate::frame::{FrameId, Mark};
@@ -35,7 +37,7 @@ pub const HOSTS_MAX: usize = 100_000;
 /// Most exchanges that are remembered of one connection.
 pub const EXCHANGES_PER_CONNECTION_MAX: usize = 4_096;
 /// Most TLS steps, ICMP errors and interim responses that are kept of one connection or exchange.
-pub const DETAILS_MAX: usize = 16;
+pub const DETAILS_MAX: usize = 24;
 /// Most exchanges of a host that one look back goes through.
 const SERVED_LOOKED_AT_MAX: usize = 4_096;
 /// Most ICMP errors without their segment that are remembered of one host.
@@ -64,6 +66,10 @@ pub struct Timeline {
     /// Second of the latest tick.
     second: i64,
     streams_by_input: HashMap<u16, u32>,
+    /// Certificates of servers and clients.
+    pub(super) chains: Chains,
+    /// Which roots judge them.
+    pub(super) trust: Trust,
     /// The capture's clock.
     pub clock: Clock,
     /// How far the times of the inputs may be apart.
@@ -696,16 +702,31 @@ impl Timeline {
         let Some(record) = self.connections.get_mut(&id) else {
             return;
         };
-        if record.tls.len() < DETAILS_MAX {
-            record.tls.push((step.clone(), at));
+        if record.tls.len() < DETAILS_MAX
+            && let Some(step) = self
+                .chains
+                .kept(step, record.facts.server, at, &mut self.loss)
+        {
+            record.tls.push((step, at));
         }
+        let by_name = record
+            .tls
+            .iter()
+            .any(|(step, _)| matches!(step, TlsStep::ClientHello { sni: Some(_), .. }));
+        let client = record.facts.client;
         let (vantage, server) = (record.facts.vantage, record.facts.server);
         let after_header = record.proxy_header.is_some();
-        if matches!(step, TlsStep::ServerHello { .. })
+        if let TlsStep::ServerHello { version, suite, .. } = *step
             && let Some(service) =
                 service_entry(&mut self.services, &mut self.loss, vantage, server)
         {
             service.tls_handshakes += 1;
+            service.chose(Accepted {
+                version,
+                suite,
+                by_name,
+                client,
+            });
             service.answered(after_header);
         }
     }
