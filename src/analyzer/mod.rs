@@ -16,6 +16,8 @@ mod walk;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -43,6 +45,9 @@ pub struct Options {
     pub statuses: Vec<u16>,
     /// The machines of the inputs and their clocks, as [`clock::first_look`] tells them; the default is one machine.
     pub clocks: Clocks,
+    /// Set while the analysis runs, it ends judging: what is then not judged is counted
+    /// ([`NOT_JUDGED`](crate::diagnose::NOT_JUDGED)).
+    pub hurry: Arc<AtomicBool>,
 }
 
 /// What analysis found.
@@ -83,7 +88,9 @@ impl Analyzer {
                 .num_threads(options.threads)
                 .build()
                 .ok(),
-            diagnose: Diagnose::new(told).with_clocks(options.clocks.clone()),
+            diagnose: Diagnose::new(told)
+                .with_clocks(options.clocks.clone())
+                .that_hurries(options.hurry),
             walk: Walk::new(options.clocks),
             ripe: Harvest::default(),
             spare: Harvest::default(),
