@@ -16,6 +16,8 @@ mod walk;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -47,6 +49,9 @@ pub struct Options {
     pub clocks: Clocks,
     /// Roots that judge certificates; the default has none, and then nothing is said of trust.
     pub roots: Roots,
+    /// Set while the analysis runs, it ends judging: what is then not judged is counted
+    /// ([`NOT_JUDGED`](crate::diagnose::NOT_JUDGED)).
+    pub hurry: Arc<AtomicBool>,
 }
 
 /// What analysis found.
@@ -89,7 +94,8 @@ impl Analyzer {
                 .ok(),
             diagnose: Diagnose::new(told)
                 .with_clocks(options.clocks.clone())
-                .with_trust(Trust::of(&options.roots)),
+                .with_trust(Trust::of(&options.roots))
+                .that_hurries(options.hurry),
             walk: Walk::new(options.clocks),
             ripe: Harvest::default(),
             spare: Harvest::default(),

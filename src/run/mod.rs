@@ -9,6 +9,7 @@ pub mod failure;
 pub mod feed;
 pub mod folder;
 pub mod hash;
+pub mod hurry;
 pub mod incidents;
 pub mod look;
 pub mod memory;
