@@ -5,6 +5,7 @@
 //! that is a guess (session tickets, alerts of TLS 1.3), a comment says why it is the better one.
 
 mod hello;
+pub mod open;
 mod record;
 #[cfg(test)]
 mod tests;
