@@ -4,9 +4,15 @@
 //! The rule: nothing is decrypted. What a record holds is told from its type, size and place only; where
 //! that is a guess (session tickets, alerts of TLS 1.3), a comment says why it is the better one.
 
-mod hello;
+mod bytes;
+pub(crate) mod certificate;
+pub(crate) mod handshake;
+pub(crate) mod hello;
+pub(crate) mod messages;
+#[cfg(test)]
+mod oracle;
 pub mod open;
-mod record;
+pub(crate) mod record;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +23,8 @@ use crate::protocol::parser::{
     After, Beginning, Data, Hole, Output, Parser, Stop, Verdict, prefix_of,
 };
 use crate::protocol::turns::{Piece, Turns};
-use hello::{Hello, Messages};
+use handshake::{Handshake, TLS13};
+use messages::{Messages, Taken};
 use record::{
     ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, Found, HANDSHAKE, Reader, Record,
     looks_like_record,
@@ -25,7 +32,6 @@ use record::{
 
 /// Length of a record's header.
 const HEADER_LEN: u64 = 5;
-const TLS13: u16 = 0x0304;
 
 /// Sizes of a record that holds the Finished message of TLS 1.3 and nothing else: header, hash of 32 or
 /// 48 bytes, type, tag.
@@ -193,29 +199,49 @@ impl Tls {
     }
 
     fn on_messages(&mut self, direction: Direction, record: &Record, out: &mut Output<'_>) {
-        let mut hellos = Vec::new();
+        let mut whole = Vec::new();
         let messages = &mut self.side(direction).messages;
-        messages.take(&record.payload, |hello| hellos.push(hello));
+        messages.take(&record.payload, |taken| whole.push(taken));
         if record.torn {
             messages.lose();
         }
-        for hello in hellos {
-            match (hello, direction) {
-                (Hello::Client(hello), Direction::ToServer) if !self.hello_told => {
-                    self.hello_told = true;
-                    let step = TlsStep::ClientHello {
-                        sni: hello.sni,
-                        alpn: hello.alpn,
-                        versions: hello.versions,
-                    };
-                    tell(step, record.last, out);
-                }
-                (Hello::Server(version), Direction::ToClient) if self.version.is_none() => {
-                    self.version = Some(version);
-                    tell(TlsStep::ServerHello { version }, record.last, out);
-                }
-                _ => {}
+        for taken in whole {
+            match taken {
+                Taken::Message(message) => match Handshake::read(&message, self.version) {
+                    Some(said) => self.on_message(direction, said, record.last, out),
+                    None => out.loss.add("tls_messages_not_read", 1),
+                },
+                Taken::Skipped { .. } => out.loss.add("tls_messages_too_long", 1),
             }
+        }
+    }
+
+    fn on_message(
+        &mut self,
+        direction: Direction,
+        said: Handshake,
+        at: Mark,
+        out: &mut Output<'_>,
+    ) {
+        match (said, direction) {
+            (Handshake::ClientHello(hello), Direction::ToServer) if !self.hello_told => {
+                self.hello_told = true;
+                out.loss.add("tls_lists_cut", u64::from(hello.cut));
+                let step = TlsStep::ClientHello {
+                    versions: hello.offered_versions(),
+                    alpn: hello.alpn.iter().map(|name| text(name)).collect(),
+                    sni: hello.sni,
+                };
+                tell(step, at, out);
+            }
+            (Handshake::ServerHello(hello), Direction::ToClient)
+                if self.version.is_none() && !hello.is_retry =>
+            {
+                let version = hello.version;
+                self.version = Some(version);
+                tell(TlsStep::ServerHello { version }, at, out);
+            }
+            _ => {}
         }
     }
 
@@ -437,4 +463,8 @@ fn tell(step: TlsStep, at: Mark, out: &mut Output<'_>) {
         step,
         at,
     });
+}
+
+fn text(bytes: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(bytes).into()
 }
