@@ -21,6 +21,7 @@ use run::confine::Confinement;
 use run::errands;
 use run::failure::{Failure, exit};
 use run::feed::{self, Plan};
+use run::keys::Keys;
 use run::output::{self, Follower};
 use run::progress::Progress;
 use run::recording::Recording;
@@ -75,6 +76,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let mut sinks = output::open(settings)?;
     let recording = Recording::open(settings, sources.describe(), &confinement)?;
     let threads = threads(settings);
+    let mut keys = Keys::open(settings)?;
     confinement.enter()?;
     if settings.check_sandbox {
         return print(&Confinement::tried()?);
@@ -84,6 +86,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let look = first_look(settings, threads, &stop);
     let sources = sources.corrected(&look.clocks.errors());
     let mut analyzer = Analyzer::new(options(settings, threads, look.clocks));
+    keys.begin(&mut analyzer)?;
     let mut progress = Progress::new(settings.inputs.files());
     let plan = plan(settings, stop);
     let follower = Follower::new(
@@ -97,6 +100,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
         recording,
         upstreams: Upstreams::of(settings, follow),
         status: status(settings)?,
+        keys,
         signals,
         latest: Instant::now(),
     };
@@ -118,6 +122,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let fed = fed?;
     analysis.loss.merge(fed.loss);
     analysis.loss.merge(recorded.loss);
+    analysis.loss.merge(companions.keys.into_loss());
     analysis.diagnosis.warnings.splice(0..0, look.warnings);
     analysis.diagnosis.warnings.extend(recorded.warnings);
     if fed.interrupted {

@@ -18,6 +18,7 @@ use std::net::IpAddr;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::capture::{Keys, PrivateKey};
 use crate::decode::segment::Packet;
 use crate::decode::{self, Fragment, Reassembler, Whole};
 use crate::diagnose::Diagnose;
@@ -76,6 +77,7 @@ pub struct Analyzer {
     last: Mark,
     own: Own,
     clocks: Clocks,
+    keys: Keys,
 }
 
 impl Analyzer {
@@ -101,7 +103,23 @@ impl Analyzer {
             last: Mark::default(),
             own: Own::default(),
             clocks: options.clocks,
+            keys: Keys::default(),
         }
+    }
+
+    /// Takes lines of a TLS key log, for the frames that follow.
+    pub fn add_key_log(&mut self, lines: &[u8]) {
+        self.keys.add_log(lines, &mut self.loss);
+    }
+
+    /// Takes the private key of a server.
+    pub fn add_private_key(&mut self, key: PrivateKey) {
+        self.keys.add_private(key);
+    }
+
+    /// Says that more lines of a key log may come while frames do.
+    pub fn wait_for_keys(&mut self) {
+        self.keys.grow();
     }
 
     /// Takes the next frames.
@@ -143,7 +161,7 @@ impl Analyzer {
         let last = self.last;
         let mut observations = Vec::new();
         for shard in &mut self.shards {
-            shard.finish(last);
+            shard.finish(last, &self.keys);
             observations.append(&mut shard.observations);
             self.loss.merge(shard.take_loss());
         }
@@ -209,6 +227,7 @@ impl Analyzer {
             self.own
                 .judge(&part.senders, &mut observations, &mut self.loss);
         }
+        let keys = &self.keys;
         self.shards
             .par_iter_mut()
             .enumerate()
@@ -220,11 +239,11 @@ impl Analyzer {
                     .flatten()
                 {
                     while let Some((_, tick)) = ticks.next_if(|(at, _)| at <= place) {
-                        shard.take(Step::Tick(*tick));
+                        shard.take(Step::Tick(*tick), keys);
                     }
-                    shard.take(Step::Packet(packet));
+                    shard.take(Step::Packet(packet), keys);
                 }
-                ticks.for_each(|(_, tick)| shard.take(Step::Tick(*tick)));
+                ticks.for_each(|(_, tick)| shard.take(Step::Tick(*tick), keys));
             });
         for shard in &mut self.shards {
             observations.append(&mut shard.observations);

@@ -2,6 +2,7 @@
 //!
 //! The rule: a shard shares nothing with another, so no lock is needed and order inside a flow holds.
 
+use crate::capture::Keys;
 use crate::decode::segment::Packet;
 use crate::frame::Mark;
 use crate::loss::Loss;
@@ -38,7 +39,7 @@ impl std::fmt::Debug for Shard {
 
 impl Shard {
     /// Takes the next packet or tick.
-    pub fn take(&mut self, step: Step<'_, '_>) {
+    pub fn take(&mut self, step: Step<'_, '_>, keys: &Keys) {
         let Self {
             table,
             lookups,
@@ -51,7 +52,7 @@ impl Shard {
                 table.push(
                     segment,
                     &mut |conversation: &mut Conversation, connection, seen, event| {
-                        conversation.on_event(connection, seen, event, observations, loss);
+                        conversation.on_event(connection, seen, event, keys, observations, loss);
                     },
                 );
             }
@@ -80,7 +81,7 @@ impl Shard {
                                       connection,
                                       seen,
                                       event| {
-                    conversation.on_event(connection, seen, event, observations, loss);
+                    conversation.on_event(connection, seen, event, keys, observations, loss);
                 });
                 lookups.tick(now.time);
             }
@@ -88,7 +89,7 @@ impl Shard {
     }
 
     /// The capture is over at `last`: ends what is open.
-    pub fn finish(&mut self, last: Mark) {
+    pub fn finish(&mut self, last: Mark, keys: &Keys) {
         let Self {
             table,
             loss,
@@ -99,7 +100,7 @@ impl Shard {
                                  connection,
                                  seen,
                                  event| {
-            conversation.on_event(connection, seen, event, observations, loss);
+            conversation.on_event(connection, seen, event, keys, observations, loss);
         });
     }
 

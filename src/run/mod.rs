@@ -10,6 +10,7 @@ pub mod feed;
 pub mod folder;
 pub mod hash;
 pub mod incidents;
+pub mod keys;
 pub mod look;
 pub mod memory;
 pub mod metrics;

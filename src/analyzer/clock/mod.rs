@@ -22,6 +22,7 @@ use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
 use crate::analyzer::shard::{Shard, Step};
+use crate::capture::Keys;
 use crate::capture::{self, Fill, StopHandle};
 use crate::decode::segment::Packet;
 use crate::decode::{self, Decoded};
@@ -222,6 +223,8 @@ fn read_exchanges(files: &[Option<PathBuf>], watch: &Watch) -> Vec<Passages> {
 
 /// Follows the streams of one input. Fragments are left out: an exchange more or less does not matter here.
 fn exchanges_of(file: &Path, watch: &Watch) -> Exchanges {
+    // What is encrypted is compared as it is.
+    let keys = Keys::default();
     let mut shards: Vec<Shard> = (0..SHARDS).map(|_| Shard::default()).collect();
     let mut exchanges = Exchanges::default();
     let mut loss = Loss::default();
@@ -231,7 +234,7 @@ fn exchanges_of(file: &Path, watch: &Watch) -> Exchanges {
         for record in &batch.records {
             if begins_second(&mut clock, record) {
                 for shard in &mut shards {
-                    shard.take(Step::Tick(record.mark));
+                    shard.take(Step::Tick(record.mark), &keys);
                 }
             }
             last = record.mark;
@@ -239,7 +242,7 @@ fn exchanges_of(file: &Path, watch: &Watch) -> Exchanges {
             if let Some(packet) = decoded.and_then(Decoded::packet)
                 && let Some(shard) = shards.get_mut(packet.flow().shard())
             {
-                shard.take(Step::Packet(&packet));
+                shard.take(Step::Packet(&packet), &keys);
             }
         }
         for shard in &mut shards {
@@ -247,7 +250,7 @@ fn exchanges_of(file: &Path, watch: &Watch) -> Exchanges {
         }
     });
     for shard in &mut shards {
-        shard.finish(last);
+        shard.finish(last, &keys);
         note_all(shard, &mut exchanges);
     }
     exchanges

@@ -66,6 +66,8 @@ pub struct Opening {
     client: Lane,
     server: Lane,
     early: Early,
+    /// What the server said of early data.
+    early_taken: Option<bool>,
     transcript: Option<Vec<u8>>,
     trial_bytes: u64,
 }
@@ -139,17 +141,33 @@ impl Opening {
             client: Lane::default(),
             server: Lane::default(),
             early: announced,
+            early_taken: None,
             transcript: (!keys.private_keys().is_empty()).then(Vec::new),
             trial_bytes: 0,
         }
     }
 
+    /// The server asks the client to say hello again: that refuses early data (RFC 8446, section 4.2.10).
+    pub fn retry(&mut self) {
+        self.early_data(false);
+    }
+
+    /// The server says whether it takes early data.
+    pub fn early_data(&mut self, taken: bool) {
+        self.early_taken = Some(taken);
+    }
+
+    /// What the server said of early data; `None` before it has.
+    #[must_use]
+    pub const fn early_taken(&self) -> Option<bool> {
+        self.early_taken
+    }
+
     /// A client said hello again on the same connection: after a HelloRetryRequest, or in a renegotiation of TLS 1.2, whose
     /// secrets are logged under its own random.
     pub fn client_hello(&mut self, client_random: [u8; 32]) {
-        // Early data end with a request to say hello again (RFC 8446, section 4.2.10).
-        self.early = Early::Over;
         if client_random != self.client_random {
+            self.early = Early::Over;
             self.client_random = client_random;
             self.session = None;
             self.hello = None;
