@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn the_end_of_a_piece_is_the_end_of_what_carried_it() {
         let mut offsets = Offsets::default();
-        let mut note = |len: usize, outer| {
+        let note = |offsets: &mut Offsets, len: usize, outer| {
             offsets.note(&Inner::Data {
                 direction: Direction::ToServer,
                 bytes: vec![0; len],
@@ -183,14 +183,14 @@ mod tests {
                 outer,
             })
         };
-        assert_eq!(note(100, (1_000, 1_122)), 0);
-        assert_eq!(note(50, (1_122, 1_194)), 100);
+        assert_eq!(note(&mut offsets, 100, (1_000, 1_122)), 0);
+        assert_eq!(note(&mut offsets, 50, (1_122, 1_194)), 100);
         let lane = &offsets.to_server;
         assert_eq!((lane.start(0), lane.end(100)), (1_000, 1_122));
         assert_eq!((lane.start(100), lane.end(150)), (1_122, 1_194));
         assert_eq!((lane.start(10), lane.end(110)), (1_010, 1_132));
         for _ in 0..PIECES_MAX {
-            note(1, (5_000, 5_023));
+            note(&mut offsets, 1, (5_000, 5_023));
         }
         assert_eq!(offsets.to_server.end(1), 5_000);
     }
