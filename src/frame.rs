@@ -3,6 +3,9 @@
 //! The rule: a batch owns its bytes once; frames borrow from it, and each frame knows the number that
 //! Wireshark shows for it.
 
+use std::fmt;
+use std::num::NonZeroU64;
+
 use crate::time::Timestamp;
 
 /// The link type of a capture: a LINKTYPE_ value of the libpcap registry (tcpdump.org/linktypes.html).
@@ -28,13 +31,53 @@ impl LinkType {
     pub const LINUX_SLL2: Self = Self(276);
 }
 
-/// A frame's place among the inputs: which input, and its number there, counted from 1 as Wireshark does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FrameId {
+/// A frame's place among the inputs: which input, and its number there, counted from 1 as Wireshark does. Packed into
+/// one word that is never zero, because marks are most of what is remembered: `Option<Mark>` takes 16 bytes, not 32.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FrameId(NonZeroU64);
+
+/// Bits of a [`FrameId`] that hold the number; the input lies above them, so that ids sort by input and number.
+const NUMBER_BITS: u32 = 48;
+
+/// Largest number of a frame: 281 million million frames of an input, more than any file holds. Those beyond share it.
+const FRAME_NUMBER_MAX: u64 = (1 << NUMBER_BITS) - 2;
+
+impl FrameId {
+    /// The frame with that `number`, from 1, of the input with that index, from 0.
+    #[must_use]
+    pub const fn new(input: u16, number: u64) -> Self {
+        let number = if number > FRAME_NUMBER_MAX {
+            FRAME_NUMBER_MAX
+        } else {
+            number
+        };
+        Self(NonZeroU64::MIN.saturating_add(((input as u64) << NUMBER_BITS) | number))
+    }
+
     /// Index of the input, from 0.
-    pub input: u16,
+    #[must_use]
+    pub const fn input(self) -> u16 {
+        ((self.0.get() - 1) >> NUMBER_BITS) as u16
+    }
+
     /// Number of the frame in its input, from 1.
-    pub number: u64,
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        (self.0.get() - 1) & ((1 << NUMBER_BITS) - 1)
+    }
+}
+
+impl Default for FrameId {
+    /// Before the first frame of the first input.
+    fn default() -> Self {
+        Self::new(0, 0)
+    }
+}
+
+impl fmt::Debug for FrameId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.input(), self.number())
+    }
 }
 
 /// When and where something was seen.
@@ -52,10 +95,7 @@ impl Mark {
     pub const fn back_seconds(self, seconds: i64) -> Self {
         Self {
             time: self.time.plus_millis(-seconds * 1_000),
-            frame: FrameId {
-                input: 0,
-                number: 0,
-            },
+            frame: FrameId::new(0, 0),
         }
     }
 
@@ -67,10 +107,7 @@ impl Mark {
         }
         Self {
             time: self.time.plus_nanos(nanos.saturating_neg()),
-            frame: FrameId {
-                input: 0,
-                number: 0,
-            },
+            frame: FrameId::new(0, 0),
         }
     }
 }

@@ -163,7 +163,7 @@ impl Ran {
     /// Code, client and frames of the findings on frames of one machine.
     fn codes(&self, vantage: u16) -> Vec<(&'static str, String, &'static str)> {
         let there = |finding: &&Finding| {
-            let input = finding.exchange.request.frame.input;
+            let input = finding.exchange.request.frame.input();
             self.clocks.of(input).vantage == Vantage(vantage)
         };
         codes(self.findings.iter().filter(there))

@@ -58,7 +58,7 @@ fn write_slice(paths: &[PathBuf], run: &Run, reach: Reach, folder: &Path) -> (Ve
                 if named.remove(&id) {
                     assert_eq!(remarks.len(), remarks_on(run, &frame).len(), "{id:?}");
                 }
-                let machine = clocks.of(id.input).vantage.0;
+                let machine = clocks.of(id.input()).vantage.0;
                 let writer = writers.entry(machine).or_insert_with(|| {
                     let file = File::create(folder.join(format!("{machine}.pcapng"))).unwrap();
                     Writer::new(BufWriter::new(file), &section, &run.inputs).unwrap()

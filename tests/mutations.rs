@@ -70,7 +70,7 @@ fn analyse<'a>(frames: impl IntoIterator<Item = &'a Owned>) -> Analysis {
             original_len: frame.original_len,
             mark: Mark {
                 time: frame.time,
-                frame: FrameId { input: 0, number },
+                frame: FrameId::new(0, number),
             },
             link: frame.link,
             way: Way::Unknown,

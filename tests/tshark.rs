@@ -185,7 +185,7 @@ fn count(observations: &[Observation], stream_of: &BTreeMap<u64, u32>) -> Counts
                 event: ConnectionEvent::Ended(_),
                 facts,
             } => {
-                let stream = stream_of[&facts.id.0.number];
+                let stream = stream_of[&facts.id.0.number()];
                 let halves = [&facts.from_client, &facts.from_server];
                 if halves.iter().any(|half| half.reset.is_some()) {
                     counts.resets.insert(stream);
@@ -517,11 +517,12 @@ fn try_case(folder: &Path, tally: &Mutex<Tally>) {
             .map(|name| (name.id.0, name.tcp_stream))
             .chain([(request, finding.exchange.connection.tcp_stream)]);
         for (frame, stream) in named {
-            let theirs = streams[usize::from(frame.input)].get(&frame.number);
+            let theirs = streams[usize::from(frame.input())].get(&frame.number());
             if theirs.copied() != stream {
                 tally.lock().unwrap().complaints.push(format!(
                     "{case}: frame {} of input {} is in stream {theirs:?}, not {stream:?}",
-                    frame.number, frame.input
+                    frame.number(),
+                    frame.input()
                 ));
             }
         }

@@ -1,43 +1,36 @@
 //! The corridor between the rooms. In: batches of frames. Out: the diagnosis of the capture.
 //!
-//! The rule: the same bytes out for any thread count and any batch size. Frames are decoded in parallel,
-//! flows are followed in [`SHARDS`] shards that share nothing, and diagnosis runs in series over
-//! observations in the order of their frames. The only use of rayon.
+//! The rule: the same bytes out for any thread count and any batch size. Frames are decoded in parallel, flows are
+//! followed in shards that share nothing (both in `walk`), and diagnosis runs in series over observations in the order
+//! of their frames, one batch behind the walk. The only use of rayon.
 
 pub mod clock;
-mod order;
+mod decoded;
+mod harvest;
 mod own;
 mod shard;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::capture::{Keys, PrivateKey};
-use crate::decode::segment::Packet;
-use crate::decode::{self, Fragment, Reassembler, Whole};
-use crate::diagnose::Diagnose;
+use crate::capture::{PrivateKey, Roots};
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::finding::{Diagnosis, News, Standing};
-use crate::diagnose::role::Told;
-use crate::flow::{Endpoint, SHARDS};
+use crate::diagnose::trust::Trust;
+use crate::diagnose::{Diagnose, role};
+use crate::flow::Endpoint;
 use crate::frame::{Batch, Mark, Record};
 use crate::loss::Loss;
-use crate::protocol::observation::Observation;
 use crate::time::Timestamp;
 
-use order::Order;
-use own::{Own, Senders};
-use shard::{Shard, Step};
-use steps::Steps;
-
-/// Frames that one task decodes: large enough to hide the cost of a task, small enough for all cores.
-const DECODE_CHUNK: usize = 2_048;
+use harvest::{Harvest, Step, Told};
+use walk::Walk;
 
 /// What the user asked for, as far as analysis needs it.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +45,8 @@ pub struct Options {
     pub statuses: Vec<u16>,
     /// The machines of the inputs and their clocks, as [`clock::first_look`] tells them; the default is one machine.
     pub clocks: Clocks,
+    /// Roots that judge certificates; the default has none, and then nothing is said of trust.
+    pub roots: Roots,
 }
 
 /// What analysis found.
@@ -67,24 +62,22 @@ pub struct Analysis {
 #[derive(Debug)]
 pub struct Analyzer {
     pool: Option<ThreadPool>,
-    shards: Vec<Shard>,
-    reassembler: Reassembler,
+    walk: Walk,
     diagnose: Diagnose,
-    loss: Loss,
+    /// What the latest batch brought about and diagnosis has not seen yet.
+    ripe: Harvest,
+    /// An empty one, for its memory.
+    spare: Harvest,
     /// Running maximum of capture time.
     clock: Option<Timestamp>,
-    steps: Steps,
     last: Mark,
-    own: Own,
-    clocks: Clocks,
-    keys: Keys,
 }
 
 impl Analyzer {
     /// An analyzer without any frame yet. When the worker threads cannot be started, the global ones serve.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let told = Told {
+        let told = role::Told {
             gateways: options.gateways,
             upstreams: options.upstreams,
             statuses: options.statuses,
@@ -94,63 +87,81 @@ impl Analyzer {
                 .num_threads(options.threads)
                 .build()
                 .ok(),
-            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            reassembler: Reassembler::default(),
-            diagnose: Diagnose::new(told).with_clocks(options.clocks.clone()),
-            loss: Loss::default(),
+            diagnose: Diagnose::new(told)
+                .with_clocks(options.clocks.clone())
+                .with_trust(Trust::of(&options.roots)),
+            walk: Walk::new(options.clocks),
+            ripe: Harvest::default(),
+            spare: Harvest::default(),
             clock: None,
-            steps: Steps::default(),
             last: Mark::default(),
-            own: Own::default(),
-            clocks: options.clocks,
-            keys: Keys::default(),
         }
     }
 
     /// Takes lines of a TLS key log, for the frames that follow.
     pub fn add_key_log(&mut self, lines: &[u8]) {
-        self.keys.add_log(lines, &mut self.loss);
+        self.walk.keys.add_log(lines, &mut self.walk.loss);
     }
 
     /// Takes the private key of a server.
     pub fn add_private_key(&mut self, key: PrivateKey) {
-        self.keys.add_private(key);
+        self.walk.keys.add_private(key);
     }
 
     /// Says that more lines of a key log may come while frames do.
     pub fn wait_for_keys(&mut self) {
-        self.keys.grow();
+        self.walk.keys.grow();
     }
 
-    /// Takes the next frames.
+    /// Takes the next frames. They are walked while diagnosis goes through what the frames before brought about.
     pub fn feed(&mut self, batch: &Batch) {
         let ticks = self.ticks(&batch.records);
-        let order = Order::of(&batch.records);
-        let pool = self.pool.take();
-        let observations = match &pool {
-            Some(pool) => pool.install(|| self.walk(batch, &ticks, &order)),
-            None => self.walk(batch, &ticks, &order),
+        let mut ripe = std::mem::take(&mut self.ripe);
+        let mut fresh = std::mem::take(&mut self.spare);
+        fresh.ticks = ticks;
+        fresh.frames = batch.records.len();
+        let Self {
+            pool,
+            walk,
+            diagnose,
+            ..
+        } = self;
+        let mut both = || {
+            rayon::join(
+                || judge(diagnose, &mut ripe),
+                || walk.batch(batch, &mut fresh),
+            )
         };
-        self.pool = pool;
-        self.diagnose.note_skipped(&self.loss);
-        self.diagnose_all(&observations, &ticks, &order);
+        match pool {
+            Some(pool) => pool.install(both),
+            None => both(),
+        };
+        (self.ripe, self.spare) = (fresh, ripe);
+    }
+
+    /// Diagnosis catches up with the walk.
+    fn catch_up(&mut self) {
+        judge(&mut self.diagnose, &mut self.ripe);
     }
 
     /// Where the analysis stands, and the time of its latest frame.
     #[must_use]
-    pub fn standing(&self) -> (Standing, Option<Timestamp>) {
+    pub fn standing(&mut self) -> (Standing, Option<Timestamp>) {
+        self.catch_up();
         (self.diagnose.standing(), self.clock)
     }
 
     /// Upstreams of gateways whose words a filter keeps out of the capture, in order.
     #[must_use]
-    pub fn hidden_servers(&self) -> BTreeSet<Endpoint> {
+    pub fn hidden_servers(&mut self) -> BTreeSet<Endpoint> {
+        self.catch_up();
         self.diagnose.hidden_servers(self.last)
     }
 
     /// What was found since the last call. `waited` is how long, in nanoseconds, nothing has come after the latest frame:
     /// with it errors are told before what follows them has been seen, and again when it has.
     pub fn news(&mut self, waited: Option<i64>) -> Vec<News> {
+        self.catch_up();
         let now = waited.and_then(|waited| Some(self.clock?.plus_nanos(waited)));
         self.diagnose.news(now)
     }
@@ -158,23 +169,14 @@ impl Analyzer {
     /// The capture is over.
     #[must_use]
     pub fn finish(mut self) -> Analysis {
-        let last = self.last;
-        let mut observations = Vec::new();
-        for shard in &mut self.shards {
-            shard.finish(last, &self.keys);
-            observations.append(&mut shard.observations);
-            self.loss.merge(shard.take_loss());
-        }
-        self.reassembler.finish(&mut self.loss);
-        self.diagnose.note_lost(&self.reassembler.take_lost());
-        self.diagnose.note_skipped(&self.loss);
-        self.diagnose_all(&observations, &[], &Order::of(&[]));
+        self.catch_up();
+        self.ripe.frames = 0;
+        self.walk.finish(self.last, &mut self.ripe);
+        self.catch_up();
+        let mut loss = self.walk.loss;
         let (diagnosis, forgotten) = self.diagnose.finish();
-        self.loss.merge(forgotten);
-        Analysis {
-            diagnosis,
-            loss: self.loss,
-        }
+        loss.merge(forgotten);
+        Analysis { diagnosis, loss }
     }
 
     /// The frames before which a whole second of capture time has begun, each with its place in the batch.
@@ -199,139 +201,19 @@ impl Analyzer {
         }
         ticks
     }
-
-    /// Decodes in parallel, puts fragments together in their order, then lets each shard walk its own packets;
-    /// observations in order of frames.
-    fn walk(&mut self, batch: &Batch, ticks: &[(usize, Mark)], order: &Order) -> Vec<Observation> {
-        let mut decoded: Vec<Decoded<'_>> = batch
-            .records
-            .par_chunks(DECODE_CHUNK)
-            .enumerate()
-            .map(|(index, records)| {
-                let place = index.saturating_mul(DECODE_CHUNK);
-                Decoded::of(batch, records, place, &self.clocks)
-            })
-            .collect();
-        let wholes = self.reassemble(&decoded);
-        for (place, whole) in &wholes {
-            if let Some(part) = decoded.get_mut(place / DECODE_CHUNK) {
-                part.insert(*place, whole);
-            }
-        }
-        for part in &decoded {
-            self.loss.merge(part.loss.clone());
-        }
-        let mut observations = Vec::new();
-        self.steps.judge(&batch.records, &mut observations);
-        for part in &decoded {
-            self.own
-                .judge(&part.senders, &mut observations, &mut self.loss);
-        }
-        let keys = &self.keys;
-        self.shards
-            .par_iter_mut()
-            .enumerate()
-            .for_each(|(index, shard)| {
-                let mut ticks = ticks.iter().peekable();
-                for (place, packet) in decoded
-                    .iter()
-                    .filter_map(|part| part.lists.get(index))
-                    .flatten()
-                {
-                    while let Some((_, tick)) = ticks.next_if(|(at, _)| at <= place) {
-                        shard.take(Step::Tick(*tick), keys);
-                    }
-                    shard.take(Step::Packet(packet), keys);
-                }
-                ticks.for_each(|(_, tick)| shard.take(Step::Tick(*tick), keys));
-            });
-        for shard in &mut self.shards {
-            observations.append(&mut shard.observations);
-        }
-        // Stable: what one frame brought about stays in order, and ticks go by shard number.
-        observations.par_sort_by_key(|observation| order.key(observation.seen.frame));
-        observations
-    }
-
-    /// The packets that the fragments of a batch complete, each with the place of the frame that does. In series,
-    /// because a piece may lie in any batch before; fragments are rare.
-    fn reassemble(&mut self, decoded: &[Decoded<'_>]) -> Vec<(usize, Whole)> {
-        let fragments = decoded.iter().flat_map(|part| &part.fragments);
-        let mut wholes = Vec::new();
-        for (place, fragment) in fragments {
-            self.diagnose.saw_fragment(fragment.time());
-            let whole = decode::reassemble(&mut self.reassembler, fragment, &mut self.loss);
-            wholes.extend(whole.map(|whole| (*place, whole)));
-        }
-        self.diagnose.note_lost(&self.reassembler.take_lost());
-        wholes
-    }
-
-    fn diagnose_all(
-        &mut self,
-        observations: &[Observation],
-        ticks: &[(usize, Mark)],
-        order: &Order,
-    ) {
-        let mut ticks = ticks.iter().peekable();
-        for observation in observations {
-            let key = order.key(observation.seen.frame);
-            while let Some((_, tick)) = ticks.next_if(|(_, tick)| order.key(tick.frame) <= key) {
-                self.diagnose.tick(tick.time);
-            }
-            self.diagnose.observe(observation);
-        }
-        ticks.for_each(|(_, tick)| self.diagnose.tick(tick.time));
-    }
 }
 
-/// What one task decoded.
-struct Decoded<'a> {
-    /// Packets by shard, each with the place of its frame in the batch, in order.
-    lists: Vec<Vec<(usize, Packet<'a>)>>,
-    /// Pieces of packets, with the place of their frames.
-    fragments: Vec<(usize, Fragment<'a>)>,
-    senders: Senders,
-    loss: Loss,
-}
-
-impl<'a> Decoded<'a> {
-    /// Decodes frames of which the first stands at `place` in the batch.
-    fn of(batch: &'a Batch, records: &[Record], place: usize, clocks: &Clocks) -> Self {
-        let mut part = Self {
-            lists: (0..SHARDS).map(|_| Vec::new()).collect(),
-            fragments: Vec::new(),
-            senders: Senders::default(),
-            loss: Loss::default(),
-        };
-        for (place, record) in (place..).zip(records) {
-            let frame = batch.frame(record);
-            let vantage = clocks.of(record.mark.frame.input).vantage;
-            match decode::decode(frame, vantage, &mut part.loss) {
-                Some(decode::Decoded::Packet { packet, tunnels }) => {
-                    if tunnels == 0 {
-                        let way = decode::way(&frame);
-                        part.senders.note(record.mark, vantage, &packet, way);
-                    }
-                    if let Some(list) = part.lists.get_mut(packet.flow().shard()) {
-                        list.push((place, packet));
-                    }
-                }
-                Some(decode::Decoded::Fragment(fragment)) => part.fragments.push((place, fragment)),
-                None => {}
-            }
-        }
-        part
+/// Diagnoses what a batch brought about, and empties it.
+fn judge(diagnose: &mut Diagnose, harvest: &mut Harvest) {
+    for time in harvest.fragments.drain(..) {
+        diagnose.saw_fragment(time);
     }
-
-    /// Adds a packet that the frame at `place` completed.
-    fn insert(&mut self, place: usize, whole: &'a Whole) {
-        if let Some(decode::Decoded::Packet { packet, .. }) =
-            decode::decode_whole(whole, &mut self.loss)
-            && let Some(list) = self.lists.get_mut(packet.flow().shard())
-        {
-            let at = list.partition_point(|(before, _)| *before < place);
-            list.insert(at, (place, packet));
-        }
-    }
+    diagnose.note_lost(&std::mem::take(&mut harvest.lost));
+    diagnose.note_skipped(harvest.skipped);
+    harvest.tell(|step| match step {
+        Step::Tick(time) => diagnose.tick(time),
+        Step::Seen(observation) => diagnose.observe(observation),
+    });
+    harvest.ticks.clear();
+    harvest.lists.iter_mut().for_each(Told::clear);
 }

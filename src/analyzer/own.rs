@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
+use crate::analyzer::harvest::Told;
 use crate::decode::segment::Packet;
 use crate::flow::Vantage;
 use crate::frame::{Mark, Way};
@@ -30,14 +31,14 @@ type Addr = (Vantage, IpAddr);
 /// Senders of the frames of one task: where each was first seen on either way.
 #[derive(Debug, Default)]
 pub struct Senders {
-    first: Vec<(Mark, Addr, Way)>,
+    first: Vec<((usize, Mark), Addr, Way)>,
     known: HashSet<(Addr, Way)>,
     latest: Option<(Addr, Way)>,
 }
 
 impl Senders {
-    /// Notes the sender of a packet that went `way` at a machine.
-    pub fn note(&mut self, mark: Mark, vantage: Vantage, packet: &Packet<'_>, way: Way) {
+    /// Notes the sender of a packet that went `way` at a machine; `at` is the place of its frame in the batch, and its mark.
+    pub fn note(&mut self, at: (usize, Mark), vantage: Vantage, packet: &Packet<'_>, way: Way) {
         let Some(sender) = packet.sender() else {
             return;
         };
@@ -49,7 +50,7 @@ impl Senders {
         }
         self.latest = Some(one);
         if self.known.insert(one) {
-            self.first.push((mark, addr, way));
+            self.first.push((at, addr, way));
         }
     }
 }
@@ -70,8 +71,8 @@ pub struct Own {
 
 impl Own {
     /// Judges the senders of the next task; what is new goes to `told`.
-    pub fn judge(&mut self, senders: &Senders, told: &mut Vec<Observation>, loss: &mut Loss) {
-        for (seen, addr, way) in &senders.first {
+    pub fn judge(&mut self, senders: &Senders, told: &mut Told, loss: &mut Loss) {
+        for ((place, seen), addr, way) in &senders.first {
             let own = *way == Way::Outgoing;
             let full = self.whose.len() >= REMEMBERED_MAX;
             let changed = match self.whose.entry(*addr) {
@@ -97,7 +98,8 @@ impl Own {
                     addr: addr.1,
                     own,
                 };
-                told.push(Observation { seen: *seen, what });
+                told.observations.push(Observation { seen: *seen, what });
+                told.place(*place);
             }
         }
     }
@@ -112,7 +114,7 @@ mod tests {
 
     fn mark(number: u64) -> Mark {
         Mark {
-            frame: FrameId { input: 0, number },
+            frame: FrameId::new(0, number),
             ..Mark::default()
         }
     }
@@ -132,20 +134,20 @@ mod tests {
 
     /// What is told of frames that are handed over `at_once` at a time: number of the frame, last byte, own.
     fn told(frames: &[(u8, Way)], at_once: usize) -> Vec<(u64, String, bool)> {
-        let (mut own, mut told, mut number) = (Own::default(), Vec::new(), 0);
+        let (mut own, mut told, mut number) = (Own::default(), Told::default(), 0);
         for task in frames.chunks(at_once) {
             let mut senders = Senders::default();
             for (last, way) in task {
                 number += 1;
-                senders.note(mark(number), Vantage(0), &from(*last, number), *way);
+                senders.note((0, mark(number)), Vantage(0), &from(*last, number), *way);
             }
             own.judge(&senders, &mut told, &mut Loss::default());
         }
         let one = |told: &Observation| match &told.what {
-            Seen::Local { addr, own, .. } => (told.seen.frame.number, addr.to_string(), *own),
+            Seen::Local { addr, own, .. } => (told.seen.frame.number(), addr.to_string(), *own),
             other => panic!("{other:?}"),
         };
-        told.iter().map(one).collect()
+        told.observations.iter().map(one).collect()
     }
 
     #[test]
@@ -176,11 +178,11 @@ mod tests {
     fn memory_is_bounded_and_that_is_counted() {
         let mut own = Own::default();
         let mut loss = Loss::default();
-        let mut told = Vec::new();
+        let mut told = Told::default();
         let mut first: Vec<_> = (0..REMEMBERED_MAX as u32 + 5)
             .map(|n| {
                 (
-                    Mark::default(),
+                    (0, Mark::default()),
                     (Vantage(0), IpAddr::from(n.to_be_bytes())),
                     Way::Incoming,
                 )
@@ -191,6 +193,6 @@ mod tests {
         own.judge(&senders, &mut told, &mut loss);
         assert_eq!(own.whose.len(), REMEMBERED_MAX);
         assert_eq!(loss.get(NOT_REMEMBERED), 5);
-        assert!(told.is_empty());
+        assert!(told.observations.is_empty());
     }
 }

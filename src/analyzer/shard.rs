@@ -25,27 +25,24 @@ pub struct Shard {
     lookups: Lookups,
     icmp: IcmpErrors,
     loss: Loss,
-    /// What was seen since it was last emptied, in order.
-    pub observations: Vec<Observation>,
 }
 
 impl std::fmt::Debug for Shard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shard")
-            .field("observations", &self.observations.len())
+            .field("connections", &self.table.len())
             .finish_non_exhaustive()
     }
 }
 
 impl Shard {
-    /// Takes the next packet or tick.
-    pub fn take(&mut self, step: Step<'_, '_>, keys: &Keys) {
+    /// Takes the next packet or tick; what is seen is added to `observations`.
+    pub fn take(&mut self, step: Step<'_, '_>, keys: &Keys, observations: &mut Vec<Observation>) {
         let Self {
             table,
             lookups,
             icmp,
             loss,
-            observations,
         } = self;
         match step {
             Step::Packet(Packet::Segment(segment)) => {
@@ -89,13 +86,8 @@ impl Shard {
     }
 
     /// The capture is over at `last`: ends what is open.
-    pub fn finish(&mut self, last: Mark, keys: &Keys) {
-        let Self {
-            table,
-            loss,
-            observations,
-            ..
-        } = self;
+    pub fn finish(&mut self, last: Mark, keys: &Keys, observations: &mut Vec<Observation>) {
+        let Self { table, loss, .. } = self;
         table.finish(last, &mut |conversation: &mut Conversation,
                                  connection,
                                  seen,

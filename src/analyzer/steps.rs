@@ -3,6 +3,7 @@
 //! The rule: one input is read in its own order, so a frame that lies well before the one that precedes it shows that
 //! the clock was set, or that files were joined out of order. A step ahead looks like silence, and is not told here.
 
+use crate::analyzer::harvest::Told;
 use crate::frame::Record;
 use crate::protocol::observation::{Observation, Seen};
 use crate::time::Timestamp;
@@ -20,9 +21,9 @@ pub struct Steps {
 
 impl Steps {
     /// Looks through the next records; what is found goes to `told`.
-    pub fn judge(&mut self, records: &[Record], told: &mut Vec<Observation>) {
-        for record in records {
-            let (at, input) = (record.mark, usize::from(record.mark.frame.input));
+    pub fn judge(&mut self, records: &[Record], told: &mut Told) {
+        for (place, record) in records.iter().enumerate() {
+            let (at, input) = (record.mark, usize::from(record.mark.frame.input()));
             if input >= self.latest.len() {
                 self.latest.resize(input.saturating_add(1), Timestamp::MIN);
             }
@@ -32,7 +33,8 @@ impl Steps {
             let nanos = at.time.nanos_since(*latest);
             if nanos <= -BACK_NANOS_MIN {
                 let what = Seen::ClockStep { at, nanos };
-                told.push(Observation { seen: at, what });
+                told.observations.push(Observation { seen: at, what });
+                told.place(place);
                 *latest = at.time;
             }
             *latest = at.time.max(*latest);
@@ -47,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_step_back_is_told_once_and_late_frames_are_none() {
-        let (mut steps, mut told) = (Steps::default(), Vec::new());
+        let (mut steps, mut told) = (Steps::default(), Told::default());
         // Input, milliseconds. The second input has a clock of its own.
         let times = [
             (0, 50_000),
@@ -66,7 +68,7 @@ mod tests {
                 original_len: 0,
                 mark: Mark {
                     time: Timestamp(millis * 1_000_000),
-                    frame: FrameId { input, number },
+                    frame: FrameId::new(input, number),
                 },
                 link: LinkType::RAW,
                 way: Way::Unknown,
@@ -76,9 +78,10 @@ mod tests {
             steps.judge(&[record], &mut told);
         }
         let steps: Vec<_> = told
+            .observations
             .iter()
             .map(|observation| match observation.what {
-                Seen::ClockStep { at, nanos } => (at.frame.number, nanos),
+                Seen::ClockStep { at, nanos } => (at.frame.number(), nanos),
                 _ => panic!("{observation:?}"),
             })
             .collect();

@@ -83,10 +83,7 @@ fn batches(at_once: usize, input: impl Fn(usize) -> u16) -> Vec<Batch> {
                 original_len: bytes.len() as u32,
                 mark: Mark {
                     time: Timestamp(*time),
-                    frame: FrameId {
-                        input,
-                        number: numbers[usize::from(input)],
-                    },
+                    frame: FrameId::new(input, numbers[usize::from(input)]),
                 },
                 link: LinkType::RAW,
                 way: Way::Unknown,

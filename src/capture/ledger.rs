@@ -97,10 +97,7 @@ impl Ledger {
             original_len: found.original_len.max(found.captured_len),
             mark: Mark {
                 time,
-                frame: FrameId {
-                    input: self.input,
-                    number: self.facts.frames,
-                },
+                frame: FrameId::new(self.input, self.facts.frames),
             },
             link: found.link,
             way: found.way,

@@ -9,7 +9,7 @@
 
 use crate::capture::error::CaptureError;
 use crate::capture::source::{Fill, InputFacts, Source};
-use crate::frame::{Batch, Record};
+use crate::frame::{Batch, FrameId, Record};
 use crate::loss::Loss;
 use crate::time::{ClockError, Timestamp};
 
@@ -102,7 +102,8 @@ impl Merge {
             if let Some(number) = &mut self.number {
                 for record in batch.records.iter_mut().skip(before) {
                     *number = number.saturating_add(1);
-                    record.mark.frame.number = *number;
+                    let input = record.mark.frame.input();
+                    record.mark.frame = FrameId::new(input, *number);
                 }
             }
         }
@@ -241,10 +242,7 @@ mod tests {
                     original_len: 1,
                     mark: Mark {
                         time: Timestamp(*second * 1_000_000_000),
-                        frame: FrameId {
-                            input: self.input,
-                            number: index as u64 + 1,
-                        },
+                        frame: FrameId::new(self.input, index as u64 + 1),
                     },
                     link: LinkType::RAW,
                     way: Way::Unknown,
@@ -301,10 +299,10 @@ mod tests {
         loop {
             let state = merge.fill(&mut batch, bytes_max).unwrap();
             for record in &batch.records {
-                let ahead = ahead.get(usize::from(record.mark.frame.input));
+                let ahead = ahead.get(usize::from(record.mark.frame.input()));
                 let second = record.mark.time.second() + ahead.unwrap_or(&0);
                 assert_eq!(batch.frame(record).data, [second as u8]);
-                order.push((record.mark.frame.input, record.mark.frame.number));
+                order.push((record.mark.frame.input(), record.mark.frame.number()));
             }
             if state == Fill::End {
                 return order;
@@ -373,7 +371,7 @@ mod tests {
         while merge.fill(&mut batch, 2).unwrap() != Fill::End {
             frames.extend(batch.records.iter().map(|record| record.mark.frame));
         }
-        let seen: Vec<_> = frames.iter().map(|id| (id.input, id.number)).collect();
+        let seen: Vec<_> = frames.iter().map(|id| (id.input(), id.number())).collect();
         assert_eq!(seen, [(0, 1), (1, 2), (1, 3), (0, 4), (1, 5)]);
     }
 }

@@ -17,6 +17,7 @@ mod names;
 mod pcap;
 mod pcapng;
 mod recorder;
+mod roots;
 #[cfg(test)]
 mod samples;
 mod secrets;
@@ -33,6 +34,7 @@ pub use live::{Interface, LiveOptions, SNAP_LENGTH, StopHandle, interfaces};
 pub use merge::Merge;
 pub use names::{NAME_BYTES_MAX, NAMES_MAX, Names};
 pub use recorder::{Left, RING_BYTES_MIN, Ring};
+pub use roots::{BUNDLE_MAX, ROOTS_MAX, Roots};
 pub use secrets::{
     KEY_LOG_BYTES_MAX, KeyLogFile, Keys, Label, PREMASTER, PrivateKey, SECRETS_BYTES_MAX,
     SECRETS_NOT_KEPT, SESSIONS_MAX, Secret, Secrets, Session,

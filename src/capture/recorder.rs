@@ -181,7 +181,7 @@ mod tests {
                 original_len: length as u32 + 1,
                 mark: Mark {
                     time: Timestamp(number as i64 * 1_000_000),
-                    frame: FrameId { input: 0, number },
+                    frame: FrameId::new(0, number),
                 },
                 link: LinkType::ETHERNET,
                 way: Way::Outgoing,
@@ -196,7 +196,7 @@ mod tests {
     fn numbers(ring: &Ring, from: i64, until: i64) -> Vec<u64> {
         let at = |millis: i64| Timestamp(millis * 1_000_000);
         ring.frames(at(from), at(until))
-            .map(|frame| frame.mark.frame.number)
+            .map(|frame| frame.mark.frame.number())
             .collect()
     }
 

@@ -167,7 +167,7 @@ pub(super) fn read_with(
         for record in &batch.records {
             let frame = batch.frame(record);
             frames.push(Seen {
-                number: frame.mark.frame.number,
+                number: frame.mark.frame.number(),
                 nanos: frame.mark.time.0,
                 link: frame.link.0,
                 data: frame.data.to_vec(),

@@ -186,7 +186,7 @@ impl<W: Write> Writer<W> {
         inputs: &[InputFacts],
     ) -> io::Result<()> {
         let captured_len = u32::try_from(frame.data.len()).unwrap_or(u32::MAX);
-        let input = frame.mark.frame.input;
+        let input = frame.mark.frame.input();
         let Some(number) = self.interface(input, frame.link, captured_len, inputs)? else {
             self.loss.add(FRAMES_NOT_WRITTEN, 1);
             return Ok(());

@@ -202,6 +202,10 @@ pub struct Flags {
     #[arg(long, value_name = "FILE")]
     pub private_key: Vec<PathBuf>,
 
+    /// Judge certificates by the roots in this file (PEM), best the gateway's own; else by those of this machine
+    #[arg(long, value_name = "FILE")]
+    pub ca_bundle: Option<PathBuf>,
+
     /// Exit with 1 when there are findings
     #[arg(long)]
     pub exit_code: bool,

@@ -60,6 +60,8 @@ pub struct Settings {
     pub key_logs: Vec<PathBuf>,
     /// Private keys of servers.
     pub private_keys: Vec<PathBuf>,
+    /// Roots that judge certificates; `None` for those of this machine.
+    pub ca_bundle: Option<PathBuf>,
     /// Exit with 1 when there are findings.
     pub exit_code: bool,
     /// Names are shown beside addresses.

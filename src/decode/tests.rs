@@ -30,10 +30,7 @@ fn frame(data: &[u8], original_len: usize, link: LinkType) -> Frame<'_> {
         original_len: original_len as u32,
         mark: Mark {
             time: Timestamp(1),
-            frame: FrameId {
-                input: 0,
-                number: 4,
-            },
+            frame: FrameId::new(0, 4),
         },
         link,
         way: Way::Unknown,
@@ -67,7 +64,7 @@ fn a_segment_with_all_its_facts() {
         (&[b'x'; 100][..], 100)
     );
     assert_eq!(
-        (segment.vantage, segment.mark.frame.number),
+        (segment.vantage, segment.mark.frame.number()),
         (Vantage(3), 4)
     );
     assert_ne!(segment.overlay, Overlay::default());

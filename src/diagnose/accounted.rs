@@ -128,10 +128,7 @@ pub fn beside<'t>(
     let (at, own): (Mark, ExchangeId) = (suspect.at, suspect.exchange);
     let until = Mark {
         time: at.time,
-        frame: FrameId {
-            input: u16::MAX,
-            number: u64::MAX,
-        },
+        frame: FrameId::new(u16::MAX, u64::MAX),
     };
     let of_client = |record: &ConnectionRecord| {
         record.facts.server == gateway.endpoint

@@ -113,10 +113,7 @@ pub fn candidates(
         let last = (
             Mark {
                 time: until.plus_nanos(timeline.clocks.widest()),
-                frame: FrameId {
-                    input: u16::MAX,
-                    number: u64::MAX,
-                },
+                frame: FrameId::new(u16::MAX, u64::MAX),
             },
             AttemptId {
                 connection: Default::default(),
@@ -188,6 +185,7 @@ fn judge(
         habit: service.and_then(|service| service.habit.as_deref()),
         server_active: service.and_then(|service| service.took.max(service.last_answer)),
         server_ttls: service.and_then(|service| service.ttls),
+        server_took: service.map_or(&[], |service| &service.took_in_tls),
     };
     let found = cause::examine(&attempt);
     let resolves = found

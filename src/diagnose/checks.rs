@@ -95,8 +95,8 @@ impl Timeline {
                 record.ended.is_none() && exchange.response_at.is_none()
             })
         };
-        let mut latest = host.served.iter().rev().take(WAITING_LOOKED_AT_MAX);
-        if host.ports.is_empty() || latest.any(waits) {
+        let latest = || host.served.iter().rev().take(WAITING_LOOKED_AT_MAX);
+        if host.ports.is_empty() || latest().any(waits) {
             return;
         }
         let kept = self

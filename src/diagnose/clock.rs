@@ -77,9 +77,9 @@ impl Clock {
         let (first, last) = (from.frame, until.frame);
         let between = |step: &&Step| {
             let at = step.at.frame;
-            first.input != last.input
-                || first.input != at.input
-                || (first.number < at.number && at.number <= last.number)
+            first.input() != last.input()
+                || first.input() != at.input()
+                || (first.number() < at.number() && at.number() <= last.number())
                 || self.further > 0
         };
         self.steps.iter().find(between)
@@ -107,7 +107,7 @@ impl Clock {
                 message: format!(
                     "{} before frame {} (steps: {count}): no wait is measured across a step, and what spans one is not certain",
                     first.words(),
-                    first.at.frame.number,
+                    first.at.frame.number(),
                 ),
                 remedy: "let the clock be slewed and not stepped while capturing (chrony: `makestep` at the start only); do not join files out of order"
                     .to_owned(),
@@ -138,7 +138,7 @@ mod tests {
     fn mark(input: u16, number: u64, millis: i64) -> Mark {
         Mark {
             time: Timestamp(millis * 1_000_000),
-            frame: FrameId { input, number },
+            frame: FrameId::new(input, number),
         }
     }
 

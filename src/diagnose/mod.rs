@@ -4,12 +4,15 @@
 //! an error is judged when what follows it has been seen; later facts may only revise what was missing.
 
 mod accounted;
+mod agenda;
 pub mod assign;
 pub mod attempt;
 mod auxiliary;
 pub mod backlog;
 pub mod candidate;
 pub mod cause;
+pub mod certificate;
+mod chains;
 mod checks;
 mod client;
 pub mod clock;
@@ -25,6 +28,7 @@ pub mod fragments;
 pub mod gateway;
 pub mod group;
 pub mod habits;
+pub mod handshake;
 pub mod hidden;
 pub mod host;
 pub mod identity;
@@ -37,9 +41,11 @@ mod naming;
 pub mod neighbour;
 mod nested;
 pub mod nothing;
+mod ocsp;
 pub mod order;
 mod page;
 pub mod reason;
+pub mod recent;
 pub mod record;
 pub mod refine;
 pub mod restarts;
@@ -47,10 +53,12 @@ pub mod rewrites;
 pub mod rhythm;
 pub mod role;
 mod sealed;
+mod shown;
 mod sight;
 mod silent;
 pub mod suspect;
 pub mod timeline;
+pub mod trust;
 pub mod turns;
 pub mod unresolved;
 pub mod verdict;
@@ -69,6 +77,7 @@ use crate::diagnose::fragments::LostFragments;
 use crate::diagnose::role::{Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
+use crate::diagnose::trust::Trust;
 use crate::flow::Endpoint;
 use crate::frame::Mark;
 use crate::loss::Loss;
@@ -133,6 +142,13 @@ impl Diagnose {
     #[must_use]
     pub fn with_clocks(mut self, clocks: Clocks) -> Self {
         self.timeline.clocks = clocks;
+        self
+    }
+
+    /// The same, and which roots judge certificates.
+    #[must_use]
+    pub fn with_trust(mut self, trust: Trust) -> Self {
+        self.timeline.trust = trust;
         self
     }
 
@@ -283,15 +299,16 @@ impl Diagnose {
         out.health.connections = self.timeline.opened;
         out.health.retransmissions = self.timeline.retransmissions;
         warnings::add(&self.seen, out);
+        self.timeline.chains.warn(&mut out.warnings);
         warnings::ended_early(&self.unanswered, out);
         self.timeline.clock.warn(out);
         out.clocks = std::mem::take(&mut self.timeline.clocks);
         (self.out, self.timeline.loss)
     }
 
-    /// Notes what no decoder knew: of the kinds that were seen depends what a filter may have dropped.
-    pub fn note_skipped(&mut self, loss: &Loss) {
-        self.seen.others |= loss.skipped_kinds().next().is_some();
+    /// Notes whether there was anything that no decoder knew: of the kinds that were seen depends what a filter may have dropped.
+    pub fn note_skipped(&mut self, any: bool) {
+        self.seen.others |= any;
     }
 
     /// Notes a client's request of HTTP/1 without a byte of an answer.

@@ -100,17 +100,14 @@ mod tests {
     fn at(millis: i64) -> Mark {
         Mark {
             time: Timestamp(0).plus_millis(millis),
-            frame: FrameId {
-                input: 0,
-                number: millis as u64 + 1,
-            },
+            frame: FrameId::new(0, millis as u64 + 1),
         }
     }
 
     fn rows(questions: &Questions, from: i64, until: i64) -> Vec<(i64, u32)> {
         questions
             .open(at(from).time, at(until).time)
-            .map(|one| (one.at.frame.number as i64 - 1, one.nth))
+            .map(|one| (one.at.frame.number() as i64 - 1, one.nth))
             .collect()
     }
 

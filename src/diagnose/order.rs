@@ -78,10 +78,7 @@ impl Order {
         };
         let last = Mark {
             time: until,
-            frame: FrameId {
-                input: u16::MAX,
-                number: u64::MAX,
-            },
+            frame: FrameId::new(u16::MAX, u64::MAX),
         };
         let mut clients: Vec<ExchangeId> = timeline
             .served_on(gateway.vantage, gateway.endpoint.addr, since, last)

@@ -4,6 +4,7 @@
 //! The rule: a record holds what was seen and where; what it means is said elsewhere.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::decode::segment::IcmpError;
 use crate::flow::Direction;
@@ -27,7 +28,7 @@ pub const REQUEST_IDS: &[&str] = &[
 #[derive(Clone, Debug)]
 pub struct ConnectionRecord {
     /// TCP facts as of the latest observation.
-    pub facts: Connection,
+    pub facts: Arc<Connection>,
     /// Wireshark's number of the stream: the count of connections opened before in the same input.
     pub stream_number: u32,
     /// What it speaks, once known.
@@ -69,7 +70,7 @@ pub struct ExchangeRecord {
     /// When the connection had become idle before this request: end of the previous response.
     pub idle_since: Option<Mark>,
     /// The request's head.
-    pub request: Option<Box<RequestHead>>,
+    pub request: Option<Arc<RequestHead>>,
     /// How the request ended.
     pub request_end: Option<MessageEnd>,
     /// Interim responses, the first few.
@@ -79,7 +80,7 @@ pub struct ExchangeRecord {
     /// First byte of the response.
     pub response_at: Option<Mark>,
     /// The response's head.
-    pub response: Option<Box<ResponseHead>>,
+    pub response: Option<Arc<ResponseHead>>,
     /// A rule that the response breaks, with the response's first bytes.
     pub fault: Option<(Fault, Mark, Box<[u8]>)>,
     /// How the response ended.
@@ -220,7 +221,7 @@ impl ConnectionRecord {
         match closed {
             Some(closed) => self.is_hidden() && closed >= from,
             // Open, and acknowledged without a trace.
-            None => halves.iter().all(|half| match half.syns.as_slice() {
+            None => halves.iter().all(|half| match *half.syns {
                 [only] => until.time.nanos_since(only.time) >= ACKNOWLEDGED_NANOS_MIN,
                 _ => false,
             }),

@@ -156,7 +156,7 @@ fn learnt(timeline: &Timeline, id: ExchangeId) -> Option<(Vantage, IpAddr, Rule)
         return None;
     }
     let unknown = host.rewrites.is_none() && host.served.len() > BUSY_MIN;
-    if unknown && !client.request_at.frame.number.is_multiple_of(BUSY_PART) {
+    if unknown && !client.request_at.frame.number().is_multiple_of(BUSY_PART) {
         return None;
     }
     let mut inside: Vec<(&ExchangeRecord, &RequestHead)> = Vec::new();

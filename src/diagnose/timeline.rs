@@ -5,18 +5,22 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use crate::decode::segment::{IcmpError, Resolution, Step};
+use crate::diagnose::agenda::Agenda;
+use crate::diagnose::chains::Chains;
 use crate::diagnose::clock::Clock;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
-use crate::diagnose::host::{HIDDEN_SERVERS_MAX, Host, Service, whose};
+use crate::diagnose::host::{Accepted, HIDDEN_SERVERS_MAX, Host, Service, whose};
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::rhythm::Habitual;
+use crate::diagnose::trust::Trust;
 use crate::diagnose::views::Views;
 use crate::flow::{Direction, Endpoint, Vantage};
 use crate::frame::{FrameId, Mark};
@@ -32,7 +36,7 @@ pub const HOSTS_MAX: usize = 100_000;
 /// Most exchanges that are remembered of one connection.
 pub const EXCHANGES_PER_CONNECTION_MAX: usize = 4_096;
 /// Most TLS steps, ICMP errors and interim responses that are kept of one connection or exchange.
-pub const DETAILS_MAX: usize = 16;
+pub const DETAILS_MAX: usize = 24;
 /// Most exchanges of a host that one look back goes through.
 const SERVED_LOOKED_AT_MAX: usize = 4_096;
 /// Most ICMP errors without their segment that are remembered of one host.
@@ -55,8 +59,12 @@ pub struct Timeline {
     pub(super) hosts: HashMap<(Vantage, IpAddr), Host>,
     services: HashMap<(Vantage, Endpoint), Service>,
     /// Connections in order of the second in which they are to be looked at again.
-    due: BTreeSet<(i64, ConnectionId)>,
+    due: Agenda<ConnectionId>,
     streams_by_input: HashMap<u16, u32>,
+    /// Certificates of servers and clients.
+    pub(super) chains: Chains,
+    /// Which roots judge them.
+    pub(super) trust: Trust,
     /// The capture's clock.
     pub clock: Clock,
     /// How far the times of the inputs may be apart.
@@ -90,7 +98,7 @@ impl Timeline {
     /// where the clocks of their machines could not be compared.
     #[must_use]
     pub fn clock_tolerance(&self, one: FrameId, other: FrameId) -> Option<i64> {
-        self.clocks.tolerance(one.input, other.input)
+        self.clocks.tolerance(one.input(), other.input())
     }
 
     /// What is known of an address.
@@ -303,17 +311,13 @@ impl Timeline {
 
     /// Forgets what is older than it may matter, as of `now`.
     pub fn tick(&mut self, now: Timestamp) {
-        while let Some(&(second, id)) = self.due.first() {
-            if second > now.second() {
-                break;
+        while let Some(due) = self.due.take(now.second()) {
+            for id in due {
+                self.look_again(id, now);
             }
-            self.due.pop_first();
-            self.look_again(id, now);
         }
-        while self.connections.len() > CONNECTIONS_MAX {
-            let Some((_, id)) = self.due.pop_first() else {
-                break;
-            };
+        let surplus = self.connections.len().saturating_sub(CONNECTIONS_MAX);
+        for id in self.due.take_first(surplus) {
             self.forget(id);
             self.loss.add("connections_forgotten_early", 1);
         }
@@ -355,7 +359,7 @@ impl Timeline {
         if over {
             self.forget(id);
         } else {
-            self.due.insert((now.second() + 2, id));
+            self.due.insert(now.second() + 2, id);
         }
         for (at, exchange) in gone {
             self.drop_exchange(ends, at, exchange);
@@ -415,7 +419,7 @@ impl Timeline {
         Some(host)
     }
 
-    fn on_connection(&mut self, event: ConnectionEvent, facts: &Connection) {
+    fn on_connection(&mut self, event: ConnectionEvent, facts: &Arc<Connection>) {
         if event == ConnectionEvent::Opened {
             self.open(facts);
         }
@@ -423,7 +427,7 @@ impl Timeline {
             return;
         };
         let was_open = record.ended.is_none();
-        record.facts.clone_from(facts);
+        record.facts = Arc::clone(facts);
         if facts.from_server.last_seen.is_some()
             && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
         {
@@ -464,7 +468,7 @@ impl Timeline {
             }
         }
         let connections = &self.connections;
-        let look = |id: ConnectionId| connections.get(&id).map(|record| &record.facts);
+        let look = |id: ConnectionId| connections.get(&id).map(|record| &*record.facts);
         let joined = self.views.note(facts, look).is_some();
         let not_folded = std::mem::take(&mut self.views.not_folded);
         self.loss.add("views_not_folded", not_folded);
@@ -480,12 +484,12 @@ impl Timeline {
 
     /// Wireshark does not tell tunnels apart: views between the same ends are one stream to it.
     fn share_stream_number(&mut self, facts: &Connection) {
-        let input = facts.id.0.input;
+        let input = facts.id.0.input();
         let shared = self.views.of(facts.id).iter().find_map(|id| {
             let other = self.connections.get(id)?;
             let same_ends =
                 (other.facts.client, other.facts.server) == (facts.client, facts.server);
-            (*id != facts.id && id.0.input == input && same_ends).then_some(other.stream_number)
+            (*id != facts.id && id.0.input() == input && same_ends).then_some(other.stream_number)
         });
         let (Some(shared), Some(record)) = (shared, self.connections.get_mut(&facts.id)) else {
             return;
@@ -516,17 +520,18 @@ impl Timeline {
         }
     }
 
-    fn open(&mut self, facts: &Connection) {
-        let number = self.streams_by_input.entry(facts.id.0.input).or_default();
+    fn open(&mut self, facts: &Arc<Connection>) {
+        let number = self.streams_by_input.entry(facts.id.0.input()).or_default();
         let stream_number = *number;
         *number = number.saturating_add(1);
         self.opened += 1;
-        self.due.insert((facts.opened.time.second() + 2, facts.id));
+        self.due.insert(facts.opened.time.second() + 2, facts.id);
         let record = ConnectionRecord {
-            facts: facts.clone(),
+            facts: Arc::clone(facts),
             stream_number,
             protocol: None,
-            exchanges: VecDeque::new(),
+            // Most connections carry one.
+            exchanges: VecDeque::with_capacity(1),
             tls: Vec::new(),
             icmp: Vec::new(),
             proxy_header: None,
@@ -607,16 +612,31 @@ impl Timeline {
         let Some(record) = self.connections.get_mut(&id) else {
             return;
         };
-        if record.tls.len() < DETAILS_MAX {
-            record.tls.push((step.clone(), at));
+        if record.tls.len() < DETAILS_MAX
+            && let Some(step) = self
+                .chains
+                .kept(step, record.facts.server, at, &mut self.loss)
+        {
+            record.tls.push((step, at));
         }
+        let by_name = record
+            .tls
+            .iter()
+            .any(|(step, _)| matches!(step, TlsStep::ClientHello { sni: Some(_), .. }));
+        let client = record.facts.client;
         let (vantage, server) = (record.facts.vantage, record.facts.server);
         let after_header = record.proxy_header.is_some();
-        if matches!(step, TlsStep::ServerHello { .. })
+        if let TlsStep::ServerHello { version, suite, .. } = *step
             && let Some(service) =
                 service_entry(&mut self.services, &mut self.loss, vantage, server)
         {
             service.tls_handshakes += 1;
+            service.chose(Accepted {
+                version,
+                suite,
+                by_name,
+                client,
+            });
             service.answered(after_header);
         }
     }

@@ -21,6 +21,7 @@ use crate::diagnose::naming::{asked_upstream, named};
 use crate::diagnose::page;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::refine::refine;
+use crate::diagnose::shown;
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::Timeline;
 use crate::diagnose::unresolved;
@@ -467,13 +468,22 @@ pub fn finding(
         not_observable: conclusion.not_observable,
         incident: String::new(),
         traits: traits_of(timeline, client_leg, last),
+        handshake: last
+            .and_then(|candidate| timeline.connection(candidate.id.connection))
+            .and_then(|record| shown::handshake(record, &timeline.trust))
+            .map(Box::new),
     }
 }
 
 /// A finding's id: the frame of its error, and the exchange where one frame carries several.
 #[must_use]
 pub fn finding_id(at: Mark, exchange: ExchangeId) -> String {
-    format!("f{}-{}-{}", at.frame.input, at.frame.number, exchange.index)
+    format!(
+        "f{}-{}-{}",
+        at.frame.input(),
+        at.frame.number(),
+        exchange.index
+    )
 }
 
 /// What may tell a failed attempt from those that went well.

@@ -86,7 +86,7 @@ mod tests {
     use crate::frame::FrameId;
 
     fn id(number: u64) -> ConnectionId {
-        ConnectionId(FrameId { input: 0, number })
+        ConnectionId(FrameId::new(0, number))
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! The rule: until a protocol is known its bytes wait, a few of each side; then one
 //! parser reads all that follows. A stream joined in the middle waits for a place where a message starts.
 
+use std::sync::Arc;
+
 use crate::flow::Direction;
 use crate::protocol::nested::{Offsets, pieces};
 use crate::protocol::observation::{ConnectionEvent, PREFIX_MAX, Protocol, Seen};
@@ -429,7 +431,7 @@ impl Conversation {
 }
 
 fn tell(event: ConnectionEvent, out: &mut Output<'_>) {
-    let facts = Box::new(out.connection.clone());
+    let facts = Arc::new(out.connection.clone());
     out.tell(Seen::Connection { event, facts });
 }
 

@@ -254,10 +254,7 @@ mod tests {
                 (resolver, client)
             };
             self.frame += 1;
-            let frame = FrameId {
-                input: 0,
-                number: self.frame,
-            };
+            let frame = FrameId::new(0, self.frame);
             let mark = Mark {
                 time: Timestamp(ms * MILLI),
                 frame,
@@ -308,7 +305,7 @@ mod tests {
         assert!(wire.last_query().repeated);
         wire.send(5001, false, &answer());
         let answer = wire.last_answer();
-        assert_eq!(answer.query_at.unwrap().frame.number, 1);
+        assert_eq!(answer.query_at.unwrap().frame.number(), 1);
         assert_eq!(answer.addresses, [IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3))]);
     }
 

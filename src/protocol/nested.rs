@@ -152,7 +152,7 @@ mod tests {
 
     fn mark(number: u64) -> Mark {
         Mark {
-            frame: FrameId { input: 0, number },
+            frame: FrameId::new(0, number),
             ..Mark::default()
         }
     }

@@ -34,10 +34,7 @@ impl Play {
         Self {
             conversation: Conversation::default(),
             connection: Connection {
-                id: ConnectionId(FrameId {
-                    input: 0,
-                    number: 1,
-                }),
+                id: ConnectionId(FrameId::new(0, 1)),
                 client: endpoint(1, 40_000),
                 server: endpoint(2, 80),
                 roles_known: true,
@@ -93,10 +90,7 @@ impl Play {
     fn mark(&self) -> Mark {
         Mark {
             time: Timestamp(self.frame as i64 * 1_000_000),
-            frame: FrameId {
-                input: 0,
-                number: self.frame,
-            },
+            frame: FrameId::new(0, self.frame),
         }
     }
 
@@ -173,8 +167,8 @@ impl Play {
             ip_id_before: None,
         };
         match direction {
-            ToServer => self.connection.from_client.reset = Some(closing),
-            ToClient => self.connection.from_server.reset = Some(closing),
+            ToServer => self.connection.from_client.trouble().reset = Some(closing),
+            ToClient => self.connection.from_server.trouble().reset = Some(closing),
         }
         self.event(StreamEvent::Reset { direction })
     }
@@ -273,6 +267,17 @@ fn line(seen: &Seen) -> Option<String> {
         Seen::Unsolicited { prefix, .. } => format!("unsolicited {}", show(prefix)),
         Seen::ProxyHeader { version, .. } => format!("proxy header {version}"),
         Seen::Tls { step, .. } => match step {
+            TlsStep::ClientHello {
+                sni,
+                alpn,
+                versions,
+                ..
+            } => format!(
+                "tls ClientHello {{ sni: {sni:?}, alpn: {alpn:?}, versions: {versions:?} }}"
+            ),
+            TlsStep::ServerHello { version, .. } => {
+                format!("tls ServerHello {{ version: {version} }}")
+            }
             TlsStep::NotTls { prefix } => format!("not tls {}", show(prefix)),
             step => format!("tls {step:?}"),
         },

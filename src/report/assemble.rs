@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::capture::InputFacts;
 use crate::diagnose::cause;
+use crate::diagnose::certificate::Facts;
 use crate::diagnose::clocks::EstimatedFrom;
 use crate::diagnose::contrast;
 use crate::diagnose::finding as found;
@@ -14,9 +15,10 @@ use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Row};
 use crate::loss;
 use crate::report::model::{
-    Attempt, Capture, Cause, ClientEvent, Common, Connection, Damage, Evidence, Exchange,
-    ExchangeFrames, Finding, FrameRef, Gateway, Incident, Input, LogWording, Loss, Program, Report,
-    RuledOut, SCHEMA_VERSION, Sighting, Summary, Upstream, UpstreamEvent, Warning,
+    Attempt, Capture, Cause, Certificate, ClientEvent, Common, Connection, Damage, Evidence,
+    Exchange, ExchangeFrames, Finding, FrameRef, Gateway, Incident, Input, LogWording, Loss,
+    Program, Report, RuledOut, SCHEMA_VERSION, Sighting, Summary, Tls, Upstream, UpstreamEvent,
+    Warning,
 };
 use crate::report::names;
 use crate::report::redact;
@@ -269,6 +271,7 @@ impl Words {
                 connection: finding.upstream_connection.as_ref().map(connection),
                 interchangeable: finding.interchangeable,
             }),
+            tls: finding.handshake.as_deref().map(|it| self.tls(it)),
             attempts: finding
                 .attempts
                 .iter()
@@ -294,13 +297,13 @@ impl Words {
             http_version: exchange.http_version,
             request_time: exchange.request.time.rfc3339(),
             response_time: exchange.response.time.rfc3339(),
-            input: exchange.request.frame.input,
-            response_input: exchange.response.frame.input,
+            input: exchange.request.frame.input(),
+            response_input: exchange.response.frame.input(),
             tcp_stream: exchange.connection.tcp_stream,
             views: views(&exchange.connection),
             frames: ExchangeFrames {
-                request: exchange.request.frame.number,
-                response: exchange.response.frame.number,
+                request: exchange.request.frame.number(),
+                response: exchange.response.frame.number(),
             },
         }
     }
@@ -326,8 +329,8 @@ impl Words {
 
     fn attempt(self, attempt: &found::AttemptReport) -> Attempt {
         let frame = |mark: &crate::frame::Mark| FrameRef {
-            input: mark.frame.input,
-            frame: mark.frame.number,
+            input: mark.frame.input(),
+            frame: mark.frame.number(),
         };
         Attempt {
             cause: attempt.cause,
@@ -338,6 +341,46 @@ impl Words {
             end: attempt.end.map(Timestamp::rfc3339),
             matched_by: self.sentences(&attempt.matched_by),
             frames: attempt.frames.iter().map(frame).collect(),
+        }
+    }
+
+    fn tls(self, handshake: &found::Handshake) -> Tls {
+        let certificates =
+            |list: &[Facts]| list.iter().map(|facts| self.certificate(facts)).collect();
+        Tls {
+            server_name: self.optional(handshake.server_name.as_ref()),
+            offered_versions: handshake.offered_versions.clone(),
+            offered_protocols: self.sentences(&handshake.offered_protocols),
+            offered_suites: handshake.offered_suites.clone(),
+            ja4: handshake.ja4.clone(),
+            resumption_offered: handshake.resumption_offered,
+            early_data: handshake.early_data,
+            retried: handshake.retried,
+            version: handshake.version.clone(),
+            suite: handshake.suite.clone(),
+            protocol: self.optional(handshake.protocol.as_ref()),
+            resumed: handshake.resumed,
+            certificate_requested: handshake.certificate_requested,
+            client_certificates: certificates(&handshake.client_certificates),
+            renegotiated: handshake.renegotiated,
+            certificates: certificates(&handshake.certificates),
+            problems: self.sentences(&handshake.problems),
+            ocsp: handshake.ocsp.clone(),
+            judged: self.optional(handshake.judged.as_ref()),
+            judged_by: self.optional(handshake.judged_by.as_ref()),
+        }
+    }
+
+    fn certificate(self, facts: &Facts) -> Certificate {
+        Certificate {
+            subject: self.sentence(&facts.subject),
+            names: self.sentences(&facts.names),
+            issuer: self.sentence(&facts.issuer),
+            not_before: facts.not_before.rfc3339(),
+            not_after: facts.not_after.rfc3339(),
+            key: facts.key.clone(),
+            signature: facts.signature.clone(),
+            self_signed: facts.self_issued,
         }
     }
 
@@ -358,8 +401,8 @@ impl Words {
 
     fn evidence(self, evidence: &[found::Evidence], asked: Timestamp) -> Vec<Evidence> {
         let one = |evidence: &found::Evidence| Evidence {
-            input: evidence.mark.frame.input,
-            frame: evidence.mark.frame.number,
+            input: evidence.mark.frame.input(),
+            frame: evidence.mark.frame.number(),
             time: evidence.mark.time.rfc3339(),
             offset_ms: evidence.mark.time.millis_since(asked),
             leg: evidence.leg.word(),
@@ -408,8 +451,8 @@ fn views(name: &found::ConnectionName) -> Vec<Sighting> {
             client: view.client.to_string(),
             server: view.server.to_string(),
             tcp_stream: view.tcp_stream,
-            input: view.id.0.input,
-            frame: view.id.0.number,
+            input: view.id.0.input(),
+            frame: view.id.0.number(),
         })
         .collect()
 }

@@ -285,10 +285,7 @@ impl Slice {
         let shown = one_finding(finding, show_secrets);
         let confidence = shown.cause.confidence;
         for evidence in &shown.evidence {
-            let id = FrameId {
-                input: evidence.input,
-                number: evidence.frame,
-            };
+            let id = FrameId::new(evidence.input, evidence.frame);
             let remark = format!(
                 "gwcap {}: {} ({confidence}): {}",
                 shown.id, shown.cause.code, evidence.summary

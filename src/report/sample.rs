@@ -21,7 +21,7 @@ const START: Timestamp = Timestamp(1_795_179_845_123_456_789);
 pub(super) fn mark(number: u64, micros: i64) -> Mark {
     Mark {
         time: START.plus_nanos(micros * 1000),
-        frame: FrameId { input: 0, number },
+        frame: FrameId::new(0, number),
     }
 }
 
@@ -32,10 +32,7 @@ fn endpoint(text: &str) -> Endpoint {
 
 fn connection(first: u64, client: &str, server: &str) -> ConnectionName {
     ConnectionName {
-        id: ConnectionId(FrameId {
-            input: 0,
-            number: first,
-        }),
+        id: ConnectionId(FrameId::new(0, first)),
         client: endpoint(client),
         server: endpoint(server),
         tcp_stream: Some(first as u32 / 4),
@@ -115,6 +112,7 @@ pub(super) fn finding() -> Finding {
         not_observable: vec!["Why nobody listens: look at the upstream's host.".to_owned()],
         incident: "i-0-7".to_owned(),
         traits: Default::default(),
+        handshake: None,
     }
 }
 

@@ -281,7 +281,7 @@ mod tests {
                 original_len: 1_000,
                 mark: Mark {
                     time: Timestamp(second * 1_000_000_000),
-                    frame: FrameId { input: 0, number },
+                    frame: FrameId::new(0, number),
                 },
                 link: LinkType::ETHERNET,
                 way: Way::Unknown,

@@ -15,8 +15,9 @@ use gwcap::loss::Loss;
 use crate::run::failure::Failure;
 use crate::run::progress::Progress;
 
-/// Bytes of a batch: large enough for all threads, small enough for two to stay in memory unnoticed.
-pub const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of a batch: what one brings about (twice, as diagnosis is a batch behind) fits the cache of a core; larger ones took
+/// more memory and no less time.
+pub const BATCH_BYTES: usize = 1024 * 1024;
 
 /// How often a waiting run looks whether it was asked to stop.
 pub const LOOK: Duration = Duration::from_millis(50);

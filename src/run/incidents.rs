@@ -331,10 +331,7 @@ mod tests {
                 original_len: 1_500,
                 mark: Mark {
                     time: time.plus_nanos(number as i64 * 1_000),
-                    frame: FrameId {
-                        input: 0,
-                        number: 1_000_000 + number,
-                    },
+                    frame: FrameId::new(0, 1_000_000 + number),
                 },
                 link: LinkType::ETHERNET,
                 way: Way::Unknown,

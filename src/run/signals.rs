@@ -108,7 +108,7 @@ impl Signals {
     }
 
     /// Makes a page when it is time.
-    pub fn look(&mut self, analyzer: &Analyzer) {
+    pub fn look(&mut self, analyzer: &mut Analyzer) {
         let Some(server) = &self.server else { return };
         let now = Instant::now();
         if self

@@ -135,7 +135,7 @@ impl<'a> Machines<'a> {
     }
 
     fn frame(&mut self, frame: &Frame<'_>, remarks: &[String]) -> Result<(), Failure> {
-        let machine = self.clocks.of(frame.mark.frame.input).vantage.0;
+        let machine = self.clocks.of(frame.mark.frame.input()).vantage.0;
         self.begin(machine)?;
         if let Some((name, writer)) = self.writers.get_mut(&machine) {
             let written = writer.frame(frame, remarks, &self.inputs);

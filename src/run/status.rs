@@ -65,7 +65,7 @@ impl Status {
     }
 
     /// Writes the line, or the state, when it is time.
-    pub fn look(&mut self, analyzer: &Analyzer) {
+    pub fn look(&mut self, analyzer: &mut Analyzer) {
         if self.asked.swap(false, Ordering::Relaxed) {
             self.clear();
             say(&self.state(analyzer));
@@ -85,7 +85,7 @@ impl Status {
         }
     }
 
-    fn line(&mut self, analyzer: &Analyzer) -> String {
+    fn line(&mut self, analyzer: &mut Analyzer) -> String {
         let (standing, _) = analyzer.standing();
         let seconds = self.latest.elapsed().as_secs_f64().max(0.001);
         let rate = standing.exchanges.saturating_sub(self.exchanges) as f64 / seconds;
@@ -101,7 +101,7 @@ impl Status {
         line.chars().take(COLUMNS_MAX).collect()
     }
 
-    fn state(&self, analyzer: &Analyzer) -> String {
+    fn state(&self, analyzer: &mut Analyzer) -> String {
         let (standing, latest) = analyzer.standing();
         let mut text = format!(
             "gwcap: running for {} s: {} frames, {} dropped\n",

@@ -44,7 +44,7 @@ impl Upstreams {
     }
 
     /// Looks for upstreams that the filter hides.
-    pub fn look(&mut self, analyzer: &Analyzer, status: &mut Option<Status>) {
+    pub fn look(&mut self, analyzer: &mut Analyzer, status: &mut Option<Status>) {
         if self.looked.elapsed() < EVERY {
             return;
         }

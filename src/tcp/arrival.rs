@@ -124,11 +124,11 @@ where
             half.ip_id = segment.ip_id;
             let (low, high) = half.ttls.unwrap_or((segment.ttl, segment.ttl));
             half.ttls = Some((low.min(segment.ttl), high.max(segment.ttl)));
-            half.zero_window = match (segment.window, half.zero_window) {
-                (0, None) => Some(now),
-                (0, since) => since,
-                _ => None,
-            };
+            if segment.window == 0 {
+                half.trouble().zero_window.get_or_insert(now);
+            } else if let Some(trouble) = half.trouble_so_far() {
+                trouble.zero_window = None;
+            }
         }
         if self.direction == Direction::ToClient && !segment.flags.rst() {
             self.out.facts.server_alive = Some(now);
@@ -201,9 +201,6 @@ where
         }
         let half = self.out.half(direction);
         if half.syns.len() < SYN_MARKS_MAX {
-            if half.syns.is_empty() {
-                half.syns.reserve_exact(1);
-            }
             half.syns.push(now);
         }
         self.out.emit(StreamEvent::Syn);
@@ -229,7 +226,8 @@ where
             && before.is_some_and(|acked| Some(acked) == self.peer.acked && acked < self.peer.sent)
         {
             let half = self.out.half(self.direction.opposite());
-            half.duplicate_acks = half.duplicate_acks.saturating_add(1);
+            let trouble = half.trouble();
+            trouble.duplicate_acks = trouble.duplicate_acks.saturating_add(1);
         }
     }
 
@@ -335,7 +333,7 @@ where
             self.own.flush(&mut self.out);
             self.peer.flush(&mut self.out);
         }
-        let slot = &mut self.out.half(self.direction).reset;
+        let slot = &mut self.out.half(self.direction).trouble().reset;
         if slot.is_none_or(|earlier| accepted && !earlier.in_sequence) {
             *slot = Some(closing);
             self.out.emit(StreamEvent::Reset {

@@ -2,6 +2,8 @@
 //!
 //! The rule: an event is told when the frame that shows it is seen, never when the connection is over.
 
+use std::ops::Deref;
+
 use crate::flow::{Direction, Endpoint, Overlay, Vantage};
 use crate::frame::{FrameId, Mark};
 use crate::tcp::birthmark::Birthmarks;
@@ -21,7 +23,7 @@ pub struct ConnectionId(pub FrameId);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HalfFacts {
     /// SYN (client) or SYN-ACK (server) frames, repeated ones included, at most [`SYN_MARKS_MAX`].
-    pub syns: Vec<Mark>,
+    pub syns: Marks,
     /// Sequence number of offset 0, once payload was seen.
     pub origin: Option<u32>,
     /// Payload bytes sent: the highest stream offset that was seen on the wire, gaps included.
@@ -34,6 +36,30 @@ pub struct HalfFacts {
     pub acknowledged: Option<u64>,
     /// Segments with payload, repeated ones included.
     pub data_segments: u64,
+    /// First payload.
+    pub first_data: Option<Mark>,
+    /// Latest new payload.
+    pub last_data: Option<Mark>,
+    /// Any segment at all of this direction, latest.
+    pub last_seen: Option<Mark>,
+    /// First FIN of this direction.
+    pub fin: Option<Closing>,
+    /// Time to live (hop limit) of the first segment of this direction.
+    pub ttl: Option<u8>,
+    /// Lowest and highest time to live of segments without RST: all of one host's come the same way.
+    pub ttls: Option<(u8, u8)>,
+    /// IPv4 identification of the latest segment without RST.
+    pub ip_id: Option<u16>,
+    /// Largest payload of a segment that is known to have arrived, as all that was sent was acknowledged.
+    pub delivered_max: u32,
+    /// What goes wrong on few connections, once anything has.
+    trouble: Option<Box<Trouble>>,
+}
+
+/// What few connections have to tell of a direction: kept apart, because facts are copied at every event. [`HalfFacts`]
+/// gives these fields as its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
     /// Segments whose payload had all been seen before, and long enough before to have been sent again
     /// ([`RETRANSMISSION_NANOS_MIN`](crate::tcp::RETRANSMISSION_NANOS_MIN)); keep-alive probes are not counted.
     pub retransmissions: u64,
@@ -47,36 +73,91 @@ pub struct HalfFacts {
     pub hidden: u64,
     /// The latest gap that was given up.
     pub last_gap: Option<Mark>,
-    /// First payload.
-    pub first_data: Option<Mark>,
-    /// Latest new payload.
-    pub last_data: Option<Mark>,
-    /// Any segment at all of this direction, latest.
-    pub last_seen: Option<Mark>,
     /// Since when this side has advertised a zero window, while it does.
     pub zero_window: Option<Mark>,
-    /// First FIN of this direction.
-    pub fin: Option<Closing>,
     /// First RST of this direction that is not a mere copy; the first one that the receiver accepts
     /// replaces one that it does not (`in_sequence`).
     pub reset: Option<Closing>,
-    /// Time to live (hop limit) of the first segment of this direction.
-    pub ttl: Option<u8>,
-    /// Lowest and highest time to live of segments without RST: all of one host's come the same way.
-    pub ttls: Option<(u8, u8)>,
-    /// IPv4 identification of the latest segment without RST.
-    pub ip_id: Option<u16>,
     /// Retransmissions since the peer last acknowledged anything new.
     pub unanswered_repeats: u32,
     /// The first of them.
     pub first_unanswered: Option<Mark>,
     /// Payload bytes of the latest of them.
     pub repeated_len: u32,
-    /// Largest payload of a segment that is known to have arrived, as all that was sent was acknowledged.
-    pub delivered_max: u32,
     /// Acknowledgements of the peer without payload that brought nothing new while bytes were on their way, since the
     /// last that did: later segments arrive, and one before them does not (RFC 5681, section 3.2).
     pub duplicate_acks: u32,
+}
+
+/// Nothing of it.
+static NO_TROUBLE: Trouble = Trouble {
+    retransmissions: 0,
+    last_retransmission: None,
+    snapped: 0,
+    lost: 0,
+    hidden: 0,
+    last_gap: None,
+    zero_window: None,
+    reset: None,
+    unanswered_repeats: 0,
+    first_unanswered: None,
+    repeated_len: 0,
+    duplicate_acks: 0,
+};
+
+impl Deref for HalfFacts {
+    type Target = Trouble;
+
+    fn deref(&self) -> &Trouble {
+        self.trouble.as_deref().unwrap_or(&NO_TROUBLE)
+    }
+}
+
+impl HalfFacts {
+    /// The trouble of this direction, to be added to.
+    pub(crate) fn trouble(&mut self) -> &mut Trouble {
+        self.trouble.get_or_insert_default()
+    }
+
+    /// The same, where there is any.
+    pub(super) fn trouble_so_far(&mut self) -> Option<&mut Trouble> {
+        self.trouble.as_deref_mut()
+    }
+}
+
+/// Marks in order. Nearly always there is one, which takes no room of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks(Held);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Held {
+    #[default]
+    None,
+    One(Mark),
+    Many(Vec<Mark>),
+}
+
+impl Marks {
+    /// Adds one.
+    pub(super) fn push(&mut self, mark: Mark) {
+        match &mut self.0 {
+            Held::None => self.0 = Held::One(mark),
+            Held::One(first) => self.0 = Held::Many(vec![*first, mark]),
+            Held::Many(marks) => marks.push(mark),
+        }
+    }
+}
+
+impl Deref for Marks {
+    type Target = [Mark];
+
+    fn deref(&self) -> &[Mark] {
+        match &self.0 {
+            Held::None => &[],
+            Held::One(mark) => std::slice::from_ref(mark),
+            Held::Many(marks) => marks,
+        }
+    }
 }
 
 /// A FIN or RST: when, after how many bytes, and what it acknowledges.

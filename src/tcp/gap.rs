@@ -47,7 +47,7 @@ impl HalfStream {
         let captured = piece.bytes.len() as u64;
         if captured < piece.len {
             let len = piece.len - captured;
-            out.half(direction).snapped += len;
+            out.half(direction).trouble().snapped += len;
             out.shared.snapped_bytes += len;
             out.emit(StreamEvent::Gap {
                 direction,
@@ -95,8 +95,9 @@ impl HalfStream {
         let sent = self.sent;
         let facts = out.half(direction);
         facts.sent = sent;
-        facts.lost += len;
-        facts.last_gap = Some(now);
+        let trouble = facts.trouble();
+        trouble.lost += len;
+        trouble.last_gap = Some(now);
         out.shared.lost_bytes += len;
         out.emit(StreamEvent::Gap {
             direction,
@@ -121,7 +122,8 @@ impl HalfStream {
         let sent = self.sent;
         let facts = out.half(self.direction);
         facts.sent = sent;
-        facts.hidden = facts.hidden.saturating_add(len);
+        let trouble = facts.trouble();
+        trouble.hidden = trouble.hidden.saturating_add(len);
         out.shared.hidden_bytes += len;
         true
     }

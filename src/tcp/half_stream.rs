@@ -165,10 +165,12 @@ impl HalfStream {
         if offset >= 0 {
             let acked = self.acked.unwrap_or(0).max(offset.cast_unsigned());
             let half = half_mut(facts, self.direction);
-            if self.acked.is_none_or(|before| acked > before) {
-                half.unanswered_repeats = 0;
-                half.first_unanswered = None;
-                half.duplicate_acks = 0;
+            if self.acked.is_none_or(|before| acked > before)
+                && let Some(trouble) = half.trouble_so_far()
+            {
+                trouble.unanswered_repeats = 0;
+                trouble.first_unanswered = None;
+                trouble.duplicate_acks = 0;
             }
             if acked >= self.sent {
                 half.delivered_max = half.delivered_max.max(self.on_its_way_max);
@@ -319,7 +321,7 @@ impl HalfStream {
             return;
         }
         let unanswered = self.acked.is_none_or(|acked| piece.end() > acked);
-        let facts = out.half(self.direction);
+        let facts = out.half(self.direction).trouble();
         facts.retransmissions += 1;
         facts.last_retransmission = Some(now);
         if unanswered {

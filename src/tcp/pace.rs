@@ -39,7 +39,7 @@ impl Pace {
         let now = segment.mark.time.0;
         let passed = now.saturating_sub(self.time);
         let ticks = i64::from(value.wrapping_sub(self.value).cast_signed());
-        let input = segment.mark.frame.input;
+        let input = segment.mark.frame.input();
         let known = self.time != 0 && self.input == input;
         if known && (0..SPAN_NANOS_MIN).contains(&passed) {
             return None;
@@ -99,10 +99,7 @@ mod tests {
                 payload_len: 0,
                 mark: Mark {
                     time: Timestamp((START_MS + at_ms) * 1_000_000),
-                    frame: FrameId {
-                        input: input(index),
-                        number: 1,
-                    },
+                    frame: FrameId::new(input(index), 1),
                 },
             };
             pace.note(&segment).map(|nanos| nanos / 1_000_000)

@@ -186,10 +186,7 @@ impl Play {
     pub(super) fn mark(&self) -> Mark {
         Mark {
             time: Timestamp(self.now),
-            frame: FrameId {
-                input: 0,
-                number: self.frame,
-            },
+            frame: FrameId::new(0, self.frame),
         }
     }
 

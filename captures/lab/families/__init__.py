@@ -52,6 +52,7 @@ class Case:
     cause: str = ""                     # what an observer can know, where it is less than the log knows
     accept: list = field(default_factory=list)
     alert: str = ""
+    keys: bool = False                  # whoever the lab itself is in TLS, client or upstream, writes its secrets into keys.log
     remove: object = None               # function(segments) -> numbers of the frames that are taken out afterwards
 
     @property

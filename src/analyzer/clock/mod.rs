@@ -31,6 +31,7 @@ use crate::diagnose::finding::Warning;
 use crate::flow::{SHARDS, Vantage};
 use crate::frame::{Batch, Mark, Record};
 use crate::loss::Loss;
+use crate::protocol::observation::Observation;
 use crate::time::Timestamp;
 
 use atlas::Atlas;
@@ -225,7 +226,8 @@ fn read_exchanges(files: &[Option<PathBuf>], watch: &Watch) -> Vec<Passages> {
 fn exchanges_of(file: &Path, watch: &Watch) -> Exchanges {
     // What is encrypted is compared as it is.
     let keys = Keys::default();
-    let mut shards: Vec<Shard> = (0..SHARDS).map(|_| Shard::default()).collect();
+    let mut shards: Vec<(Shard, Vec<Observation>)> = Vec::new();
+    shards.resize_with(SHARDS, Default::default);
     let mut exchanges = Exchanges::default();
     let mut loss = Loss::default();
     let mut clock: Option<Timestamp> = None;
@@ -233,31 +235,31 @@ fn exchanges_of(file: &Path, watch: &Watch) -> Exchanges {
     read(file, watch, |batch| {
         for record in &batch.records {
             if begins_second(&mut clock, record) {
-                for shard in &mut shards {
-                    shard.take(Step::Tick(record.mark), &keys);
+                for (shard, told) in &mut shards {
+                    shard.take(Step::Tick(record.mark), &keys, told);
                 }
             }
             last = record.mark;
             let decoded = decode::decode(batch.frame(record), Vantage::default(), &mut loss);
             if let Some(packet) = decoded.and_then(Decoded::packet)
-                && let Some(shard) = shards.get_mut(packet.flow().shard())
+                && let Some((shard, told)) = shards.get_mut(packet.flow().shard())
             {
-                shard.take(Step::Packet(&packet), &keys);
+                shard.take(Step::Packet(&packet), &keys, told);
             }
         }
-        for shard in &mut shards {
-            note_all(shard, &mut exchanges);
+        for (_, told) in &mut shards {
+            note_all(told, &mut exchanges);
         }
     });
-    for shard in &mut shards {
-        shard.finish(last, &keys);
-        note_all(shard, &mut exchanges);
+    for (shard, told) in &mut shards {
+        shard.finish(last, &keys, told);
+        note_all(told, &mut exchanges);
     }
     exchanges
 }
 
-fn note_all(shard: &mut Shard, exchanges: &mut Exchanges) {
-    for observation in shard.observations.drain(..) {
+fn note_all(told: &mut Vec<Observation>, exchanges: &mut Exchanges) {
+    for observation in told.drain(..) {
         exchanges.note(&observation);
     }
 }

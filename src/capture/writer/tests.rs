@@ -10,7 +10,7 @@ fn frame<'a>(input: u16, nanos: i64, data: &'a [u8], way: Way) -> Frame<'a> {
         original_len: 60,
         mark: Mark {
             time: Timestamp(nanos),
-            frame: FrameId { input, number: 1 },
+            frame: FrameId::new(input, 1),
         },
         link: LinkType::ETHERNET,
         way,

@@ -42,10 +42,7 @@ impl Bench {
         self.frame += 1;
         let mark = Mark {
             time: Timestamp(self.second * NANOS_PER_SECOND),
-            frame: FrameId {
-                input: 0,
-                number: self.frame,
-            },
+            frame: FrameId::new(0, self.frame),
         };
         let Ok(Read::Fragment(piece)) = read(data, wire_len) else {
             panic!("no fragment")
@@ -93,7 +90,7 @@ fn pieces_in_any_order_make_one_packet() {
         assert_eq!(network.payload, expected);
         assert_eq!((network.payload_len, network.protocol), (29, 17));
         assert_eq!((network.ip_id, network.ttl), (Some(7), 61));
-        assert_eq!(whole.mark().frame.number, 3);
+        assert_eq!(whole.mark().frame.number(), 3);
         assert_eq!(bench.finish(), Loss::default());
     }
 }

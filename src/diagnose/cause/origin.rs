@@ -61,10 +61,10 @@ pub fn reset(attempt: &Attempt<'_>) -> Option<Reset> {
 /// A RST that acknowledges the request and came sooner after it than the upstream's SYN-ACK after the SYN.
 fn too_soon(attempt: &Attempt<'_>, close: &FirstClose) -> Option<(i64, i64)> {
     let facts = &attempt.connection.facts;
-    let ([syn], [answer]) = (
-        facts.from_client.syns.as_slice(),
-        facts.from_server.syns.as_slice(),
-    ) else {
+    let [syn] = facts.from_client.syns[..] else {
+        return None;
+    };
+    let [answer] = facts.from_server.syns[..] else {
         return None;
     };
     let asked = attempt.exchange?.request_end?;

@@ -2,6 +2,8 @@
 //!
 //! The rule: a response without an owner, which nobody asked for, is read for its framing and never told.
 
+use std::sync::Arc;
+
 use crate::frame::Mark;
 use crate::protocol::http1::ledger::Ledger;
 use crate::protocol::observation::{Completion, Fault, MessageEnd, ResponseHead, Seen};
@@ -70,7 +72,7 @@ impl Message {
     pub fn tell_head(&self, head: ResponseHead, out: &mut Output<'_>) {
         if let Some(index) = self.owner {
             let exchange = out.exchange(index);
-            let head = Box::new(head);
+            let head = Arc::new(head);
             out.tell(Seen::ResponseHead { exchange, head });
         }
     }

@@ -3,6 +3,8 @@
 //! The rule: a head inside one segment is read where it lies; a head that is cut is copied, up to a
 //! limit. After bytes that cannot be framed, the next segment that starts like a request is the next one.
 
+use std::sync::Arc;
+
 use crate::frame::Mark;
 use crate::protocol::http1::body::{Body, Progress};
 use crate::protocol::http1::head;
@@ -317,6 +319,6 @@ impl Requests {
 
 fn tell_head(index: u32, head: crate::protocol::observation::RequestHead, out: &mut Output<'_>) {
     let exchange = out.exchange(index);
-    let head = Box::new(head);
+    let head = Arc::new(head);
     out.tell(Seen::RequestHead { exchange, head });
 }

@@ -101,7 +101,19 @@ pub(crate) struct ServerHello {
     pub(crate) extensions: Vec<u16>,
 }
 
+/// Whether a number is there to keep peers tolerant (RFC 8701).
+pub(crate) const fn is_grease(number: u16) -> bool {
+    let [high, low] = number.to_be_bytes();
+    high == low && low & 0x0f == 0x0a
+}
+
 impl ClientHello {
+    /// Whether it offers to resume an earlier handshake: by a ticket, a session id beside one, or a pre-shared key.
+    pub(crate) fn resumes(&self) -> bool {
+        let old_session = self.versions.is_empty() && !self.session_id.is_empty();
+        self.ticket_len.is_some_and(|len| len > 0) || self.psk_identities > 0 || old_session
+    }
+
     /// Reads the body of a message.
     pub(crate) fn read(body: &[u8]) -> Option<Self> {
         let mut bytes = Bytes(body);

@@ -9,11 +9,13 @@ pub(crate) mod certificate;
 pub(crate) mod handshake;
 pub(crate) mod hello;
 mod inside;
+mod ja4;
 pub(crate) mod messages;
 pub mod open;
 #[cfg(test)]
 mod oracle;
 pub(crate) mod record;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +33,7 @@ use record::{
     ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, Found, HANDSHAKE, Reader, Record,
     looks_like_record,
 };
+use steps::Offered;
 
 /// Length of a record's header.
 const HEADER_LEN: u64 = 5;
@@ -46,6 +49,9 @@ const ALERT_LENS: std::ops::RangeInclusive<u64> = 19..=31;
 const EARLY_ALERT_LENS: std::ops::RangeInclusive<u64> = 19..=24;
 /// Sizes of a record that may hold a session ticket of TLS 1.3, as servers send after the handshake.
 const TICKET_LENS: std::ops::RangeInclusive<u64> = 60..=2_048;
+/// Sizes of the first record of a client's last flight in TLS 1.3 that holds an empty Certificate message (8 bytes, type,
+/// tag), alone or with the Finished message.
+const NO_CERTIFICATE_LENS: [u64; 3] = [25, 61, 77];
 /// A client that sends a record of this size is likely to be in the middle of a body.
 const UPLOAD_RECORD_MIN: u64 = 4_096;
 
@@ -57,6 +63,11 @@ pub struct Tls {
     turns: Turns,
     inside: Inside,
     hello_told: bool,
+    offered: Offered,
+    /// Bytes that are left of a hello in the form of SSLv2.
+    old_hello_left: usize,
+    begun: bool,
+    renegotiated: bool,
     server_spoke: bool,
     version: Option<u16>,
     /// Parts of the handshake were not captured: all application data counts as such.
@@ -76,6 +87,8 @@ struct Side {
     /// Sent its Finished (TLS 1.2).
     finished: bool,
     data_told: bool,
+    /// First byte of an alert in clear whose second has not come.
+    alert_level: Option<u8>,
     /// The latest record has the size of an alert; what follows shows whether it was one.
     alert: Option<Size>,
     last_len: u64,
@@ -146,7 +159,13 @@ impl Tls {
     pub fn probe(client: &[u8], server: &[u8]) -> Verdict {
         match client {
             [HANDSHAKE, 3, 0..=4, ..] => Verdict::Yes,
+            [0x80..=0xff, _, 1, ..] if steps::old_hello(client).is_some() => Verdict::Yes,
             [] | [HANDSHAKE] | [HANDSHAKE, 3] if server.is_empty() => Verdict::More,
+            [0x80..=0xff] | [0x80..=0xff, _] | [0x80..=0xff, _, 1] | [0x80..=0xff, _, 1, 0 | 3]
+                if server.is_empty() =>
+            {
+                Verdict::More
+            }
             _ => Verdict::No,
         }
     }
@@ -178,6 +197,7 @@ impl Tls {
         }
         let known = self.version.is_some();
         let tls13 = self.version == Some(TLS13);
+        let done = self.done;
         let side = self.side(direction);
         match record.kind {
             // In TLS 1.3 it is there for old middle boxes only, and may come before the version is known.
@@ -185,17 +205,13 @@ impl Tls {
                 side.ciphered |= known && !tls13;
                 self.inside.change_cipher(direction);
             }
-            ALERT => match *record.payload {
-                [level, description] => {
-                    let step = TlsStep::Alert {
-                        direction,
-                        level,
-                        description,
-                    };
-                    tell(step, record.last, out);
+            ALERT => self.on_alert_record(direction, &record, out),
+            // What goes on after a side's Finished begins another handshake.
+            HANDSHAKE if side.finished && done => {
+                if !std::mem::replace(&mut self.renegotiated, true) {
+                    tell(TlsStep::Renegotiation, record.last, out);
                 }
-                _ => side.alert = Some(Size::of(&record)),
-            },
+            }
             HANDSHAKE if side.ciphered => {
                 side.finished = true;
                 if self.to_server.finished && self.to_client.finished {
@@ -244,12 +260,7 @@ impl Tls {
             }
             ALERT => {
                 if let [level, description] = *record.payload {
-                    let step = TlsStep::Alert {
-                        direction,
-                        level,
-                        description,
-                    };
-                    tell(step, record.last, out);
+                    on_alert(direction, level, description, record.last, out);
                 }
             }
             _ => {
@@ -294,6 +305,7 @@ impl Tls {
         }
     }
 
+    /// Takes a whole message, in clear or decrypted.
     fn on_message(
         &mut self,
         direction: Direction,
@@ -302,22 +314,25 @@ impl Tls {
         out: &mut Output<'_>,
     ) {
         match (said, direction) {
-            (Handshake::ClientHello(hello), Direction::ToServer) if !self.hello_told => {
-                self.hello_told = true;
+            (Handshake::ClientHello(hello), Direction::ToServer) => {
+                if std::mem::replace(&mut self.hello_told, true) {
+                    return;
+                }
                 out.loss.add("tls_lists_cut", u64::from(hello.cut));
-                let step = TlsStep::ClientHello {
-                    versions: hello.offered_versions(),
-                    alpn: hello.alpn.iter().map(|name| text(name)).collect(),
-                    sni: hello.sni,
-                };
+                let (step, offered) = steps::offers(*hello);
+                self.offered = offered;
                 tell(step, at, out);
             }
-            (Handshake::ServerHello(hello), Direction::ToClient)
-                if self.version.is_none() && !hello.is_retry =>
-            {
-                let version = hello.version;
-                self.version = Some(version);
-                tell(TlsStep::ServerHello { version }, at, out);
+            (Handshake::ServerHello(hello), Direction::ToClient) if self.version.is_none() => {
+                if hello.is_retry {
+                    tell(TlsStep::Retry, at, out);
+                    return;
+                }
+                self.version = Some(hello.version);
+                tell(steps::choice(&hello, &self.offered), at, out);
+            }
+            (Handshake::CompressedCertificate { .. }, _) => {
+                out.loss.add("tls_compressed_certificates_not_read", 1);
             }
             // Out of a sealed record.
             (Handshake::Finished(_), direction) => {
@@ -326,8 +341,55 @@ impl Tls {
                     self.finish(at, out);
                 }
             }
-            _ => {}
+            (said, direction) => {
+                if let Handshake::Certificate(certificate) = &said {
+                    let left_out = certificate.left_out as u64;
+                    out.loss.add("tls_certificates_left_out", left_out);
+                }
+                for step in steps::others(said, direction) {
+                    tell(step, at, out);
+                }
+            }
         }
+    }
+
+    /// An alert: in clear before the cipher changes, and always where it has the length of one (RFC 5246, section 7.2).
+    fn on_alert_record(&mut self, direction: Direction, record: &Record, out: &mut Output<'_>) {
+        let blind = self.blind;
+        let side = self.side(direction);
+        match *record.payload {
+            [level, description] => on_alert(direction, level, description, record.last, out),
+            // It may come in two records, or two in one.
+            _ if !side.ciphered && !blind && !record.torn && record.payload.len() <= 4 => {
+                for byte in &record.payload {
+                    let side = self.side(direction);
+                    match side.alert_level.take() {
+                        Some(level) => on_alert(direction, level, *byte, record.last, out),
+                        None => side.alert_level = Some(*byte),
+                    }
+                }
+            }
+            _ => side.alert = Some(Size::of(record)),
+        }
+    }
+
+    /// Takes a hello in the form of SSLv2 off the first bytes of the client.
+    fn after_old_hello<'a>(&mut self, data: Data<'a>, out: &mut Output<'_>) -> Data<'a> {
+        if data.direction == Direction::ToServer
+            && !std::mem::replace(&mut self.begun, true)
+            && let Some((len, version)) = steps::old_hello(data.bytes)
+        {
+            self.old_hello_left = len;
+            self.hello_told = true;
+            out.loss.skip("hello in the form of SSLv2");
+            tell(steps::old_offers(version), data.carried, out);
+        }
+        let taken = match data.direction {
+            Direction::ToServer => self.old_hello_left.min(data.bytes.len()),
+            Direction::ToClient => 0,
+        };
+        self.old_hello_left -= taken;
+        data.after(taken)
     }
 
     /// A record of type application data: in TLS 1.3 that may be anything.
@@ -363,6 +425,9 @@ impl Tls {
                 true
             }
             Direction::ToServer if tls13 => {
+                if self.flight == 0 && NO_CERTIFICATE_LENS.contains(&size.len) {
+                    tell(TlsStep::NoCertificateLike, size.last, out);
+                }
                 self.flight += 1;
                 if FINISHED_LENS.contains(&size.len) || self.flight >= FLIGHT_MAX {
                     self.finish(size.last, out);
@@ -489,6 +554,7 @@ impl Parser for Tls {
             self.joined(out);
         }
         let direction = data.direction;
+        data = self.after_old_hello(data, out);
         self.side(direction).reader.segment(data.bytes);
         if self.side(direction).reader.is_lost() {
             out.loss
@@ -577,6 +643,11 @@ fn tell(step: TlsStep, at: Mark, out: &mut Output<'_>) {
     });
 }
 
-fn text(bytes: &[u8]) -> Box<str> {
-    String::from_utf8_lossy(bytes).into()
+fn on_alert(direction: Direction, level: u8, description: u8, at: Mark, out: &mut Output<'_>) {
+    let step = TlsStep::Alert {
+        direction,
+        level,
+        description,
+    };
+    tell(step, at, out);
 }

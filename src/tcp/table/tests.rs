@@ -265,19 +265,19 @@ mod order {
         let mut table: ConnectionTable<()> = ConnectionTable::new();
         for (number, offset, bytes) in [(1, 3, b"def"), (2, 0, b"abc"), (3, 3, b"def")] {
             let mut segment = segment(offset, bytes);
-            segment.mark.frame.number = number;
+            segment.mark.frame = crate::frame::FrameId::new(0, number);
             segment.ip_id = Some(number as u16);
             if number == 1 {
                 let mut syn = segment;
                 syn.flags = crate::decode::segment::TcpFlags(SYN);
                 syn.sequence = u32::MAX;
                 (syn.payload, syn.payload_len) = (b"", 0);
-                syn.mark.frame.number = 9;
+                syn.mark.frame = crate::frame::FrameId::new(0, 9);
                 table.push(&syn, &mut |_, _, _, _| ());
             }
             table.push(&segment, &mut |(), _: &Connection, at, event| {
                 if let StreamEvent::Data { carried: frame, .. } = event {
-                    carried.push((at.frame.number, frame.frame.number));
+                    carried.push((at.frame.number(), frame.frame.number()));
                 }
             });
         }

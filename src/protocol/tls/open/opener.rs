@@ -104,17 +104,6 @@ impl Opener {
         Self { key, sequence: 0 }
     }
 
-    /// The number of the next record.
-    #[must_use]
-    pub const fn sequence(&self) -> u64 {
-        self.sequence
-    }
-
-    /// Passes over records that the capture lost.
-    pub fn skip(&mut self, records: u64) {
-        self.sequence = self.sequence.saturating_add(records);
-    }
-
     /// How many bytes a record of `payload` bytes (without its header) holds at most, and at least where nothing pads it.
     #[must_use]
     pub fn room(&self, payload: u64) -> u64 {
