@@ -24,6 +24,7 @@ use run::errands;
 use run::failure::{Failure, exit};
 use run::feed::{self, Plan};
 use run::hurry;
+use run::keys::Keys;
 use run::output::{self, Follower};
 use run::progress::Progress;
 use run::recording::Recording;
@@ -84,6 +85,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let mut sinks = output::open(settings)?;
     let recording = Recording::open(settings, sources.describe(), &confinement)?;
     let threads = threads(settings);
+    let mut keys = Keys::open(settings)?;
     confinement.enter()?;
     if settings.check_sandbox {
         return print(&Confinement::tried()?);
@@ -94,6 +96,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let sources = sources.corrected(&look.clocks.errors());
     let hurry = hurry::after(&stop, settings.inputs.ends_elsewhere());
     let mut analyzer = Analyzer::new(options(settings, threads, look.clocks, roots, hurry));
+    keys.begin(&mut analyzer)?;
     let mut progress = Progress::new(settings.inputs.files());
     let plan = plan(settings, stop);
     let follower = Follower::new(
@@ -107,6 +110,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
         recording,
         upstreams: Upstreams::of(settings, follow),
         status: status(settings)?,
+        keys,
         signals,
         latest: Instant::now(),
     };
@@ -128,6 +132,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let fed = fed?;
     analysis.loss.merge(fed.loss);
     analysis.loss.merge(recorded.loss);
+    analysis.loss.merge(companions.keys.into_loss());
     analysis.diagnosis.warnings.splice(0..0, look.warnings);
     analysis.diagnosis.warnings.extend(recorded.warnings);
     let unjudged = hurry::warning(&analysis.loss);

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 
-use gwcap::capture::{self, Fill};
+use gwcap::capture::{self, Fill, Keys};
 use gwcap::decode::segment::Packet;
 use gwcap::decode::{Decoded, decode};
 use gwcap::flow::Vantage;
@@ -137,6 +137,7 @@ fn gwcap(path: &Path, stream_of: &BTreeMap<u64, u32>) -> Counts {
     let mut source = capture::open_file(path, 0, None).unwrap();
     let mut table: ConnectionTable<Conversation> = ConnectionTable::default();
     let (mut batch, mut loss) = (Batch::default(), Loss::default());
+    let keys = Keys::default();
     let (mut observations, mut last) = (Vec::<Observation>::new(), Mark::default());
     loop {
         let fill = source.fill(&mut batch, 1 << 20).unwrap();
@@ -152,6 +153,7 @@ fn gwcap(path: &Path, stream_of: &BTreeMap<u64, u32>) -> Counts {
                             connection,
                             seen,
                             event,
+                            &keys,
                             &mut observations,
                             &mut loss,
                         );
@@ -167,7 +169,7 @@ fn gwcap(path: &Path, stream_of: &BTreeMap<u64, u32>) -> Counts {
                              connection,
                              seen,
                              event| {
-        conversation.on_event(connection, seen, event, &mut observations, &mut loss);
+        conversation.on_event(connection, seen, event, &keys, &mut observations, &mut loss);
     });
     count(&observations, stream_of)
 }

@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicBool;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::capture::Roots;
+use crate::capture::{PrivateKey, Roots};
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::finding::{Diagnosis, News, Standing};
 use crate::diagnose::trust::Trust;
@@ -102,6 +102,21 @@ impl Analyzer {
             clock: None,
             last: Mark::default(),
         }
+    }
+
+    /// Takes lines of a TLS key log, for the frames that follow.
+    pub fn add_key_log(&mut self, lines: &[u8]) {
+        self.walk.keys.add_log(lines, &mut self.walk.loss);
+    }
+
+    /// Takes the private key of a server.
+    pub fn add_private_key(&mut self, key: PrivateKey) {
+        self.walk.keys.add_private(key);
+    }
+
+    /// Says that more lines of a key log may come while frames do.
+    pub fn wait_for_keys(&mut self) {
+        self.walk.keys.grow();
     }
 
     /// Takes the next frames. They are walked while diagnosis goes through what the frames before brought about.

@@ -198,6 +198,14 @@ pub struct Flags {
     #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(100..=999))]
     pub status: Vec<u16>,
 
+    /// Decrypt TLS with this key log (as browsers and OpenSSL write it for SSLKEYLOGFILE); live it may grow; may repeat
+    #[arg(long, value_name = "FILE")]
+    pub keylog: Vec<PathBuf>,
+
+    /// Decrypt TLS 1.2 of a server whose key exchange is static RSA with its private key (PEM); may repeat
+    #[arg(long, value_name = "FILE")]
+    pub private_key: Vec<PathBuf>,
+
     /// Judge certificates by the roots in this file (PEM), best the gateway's own; else by those of this machine
     #[arg(long, value_name = "FILE")]
     pub ca_bundle: Option<PathBuf>,

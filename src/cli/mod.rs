@@ -111,6 +111,8 @@ fn settings(mut flags: Flags, matches: &ArgMatches) -> Result<Settings, clap::Er
         ca_bundle: flags.ca_bundle,
         exit_code: flags.exit_code,
         names: flags.no_names == 0,
+        key_logs: flags.keylog,
+        private_keys: flags.private_key,
         show_secrets: flags.show_secrets,
         hash: flags.hash,
         user: flags.user,

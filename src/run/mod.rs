@@ -11,6 +11,7 @@ pub mod folder;
 pub mod hash;
 pub mod hurry;
 pub mod incidents;
+pub mod keys;
 pub mod look;
 pub mod memory;
 pub mod metrics;
