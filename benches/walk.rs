@@ -13,7 +13,7 @@ use std::path::Path;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use gwcap::analyzer::{Analyzer, Options};
-use gwcap::capture::{self, Fill, Ring};
+use gwcap::capture::{self, Fill, Keys, Ring};
 use gwcap::decode::{decode, segment::Packet};
 use gwcap::diagnose::{Diagnose, role::Told};
 use gwcap::flow::Vantage;
@@ -126,13 +126,14 @@ fn reassemble(packets: &[Packet<'_>]) -> usize {
 fn parse(packets: &[Packet<'_>]) -> Vec<Observation> {
     let mut table = ConnectionTable::<Conversation>::new();
     let (mut observations, mut loss) = (Vec::new(), Loss::default());
+    let keys = Keys::default();
     for packet in packets {
         if let Packet::Segment(segment) = packet {
             table.push(segment, &mut |conversation: &mut Conversation,
                                       connection,
                                       seen,
                                       event| {
-                conversation.on_event(connection, seen, event, &mut observations, &mut loss);
+                conversation.on_event(connection, seen, event, &keys, &mut observations, &mut loss);
             });
         }
     }
@@ -140,7 +141,7 @@ fn parse(packets: &[Packet<'_>]) -> Vec<Observation> {
         table.finish(
             last.mark,
             &mut |conversation: &mut Conversation, connection, seen, event| {
-                conversation.on_event(connection, seen, event, &mut observations, &mut loss);
+                conversation.on_event(connection, seen, event, &keys, &mut observations, &mut loss);
             },
         );
     }
