@@ -2,13 +2,11 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use gwcap::analyzer::clock::Look;
 use gwcap::analyzer::{Analyzer, Options};
-use gwcap::capture::{self, CaptureError, Follow, LiveOptions, StopHandle};
+use gwcap::capture::{self, CaptureError, Follow, LiveOptions, Roots, StopHandle};
 use gwcap::diagnose::cause;
 use gwcap::diagnose::clocks::Clocks;
 use gwcap::diagnose::finding::Warning;
@@ -73,6 +71,7 @@ fn perform(task: &Task) -> Result<u8, Failure> {
 fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let stop = listen_for_signals()?;
     let hashes = hashes(settings)?;
+    let roots = roots(settings)?;
     let confinement = Confinement::of(settings)?;
     // Before anything is open that they should not inherit.
     let signals = Starting::of(settings, &confinement.person())?;
@@ -92,7 +91,10 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let look = first_look(settings, threads, &stop);
     let sources = sources.corrected(&look.clocks.errors());
     let hurry = hurry::after(&stop, settings.inputs.ends_elsewhere());
-    let mut analyzer = Analyzer::new(options(settings, threads, look.clocks, hurry));
+    let mut analyzer = Analyzer::new(Options {
+        hurry,
+        ..options(settings, threads, look.clocks, roots)
+    });
     let mut progress = Progress::new(settings.inputs.files());
     let plan = plan(settings, stop);
     let follower = Follower::new(
@@ -230,14 +232,26 @@ fn threads(settings: &Settings) -> usize {
     })
 }
 
-fn options(settings: &Settings, threads: usize, clocks: Clocks, hurry: Arc<AtomicBool>) -> Options {
+fn options(settings: &Settings, threads: usize, clocks: Clocks, roots: Roots) -> Options {
     Options {
         threads,
         gateways: settings.gateways.clone(),
         upstreams: settings.upstreams.clone(),
         statuses: settings.statuses.clone(),
         clocks,
-        hurry,
+        roots,
+        ..Options::default()
+    }
+}
+
+/// The roots that judge certificates, read before the sandbox hides them.
+fn roots(settings: &Settings) -> Result<Roots, Failure> {
+    match &settings.ca_bundle {
+        Some(path) => Roots::of_file(path).map_err(|why| Failure {
+            code: exit::INPUT,
+            message: format!("--ca-bundle {}: {why}", path.display()),
+        }),
+        None => Ok(Roots::of_machine()),
     }
 }
 

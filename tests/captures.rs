@@ -441,11 +441,17 @@ fn behind_the_filter_of_a_live_capture_nothing_is_wrong_and_certain() {
     let wrong: Vec<&String> = tally.rows.iter().filter(likely).collect();
     let unexplained: Vec<&&String> = wrong.iter().filter(|row| !coarser(row)).collect();
     assert!(unexplained.is_empty(), "{unexplained:#?}");
+    // What is said in a handshake is not in such a capture at all.
+    let is_of_tls = |row: &&String| {
+        let truth = row.split_whitespace().nth(2).and_then(by_code);
+        truth.is_some_and(|cause| cause.family == Family::Tls)
+    };
+    let others: Vec<&String> = tally.rows.iter().filter(|row| !is_of_tls(row)).collect();
+    let right = others.iter().filter(|row| row.starts_with("ok ")).count();
     assert!(
-        tally.right * 2 > tally.rows.len(),
-        "{} of {} right",
-        tally.right,
-        tally.rows.len()
+        right * 2 > others.len(),
+        "{right} of {} right",
+        others.len()
     );
 }
 

@@ -20,6 +20,7 @@ mod determinism;
 mod docs;
 mod evidence;
 mod fragments;
+mod generated;
 mod hostile;
 mod incidents;
 mod layers;
@@ -37,6 +38,9 @@ mod schema;
 mod sealed;
 mod secrets;
 mod support;
+#[allow(dead_code)]
+#[path = "../benches/traffic/mod.rs"]
+mod traffic;
 mod tshark;
 mod views;
 mod watch;

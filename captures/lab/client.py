@@ -19,9 +19,9 @@ PAUSE_SECONDS = 0.1
 class Visitor:
     """One client connection at a time; a new one is opened when the last one was closed."""
 
-    def __init__(self, network, book, server, place="client", sealed=False):
+    def __init__(self, network, book, server, place="client", sealed=False, keys=None):
         self.network, self.book, self.server, self.place, self.sealed = network, book, server, place, sealed
-        self.socket = None
+        self.socket, self.keys = None, keys
 
     def ask(self, method="GET", target="/", headers=(), body=b"", host="shop.example", version="1.1", keep=True, patience=PATIENCE_SECONDS):
         self._connect()
@@ -86,7 +86,7 @@ class Visitor:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
         self.socket.connect((host, port))
         if self.sealed:
-            self.socket = _trusting().wrap_socket(self.socket)
+            self.socket = _trusting(self.keys).wrap_socket(self.socket)
         self.local, self.ordinal, self.buffer = endpoint(self.socket.getsockname()), 0, b""
 
     def _send(self, method, target, headers, body, host, version):
@@ -185,10 +185,12 @@ class Visitor:
             return True
 
 
-def _trusting():
+def _trusting(keys=None):
     """TLS with whoever answers: the certificate was made a moment ago."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if keys:
+        context.keylog_filename = str(keys)
     return context
 
 

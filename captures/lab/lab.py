@@ -43,6 +43,7 @@ class Lab:
         self.regular = None             # the visitor who was there before the capture began
         self.captures = []              # the recordings that are kept
         self.held = []                  # sockets that only have to be there
+        self.keys = work / "keys.log" if case.keys else None
 
     def upstream(self, plan, address=UPSTREAM, port=8080, place="upstream", wrap=None, room=0, queue=128):
         self.upstreams.append(Upstream(self.network, self.upstream_book, address, port, plan, place, wrap, room, queue))
@@ -118,7 +119,7 @@ class Lab:
         self.upstreams.append(resolver.Resolver(self.network, self.upstream_book, answers))
 
     def visitor(self, server=None, place="client"):
-        return Visitor(self.network, self.client_book, server or f"{GATEWAY}:{self.front_port}", place, self.case.route.sealed)
+        return Visitor(self.network, self.client_book, server or f"{GATEWAY}:{self.front_port}", place, self.case.route.sealed, self.keys)
 
     @property
     def front_port(self):
@@ -235,7 +236,7 @@ def _keep(case, lab, whole, folder):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     names = [*expected["inputs"], "gateway.conf", "gateway.log", "upstream.log", "client.log", "expected.json", "story.md"]
-    for name in [*names, *([nat.FILE] if case.host else [])]:
+    for name in [*names, *([nat.FILE] if case.host else []), *([lab.keys.name] if case.keys else [])]:
         shutil.copyfile(lab.work / name, folder / name)
     for name in ["gateway.conf", "gateway.log"] if case.inner else []:
         shutil.copyfile(lab.work / truth.INNER / name, folder / f"{truth.INNER}-{name}")

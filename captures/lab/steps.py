@@ -305,8 +305,8 @@ FAULTS = {
     "huge-head": _part_then(_head_with_a_cookie_of(20_000), Connection.close),
     "giant-head": _part_then(_head_with_a_cookie_of(100_000), Connection.close),
     "upgrade": _upgrade,
-    "tls-alert-40": _part_then(b"\x15\x03\x03\0\x02\x02\x28", Connection.close),
-    "tls-alert-80": _part_then(b"\x15\x03\x03\0\x02\x02\x50", Connection.close),
+    **{f"tls-alert-{number}": _part_then(b"\x15\x03\x03\0\x02\x02" + bytes([number]), Connection.close)
+       for number in (40, 51, 70, 71, 80, 112, 116, 120)},
     "tls-close": Connection.close,
     "tls-reset": Connection.reset,
     "tls-hang": Connection.stay_silent,
@@ -372,6 +372,11 @@ CAUSE_OF_FAULT = {
     "giant-head": "header-too-large",
     "tls-alert-40": "tls-alert-from-upstream",
     "tls-alert-80": "tls-alert-from-upstream",
+    "tls-alert-51": "tls-decrypt-error",
+    "tls-alert-70": "tls-version-mismatch",
+    "tls-alert-71": "tls-no-shared-cipher",
+    "tls-alert-116": "tls-client-cert-required",
+    "tls-alert-120": "alpn-mismatch",
     "tls-close": "tls-handshake-closed",
     "tls-reset": "tls-handshake-reset",
     "tls-hang": "tls-handshake-timeout",
@@ -379,4 +384,8 @@ CAUSE_OF_FAULT = {
     "plain-to-tls-alert": "http-on-tls-port",
     "plain-to-tls-close": "http-on-tls-port",
 }
+# What comes of a handshake, by the code itself: the TLS side of an upstream knows what it was set up for.
+CAUSE_OF_FAULT |= {code: code for code in (
+    "tls-cert-expired", "tls-cert-not-yet-valid", "tls-cert-name-mismatch", "tls-untrusted-ca", "tls-cert-revoked", "tls-version-mismatch",
+    "tls-no-shared-cipher", "tls-sni-missing", "tls-sni-unrecognized", "tls-client-cert-required", "tls-client-cert-rejected")}
 IDLE_ENDS = {"vanished", "idle-closed", "idle-reset", "closed-after-answer", "reset-after-answer"}

@@ -120,6 +120,19 @@ def _hello_then(look):
     return lambda view: view.request is not None and view.request.payload[:1] == HANDSHAKE and look(view)
 
 
+def _alert(*numbers):
+    """One of these fatal alerts in clear, of the upstream."""
+    return lambda view: any(segment.payload[:1] == b"\x15" and segment.payload[5:7] in [bytes([2, number]) for number in numbers]
+                            for segment in view.upstream)
+
+
+def _left_without_asking(view):
+    """The upstream showed something, and the gateway was the first to end it or said why in a record of its own."""
+    ended, _, end = view.end()
+    spoke = [segment.frame for segment in view.gateway if segment.payload and segment.frame > view.request.frame]
+    return bool(view.answer) and (ended == "gateway" or spoke and (end is None or spoke[0] < end.frame))
+
+
 def _reset_while_sent_to(view):
     """The end does not acknowledge all of the request; a stack that had taken it all into its buffer may."""
     side, flags, _ = view.end()
@@ -246,6 +259,15 @@ LOOKS = {
     "http-on-tls-port": lambda view: view.answer.startswith(b"\x15\x03") or not view.answer,
     "tls-on-http-port": _hello_then(_answered_with(b"HTTP/1.1 400")),
     "tls-alert-from-upstream": _hello_then(_answered_with(b"\x15\x03")),
+    "tls-version-mismatch": _hello_then(_alert(70)),
+    "tls-sni-missing": _hello_then(_alert(112)),
+    "tls-sni-unrecognized": _hello_then(_alert(112)),
+    "alpn-mismatch": _hello_then(_alert(120)),
+    "tls-decrypt-error": _hello_then(_alert(51)),
+    "tls-no-shared-cipher": _hello_then(_alert(40, 71)),
+    **{code: _hello_then(_left_without_asking) for code in (
+        "tls-cert-expired", "tls-cert-not-yet-valid", "tls-cert-name-mismatch", "tls-untrusted-ca", "tls-cert-revoked",
+        "tls-cert-rejected-unknown", "tls-closed-after-handshake")},
     "tls-handshake-closed": _hello_then(_ended_by_upstream(FIN, some=False)),
     "tls-handshake-reset": _hello_then(_ended_by_upstream(RST, some=False)),
     "tls-handshake-timeout": _hello_then(_ended_by_gateway(some=False)),

@@ -21,8 +21,10 @@ use std::sync::atomic::AtomicBool;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::capture::Roots;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::finding::{Diagnosis, News, Standing};
+use crate::diagnose::trust::Trust;
 use crate::diagnose::{Diagnose, role};
 use crate::flow::Endpoint;
 use crate::frame::{Batch, Mark, Record};
@@ -48,6 +50,8 @@ pub struct Options {
     /// Set while the analysis runs, it ends judging: what is then not judged is counted
     /// ([`NOT_JUDGED`](crate::diagnose::NOT_JUDGED)).
     pub hurry: Arc<AtomicBool>,
+    /// Roots that judge certificates; the default has none, and then nothing is said of trust.
+    pub roots: Roots,
 }
 
 /// What analysis found.
@@ -90,6 +94,7 @@ impl Analyzer {
                 .ok(),
             diagnose: Diagnose::new(told)
                 .with_clocks(options.clocks.clone())
+                .with_trust(Trust::of(&options.roots))
                 .that_hurries(options.hurry),
             walk: Walk::new(options.clocks),
             ripe: Harvest::default(),

@@ -18,6 +18,7 @@ mod names;
 mod pcap;
 mod pcapng;
 mod recorder;
+mod roots;
 #[cfg(test)]
 mod samples;
 mod secrets;
@@ -34,6 +35,7 @@ pub use live::{Interface, LiveOptions, SNAP_LENGTH, StopHandle, interfaces};
 pub use merge::Merge;
 pub use names::{NAME_BYTES_MAX, NAMES_MAX, Names};
 pub use recorder::{Left, RING_BYTES_MIN, Ring};
+pub use roots::{BUNDLE_MAX, ROOTS_MAX, Roots};
 pub use secrets::{SECRETS_BYTES_MAX, SECRETS_NOT_KEPT, Secrets};
 pub use source::{FILL_BYTES_MIN, Fill, InputFacts, LINK_TYPES_LISTED_MAX, Source};
 pub use widen::{added as added_to_filter, widened};

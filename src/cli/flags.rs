@@ -198,6 +198,10 @@ pub struct Flags {
     #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(100..=999))]
     pub status: Vec<u16>,
 
+    /// Judge certificates by the roots in this file (PEM), best the gateway's own; else by those of this machine
+    #[arg(long, value_name = "FILE")]
+    pub ca_bundle: Option<PathBuf>,
+
     /// Exit with 1 when there are findings
     #[arg(long)]
     pub exit_code: bool,

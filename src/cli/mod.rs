@@ -108,6 +108,7 @@ fn settings(mut flags: Flags, matches: &ArgMatches) -> Result<Settings, clap::Er
         upstreams: flags.upstream,
         statuses: flags.status,
         one_machine: flags.one_machine,
+        ca_bundle: flags.ca_bundle,
         exit_code: flags.exit_code,
         names: flags.no_names == 0,
         show_secrets: flags.show_secrets,

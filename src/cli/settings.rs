@@ -56,6 +56,8 @@ pub struct Settings {
     pub statuses: Vec<u16>,
     /// One machine captured all files.
     pub one_machine: bool,
+    /// Roots that judge certificates; `None` for those of this machine.
+    pub ca_bundle: Option<PathBuf>,
     /// Exit with 1 when there are findings.
     pub exit_code: bool,
     /// Names are shown beside addresses.

@@ -165,7 +165,7 @@ fn packet<'a>(origin: &Origin, network: &Network<'a>, loss: &mut Loss) -> Option
     match network.protocol {
         1 => origin.icmp(icmp::Version::V4, network, loss),
         6 => counted(origin.segment(network), loss),
-        17 => counted(origin.datagram(network), loss).inspect(|packet| name_quic(packet, loss)),
+        17 => counted(origin.datagram(network), loss).inspect(|packet| name_sealed(packet, loss)),
         58 => match neighbour::discovery(network) {
             Some(message) => origin.resolution(message, loss),
             None => origin.icmp(icmp::Version::V6, network, loss),
@@ -287,12 +287,15 @@ fn counted<'a>(
     None
 }
 
-/// Counts a QUIC packet by its name: HTTP/3 is not read, and an exchange over it is not seen.
-fn name_quic(packet: &Packet<'_>, loss: &mut Loss) {
-    if let Packet::Datagram(datagram) = packet
-        && transport::is_quic(datagram.payload)
-    {
+/// Counts a packet of QUIC or a hello of DTLS by its name: neither is read, and an exchange over it is not seen.
+fn name_sealed(packet: &Packet<'_>, loss: &mut Loss) {
+    let Packet::Datagram(datagram) = packet else {
+        return;
+    };
+    if transport::is_quic(datagram.payload) {
         loss.skip("QUIC");
+    } else if transport::is_dtls(datagram.payload) {
+        loss.skip("DTLS");
     }
 }
 

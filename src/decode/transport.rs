@@ -165,6 +165,16 @@ pub(super) fn is_quic(payload: &[u8]) -> bool {
     first & 0xc0 == 0xc0 && matches!(version, 1 | 0x6b33_43cf)
 }
 
+/// Whether a datagram is a record of DTLS that carries a hello (RFC 6347, section 4.1; RFC 9147, section 5): with these a
+/// conversation begins.
+pub(super) fn is_dtls(payload: &[u8]) -> bool {
+    const HANDSHAKE: u8 = 22;
+    /// Type of the message, behind the header of the record.
+    const TYPE_AT: usize = 13;
+    let hello = matches!(payload.get(TYPE_AT), Some(1..=3));
+    matches!(payload, [HANDSHAKE, 0xfe, 0xff | 0xfd, ..]) && hello
+}
+
 fn to_u32(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
@@ -266,6 +276,18 @@ mod tests {
         assert!(!is_quic(&[0, 7, 1, 0, 0, 1]));
         assert!(!is_quic(&[0xc3, 0, 0, 0, 9, 8]));
         assert!(!is_quic(&[0xc3, 0, 0, 0]));
+    }
+
+    #[test]
+    fn dtls_is_told_by_its_hellos() {
+        let record = |kind: u8, major: u8, message: u8| {
+            [&[kind, major, 0xfd][..], &[0; 10], &[message, 0, 0, 50]].concat()
+        };
+        assert!(is_dtls(&record(22, 0xfe, 1)));
+        assert!(!is_dtls(&record(23, 0xfe, 1)));
+        assert!(!is_dtls(&record(22, 3, 1)));
+        assert!(!is_dtls(&record(22, 0xfe, 11)));
+        assert!(!is_dtls(&[22, 0xfe, 0xfd]));
     }
 
     #[test]

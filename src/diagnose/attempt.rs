@@ -7,6 +7,7 @@ use crate::decode::segment::{IcmpError, IcmpReason};
 use crate::diagnose::finding::{Confidence, Evidence, Leg, RuledOut};
 use crate::diagnose::gateway::product::{Product, Wait};
 use crate::diagnose::gateway::timer_that_equals;
+use crate::diagnose::host::Accepted;
 use crate::diagnose::idle_habit::Habit;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::flow::Direction;
@@ -170,6 +171,8 @@ pub struct Attempt<'a> {
     pub server_active: Option<Mark>,
     /// Lowest and highest time to live of what the upstream sends on other connections.
     pub server_ttls: Option<(u8, u8)>,
+    /// What the upstream chose in TLS handshakes with anybody.
+    pub server_took: &'a [Accepted],
 }
 
 impl Attempt<'_> {

@@ -185,6 +185,7 @@ fn judge(
         habit: service.and_then(|service| service.habit.as_deref()),
         server_active: service.and_then(|service| service.took.max(service.last_answer)),
         server_ttls: service.and_then(|service| service.ttls),
+        server_took: service.map_or(&[], |service| &service.took_in_tls),
     };
     let found = cause::examine(&attempt);
     let resolves = found

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::diagnose::certificate;
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::contrast::Common;
 use crate::diagnose::habits::Traits;
@@ -222,6 +223,51 @@ pub struct RuledOut {
     pub reason: String,
 }
 
+/// The TLS handshake of the last attempt, as far as it can be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handshake {
+    /// Server name that the gateway asked for.
+    pub server_name: Option<String>,
+    /// Versions that it offered, highest first.
+    pub offered_versions: Vec<String>,
+    /// Application protocols that it offered.
+    pub offered_protocols: Vec<String>,
+    /// Cipher suites that it offered, the first of them.
+    pub offered_suites: Vec<String>,
+    /// JA4 fingerprint of the offer.
+    pub ja4: Option<String>,
+    /// Whether it offered to resume an earlier handshake.
+    pub resumption_offered: bool,
+    /// Whether it announced early data.
+    pub early_data: bool,
+    /// Whether the upstream asked for another ClientHello.
+    pub retried: bool,
+    /// Version that the upstream chose.
+    pub version: Option<String>,
+    /// Suite that it chose.
+    pub suite: Option<String>,
+    /// Application protocol that it chose, where that is in clear.
+    pub protocol: Option<String>,
+    /// Whether an earlier handshake was resumed.
+    pub resumed: bool,
+    /// Whether the upstream asked for a certificate of the gateway.
+    pub certificate_requested: bool,
+    /// Certificates that the gateway showed.
+    pub client_certificates: Vec<certificate::Facts>,
+    /// Whether a handshake began anew later.
+    pub renegotiated: bool,
+    /// Certificates that the upstream showed, its own first.
+    pub certificates: Vec<certificate::Facts>,
+    /// What is wrong with them at the moment of the capture, one clause each.
+    pub problems: Vec<String>,
+    /// What the stapled OCSP response says.
+    pub ocsp: Option<String>,
+    /// What a client that trusts the roots at hand would say of them.
+    pub judged: Option<String>,
+    /// Which roots these are.
+    pub judged_by: Option<String>,
+}
+
 /// A failed exchange with its attempts, cause and evidence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
@@ -273,6 +319,8 @@ pub struct Finding {
     pub incident: String,
     /// What may tell it from what went well.
     pub traits: Traits,
+    /// The TLS handshake of the last attempt.
+    pub handshake: Option<Box<Handshake>>,
 }
 
 /// A finding while the capture goes on.

@@ -126,6 +126,24 @@ pub struct Service {
     pub ttls: Option<(u8, u8)>,
     /// How it treats idle connections, once it has closed one or announced a timeout.
     pub habit: Option<Box<Habit>>,
+    /// What it chose in TLS handshakes, distinct choices only, at most [`ACCEPTED_MAX`].
+    pub took_in_tls: Vec<Accepted>,
+}
+
+/// Most distinct choices of a server that are remembered: versions by suites by with or without a name.
+pub const ACCEPTED_MAX: usize = 16;
+
+/// What a server chose in a handshake with anybody: what it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Version.
+    pub version: u16,
+    /// Cipher suite.
+    pub suite: u16,
+    /// Whether it was asked by name.
+    pub by_name: bool,
+    /// By whom.
+    pub client: Endpoint,
 }
 
 impl Service {
@@ -151,6 +169,17 @@ impl Service {
 }
 
 impl Service {
+    /// Notes what it chose in a TLS handshake.
+    pub(super) fn chose(&mut self, choice: Accepted) {
+        let alike = |known: &Accepted| {
+            (known.version, known.suite, known.by_name)
+                == (choice.version, choice.suite, choice.by_name)
+        };
+        if self.took_in_tls.len() < ACCEPTED_MAX && !self.took_in_tls.iter().any(alike) {
+            self.took_in_tls.push(choice);
+        }
+    }
+
     /// Notes an answer that shows whether a PROXY header is expected here.
     pub(super) fn answered(&mut self, after_header: bool) {
         if after_header {

@@ -11,6 +11,8 @@ mod auxiliary;
 pub mod backlog;
 pub mod candidate;
 pub mod cause;
+pub mod certificate;
+mod chains;
 mod checks;
 mod client;
 pub mod clock;
@@ -26,6 +28,7 @@ pub mod fragments;
 pub mod gateway;
 pub mod group;
 pub mod habits;
+pub mod handshake;
 pub mod hidden;
 pub mod host;
 pub mod identity;
@@ -38,6 +41,7 @@ mod naming;
 pub mod neighbour;
 mod nested;
 pub mod nothing;
+mod ocsp;
 pub mod order;
 mod page;
 pub mod reason;
@@ -49,11 +53,13 @@ pub mod rewrites;
 pub mod rhythm;
 pub mod role;
 mod sealed;
+mod shown;
 mod sidecar;
 mod sight;
 mod silent;
 pub mod suspect;
 pub mod timeline;
+pub mod trust;
 pub mod turns;
 pub mod unresolved;
 pub mod verdict;
@@ -74,6 +80,7 @@ use crate::diagnose::fragments::LostFragments;
 use crate::diagnose::role::{Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
+use crate::diagnose::trust::Trust;
 use crate::flow::Endpoint;
 use crate::frame::Mark;
 use crate::loss::{Loss, LossName};
@@ -150,6 +157,13 @@ impl Diagnose {
     #[must_use]
     pub fn that_hurries(mut self, hurry: Arc<AtomicBool>) -> Self {
         self.hurry = hurry;
+        self
+    }
+
+    /// The same, and which roots judge certificates.
+    #[must_use]
+    pub fn with_trust(mut self, trust: Trust) -> Self {
+        self.timeline.trust = trust;
         self
     }
 
@@ -300,6 +314,7 @@ impl Diagnose {
         out.health.connections = self.timeline.opened;
         out.health.retransmissions = self.timeline.retransmissions;
         warnings::add(&self.seen, out);
+        self.timeline.chains.warn(&mut out.warnings);
         warnings::ended_early(&self.unanswered, out);
         self.timeline.clock.warn(out);
         out.clocks = std::mem::take(&mut self.timeline.clocks);

@@ -21,6 +21,7 @@ use crate::diagnose::naming::{asked_upstream, named};
 use crate::diagnose::page;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::refine::refine;
+use crate::diagnose::shown;
 use crate::diagnose::sidecar;
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::Timeline;
@@ -469,6 +470,10 @@ pub fn finding(
         not_observable: conclusion.not_observable,
         incident: String::new(),
         traits: traits_of(timeline, client_leg, last),
+        handshake: last
+            .and_then(|candidate| timeline.connection(candidate.id.connection))
+            .and_then(|record| shown::handshake(record, &timeline.trust))
+            .map(Box::new),
     }
 }
 

@@ -66,7 +66,16 @@ impl Conversation {
 
     fn step(&mut self, parsers: &'static [Row], event: StreamEvent<'_>, out: &mut Output<'_>) {
         match event {
-            StreamEvent::Opened => tell(ConnectionEvent::Opened, out),
+            StreamEvent::Opened { syn } => {
+                let facts = Arc::new(out.connection.clone());
+                let same = Arc::clone(&facts);
+                let event = ConnectionEvent::Opened;
+                out.tell(Seen::Connection { event, facts });
+                if syn {
+                    let (event, facts) = (ConnectionEvent::Syn, same);
+                    out.tell(Seen::Connection { event, facts });
+                }
+            }
             StreamEvent::Syn => tell(ConnectionEvent::Syn, out),
             StreamEvent::Established => tell(ConnectionEvent::Established, out),
             StreamEvent::Joined => tell(ConnectionEvent::Joined, out),
@@ -381,7 +390,7 @@ mod tests {
     #[test]
     fn what_happens_to_a_connection_is_told_with_its_end_last() {
         let mut play = Play::new();
-        play.event(StreamEvent::Opened).event(StreamEvent::Syn);
+        play.event(StreamEvent::Opened { syn: true });
         play.event(StreamEvent::Established);
         play.client("GET / HTTP/1.1\r\n\r\n").reset(ToClient);
         play.ends(Ending::Reset(ToClient));

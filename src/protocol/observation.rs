@@ -436,6 +436,13 @@ pub enum Rule {
     UnaskedUpgrade,
 }
 
+/// A chain of certificates as its sender sent it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Chain {
+    /// The certificates (DER, RFC 5280), the sender's own first, at most 16. Empty: the client has none.
+    pub certificates: Vec<Box<[u8]>>,
+}
+
 /// A step of a TLS handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsStep {
@@ -447,13 +454,48 @@ pub enum TlsStep {
         alpn: Vec<Box<str>>,
         /// Versions offered, as on the wire (0x0303 is TLS 1.2), highest first.
         versions: Vec<u16>,
+        /// Cipher suites offered, in the client's order, as on the wire, without GREASE (RFC 8701).
+        suites: Box<[u16]>,
+        /// JA4 fingerprint; empty for a hello in the form of SSLv2.
+        ja4: Box<str>,
+        /// Whether it offers to resume an earlier handshake, by a ticket or a pre-shared key.
+        resumes: bool,
+        /// Whether it announces early data (RFC 8446, section 4.2.10).
+        early_data: bool,
     },
-    /// The ServerHello: version chosen.
+    /// The server asks for another ClientHello (RFC 8446, section 4.1.4).
+    Retry,
+    /// The ServerHello: what was chosen.
     ServerHello {
-        /// As on the wire.
+        /// Version, as on the wire.
         version: u16,
+        /// Cipher suite, as on the wire.
+        suite: u16,
+        /// Application protocol, where it is chosen in clear (TLS 1.2 and below).
+        alpn: Option<Box<str>>,
+        /// Whether an earlier handshake is resumed, so that no certificate follows.
+        resumed: bool,
     },
-    /// An alert in clear.
+    /// A Certificate message, in clear or decrypted.
+    Certificate {
+        /// Whose: its direction.
+        direction: Direction,
+        /// The certificates.
+        chain: Arc<Chain>,
+    },
+    /// The server asks for the client's certificate.
+    CertificateRequested,
+    /// The server's OCSP response (RFC 6066, section 8).
+    OcspResponse {
+        /// DER, RFC 6960.
+        der: Arc<[u8]>,
+    },
+    /// A record of the client's last flight has the size of an empty Certificate message (TLS 1.3): the server asked for
+    /// a certificate, and the client has none.
+    NoCertificateLike,
+    /// A handshake began anew on a connection that had completed one (TLS 1.2 and below).
+    Renegotiation,
+    /// An alert in clear, or decrypted.
     Alert {
         /// Who sent it: its direction.
         direction: Direction,

@@ -264,6 +264,17 @@ fn line(seen: &Seen) -> Option<String> {
         Seen::Unsolicited { prefix, .. } => format!("unsolicited {}", show(prefix)),
         Seen::ProxyHeader { version, .. } => format!("proxy header {version}"),
         Seen::Tls { step, .. } => match step {
+            TlsStep::ClientHello {
+                sni,
+                alpn,
+                versions,
+                ..
+            } => format!(
+                "tls ClientHello {{ sni: {sni:?}, alpn: {alpn:?}, versions: {versions:?} }}"
+            ),
+            TlsStep::ServerHello { version, .. } => {
+                format!("tls ServerHello {{ version: {version} }}")
+            }
             TlsStep::NotTls { prefix } => format!("not tls {}", show(prefix)),
             step => format!("tls {step:?}"),
         },

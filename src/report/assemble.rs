@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::capture::InputFacts;
 use crate::diagnose::cause;
+use crate::diagnose::certificate::Facts;
 use crate::diagnose::clocks::EstimatedFrom;
 use crate::diagnose::contrast;
 use crate::diagnose::finding as found;
@@ -14,9 +15,10 @@ use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Row};
 use crate::loss;
 use crate::report::model::{
-    Attempt, Capture, Cause, ClientEvent, Common, Connection, Damage, Evidence, Exchange,
-    ExchangeFrames, Finding, FrameRef, Gateway, Incident, Input, LogWording, Loss, Program, Report,
-    RuledOut, SCHEMA_VERSION, Sighting, Summary, Upstream, UpstreamEvent, Warning,
+    Attempt, Capture, Cause, Certificate, ClientEvent, Common, Connection, Damage, Evidence,
+    Exchange, ExchangeFrames, Finding, FrameRef, Gateway, Incident, Input, LogWording, Loss,
+    Program, Report, RuledOut, SCHEMA_VERSION, Sighting, Summary, Tls, Upstream, UpstreamEvent,
+    Warning,
 };
 use crate::report::names;
 use crate::report::redact;
@@ -269,6 +271,7 @@ impl Words {
                 connection: finding.upstream_connection.as_ref().map(connection),
                 interchangeable: finding.interchangeable,
             }),
+            tls: finding.handshake.as_deref().map(|it| self.tls(it)),
             attempts: finding
                 .attempts
                 .iter()
@@ -338,6 +341,46 @@ impl Words {
             end: attempt.end.map(Timestamp::rfc3339),
             matched_by: self.sentences(&attempt.matched_by),
             frames: attempt.frames.iter().map(frame).collect(),
+        }
+    }
+
+    fn tls(self, handshake: &found::Handshake) -> Tls {
+        let certificates =
+            |list: &[Facts]| list.iter().map(|facts| self.certificate(facts)).collect();
+        Tls {
+            server_name: self.optional(handshake.server_name.as_ref()),
+            offered_versions: handshake.offered_versions.clone(),
+            offered_protocols: self.sentences(&handshake.offered_protocols),
+            offered_suites: handshake.offered_suites.clone(),
+            ja4: handshake.ja4.clone(),
+            resumption_offered: handshake.resumption_offered,
+            early_data: handshake.early_data,
+            retried: handshake.retried,
+            version: handshake.version.clone(),
+            suite: handshake.suite.clone(),
+            protocol: self.optional(handshake.protocol.as_ref()),
+            resumed: handshake.resumed,
+            certificate_requested: handshake.certificate_requested,
+            client_certificates: certificates(&handshake.client_certificates),
+            renegotiated: handshake.renegotiated,
+            certificates: certificates(&handshake.certificates),
+            problems: self.sentences(&handshake.problems),
+            ocsp: handshake.ocsp.clone(),
+            judged: self.optional(handshake.judged.as_ref()),
+            judged_by: self.optional(handshake.judged_by.as_ref()),
+        }
+    }
+
+    fn certificate(self, facts: &Facts) -> Certificate {
+        Certificate {
+            subject: self.sentence(&facts.subject),
+            names: self.sentences(&facts.names),
+            issuer: self.sentence(&facts.issuer),
+            not_before: facts.not_before.rfc3339(),
+            not_after: facts.not_after.rfc3339(),
+            key: facts.key.clone(),
+            signature: facts.signature.clone(),
+            self_signed: facts.self_issued,
         }
     }
 

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Version of the JSON schema (semver): additions are minor.
-pub const SCHEMA_VERSION: &str = "1.1.0";
+pub const SCHEMA_VERSION: &str = "1.2.0";
 
 /// Everything that a format may show.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -182,6 +182,8 @@ pub struct Finding {
     pub caused_by: Option<String>,
     /// The upstream of the last attempt.
     pub upstream: Option<Upstream>,
+    /// The TLS handshake of the last attempt, as far as it can be read; null where the upstream was not spoken to in TLS.
+    pub tls: Option<Tls>,
     /// What the gateway tried for this exchange, in order.
     pub attempts: Vec<Attempt>,
     /// Proof, in order of time.
@@ -306,6 +308,72 @@ pub struct Sighting {
     pub input: u16,
     /// Its first frame.
     pub frame: u64,
+}
+
+/// A TLS handshake between gateway and upstream.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Tls {
+    /// Server name that the gateway asked for.
+    pub server_name: Option<String>,
+    /// Versions that it offered, highest first: `TLS 1.3`.
+    pub offered_versions: Vec<String>,
+    /// Application protocols that it offered.
+    pub offered_protocols: Vec<String>,
+    /// Cipher suites that it offered, at most 64.
+    pub offered_suites: Vec<String>,
+    /// JA4 fingerprint of the offer.
+    pub ja4: Option<String>,
+    /// Whether it offered to resume an earlier handshake.
+    pub resumption_offered: bool,
+    /// Whether it announced early data.
+    pub early_data: bool,
+    /// Whether the upstream asked for another ClientHello.
+    pub retried: bool,
+    /// Version that the upstream chose; null where it chose none.
+    pub version: Option<String>,
+    /// Cipher suite that it chose.
+    pub suite: Option<String>,
+    /// Application protocol that it chose; null also where that is encrypted.
+    pub protocol: Option<String>,
+    /// Whether an earlier handshake was resumed.
+    pub resumed: bool,
+    /// Whether the upstream asked for a certificate of the gateway, as far as that is in clear.
+    pub certificate_requested: bool,
+    /// Certificates that the gateway showed in clear.
+    pub client_certificates: Vec<Certificate>,
+    /// Whether a handshake began anew later.
+    pub renegotiated: bool,
+    /// Certificates that the upstream showed in clear, its own first.
+    pub certificates: Vec<Certificate>,
+    /// What is wrong with them at the moment of the capture, one clause each.
+    pub problems: Vec<String>,
+    /// What the stapled OCSP response says; its signature is not verified.
+    pub ocsp: Option<String>,
+    /// What a client that trusts the roots at hand would say of them.
+    pub judged: Option<String>,
+    /// Which roots these are: the gateway's own may differ.
+    pub judged_by: Option<String>,
+}
+
+/// An X.509 certificate.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Certificate {
+    /// Subject.
+    pub subject: String,
+    /// Names and addresses that it covers, at most 128.
+    pub names: Vec<String>,
+    /// Issuer.
+    pub issuer: String,
+    /// First moment at which it is valid, RFC 3339 UTC.
+    pub not_before: String,
+    /// Last moment at which it is valid.
+    pub not_after: String,
+    /// Its key: `RSA 2048`, `EC 256`.
+    pub key: String,
+    /// Algorithm of its signature.
+    pub signature: String,
+    /// Whether subject and issuer are the same.
+    pub self_signed: bool,
 }
 
 /// One use of an upstream by the gateway.

@@ -112,6 +112,7 @@ pub(super) fn finding() -> Finding {
         not_observable: vec!["Why nobody listens: look at the upstream's host.".to_owned()],
         incident: "i-0-7".to_owned(),
         traits: Default::default(),
+        handshake: None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::report::view::{Revision, View};
 
 mod clock;
 mod detail;
+mod handshake;
 mod named;
 mod news;
 mod page;

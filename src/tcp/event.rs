@@ -270,9 +270,12 @@ pub enum Ending {
 /// What a segment brought about, in stream order for each direction.
 #[derive(Debug)]
 pub enum StreamEvent<'a> {
-    /// The first segment of a connection.
-    Opened,
-    /// A SYN or SYN-ACK was seen (the first or again); told also for those past [`SYN_MARKS_MAX`].
+    /// The first segment of a connection; where it has SYN, this tells of that too.
+    Opened {
+        /// Whether it has.
+        syn: bool,
+    },
+    /// A SYN or SYN-ACK was seen after the first segment; told also for those past [`SYN_MARKS_MAX`].
     Syn,
     /// Handshake complete.
     Established,

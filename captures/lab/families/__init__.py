@@ -67,6 +67,7 @@ class Case:
     accept: list = field(default_factory=list)
     alert: str = ""
     inner: Inner = None                 # a gateway behind the gateway
+    keys: bool = False                  # whoever the lab itself is in TLS, client or upstream, writes its secrets into keys.log
     remove: object = None               # function(segments) -> numbers of the frames that are taken out afterwards
 
     @property

@@ -34,8 +34,11 @@ CUT_HERE = frozenset({"gateway-truncated-relay"})
 # The head was passed on: the body ends too early, or stops.
 CUT_BODY = frozenset({"truncated-body", "truncated-chunked", "bad-chunking", "bad-content-coding"})
 BROKEN_BODY = CUT_BODY | {"reset-mid-response", "stall-mid-response"}
-HANDSHAKES = frozenset({"tls-alert-from-upstream", "tls-handshake-closed", "tls-handshake-reset", "tls-handshake-timeout",
-                        "tls-on-http-port"})
+# The upstream says no in the handshake, or the gateway does.
+BY_ALERT = frozenset({"tls-alert-from-upstream", "tls-version-mismatch", "tls-no-shared-cipher", "tls-sni-missing", "tls-sni-unrecognized",
+                      "tls-client-cert-required", "tls-client-cert-rejected", "alpn-mismatch", "tls-decrypt-error"})
+REJECTED = frozenset({"tls-cert-expired", "tls-cert-not-yet-valid", "tls-cert-name-mismatch", "tls-untrusted-ca", "tls-cert-revoked"})
+HANDSHAKES = BY_ALERT | REJECTED | {"tls-handshake-closed", "tls-handshake-reset", "tls-handshake-timeout", "tls-on-http-port"}
 NAMES = frozenset({"dns-nxdomain", "dns-nodata", "dns-servfail", "dns-refused", "dns-timeout", "dns-unreachable"})
 NOT_TRIED = frozenset({"no-upstream-attempt"})
 RELAYED = frozenset({"upstream-returned-5xx", "unsolicited-response", "relayed-nested"})
@@ -49,6 +52,13 @@ class Route:
     weights: dict = field(default_factory=dict)     # upstream -> its share of the requests; 1 where it is not named
     tls: bool = False
     sealed: bool = False                # clients come in TLS, to port 443 alone
+    verifies: bool = False              # the upstream's certificate, with ca.crt
+    asks_for: str = ""                  # a server name, and verifies that one
+    offers: str = ""                    # this version of TLS and no other
+    suites: str = ""                    # these cipher suites of TLS 1.2
+    shows: bool = False                 # a certificate of its own
+    revocation: bool = False            # verifies with a list of revoked certificates too
+    speaks: str = ""                    # an application protocol, asked for in the handshake
     reuse: bool = False
     retry: bool = False
     health_checks: bool = False

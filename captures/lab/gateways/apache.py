@@ -73,8 +73,19 @@ def configuration(route):
         'LogFormat "access %h:%{remote}p at=%{end:usec}t request=%k \\"%r\\" status=%>s source=%{proxy-source-port}n '
         'worker=%{BALANCER_WORKER_NAME}e us=%D" lab', "CustomLog gateway.log lab",
         *MORE.get(route.variant, []),
-        *(["SSLProxyEngine on", "SSLProxyVerify none", "SSLProxyCheckPeerName off"] if route.tls else []),
+        *(_tls(route) if route.tls else []),
         *_proxy(route), ""])
+
+
+def _tls(route):
+    verify = ["SSLProxyVerify require", "SSLProxyCACertificateFile ca.crt"] if route.verifies else ["SSLProxyVerify none"]
+    # The server name is the client's Host, where that is passed on.
+    name = ["ProxyPreserveHost on", "SSLProxyCheckPeerName on"] if route.asks_for else ["SSLProxyCheckPeerName off"]
+    return ["SSLProxyEngine on", *verify, *name,
+            *(["SSLProxyCARevocationFile crl.pem", "SSLProxyCARevocationCheck leaf"] if route.revocation else []),
+            *([f"SSLProxyProtocol TLSv{route.offers}"] if route.offers else []),
+            *([f"SSLProxyCipherSuite {route.suites}"] if route.suites else []),
+            *(["SSLProxyMachineCertificateFile gateway.pem"] if route.shows else [])]
 
 
 def _proxy(route):

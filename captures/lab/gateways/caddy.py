@@ -31,6 +31,16 @@ WORDINGS = [
     ("connect: cannot assign requested address", may_be.OWN_ERROR),
     ("connect: connection reset by peer", {"connect-reset-after-accept"}),
     ("TLS handshake timeout", {"tls-handshake-timeout"}),
+    ("x509: certificate has expired or is not yet valid", {"tls-cert-expired", "tls-cert-not-yet-valid"}),
+    ("x509: certificate is valid for", {"tls-cert-name-mismatch"}),
+    ("x509: certificate signed by unknown authority", {"tls-untrusted-ca"}),
+    ("remote error: tls: protocol version not supported", {"tls-version-mismatch"}),
+    ("server selected unsupported protocol version", {"tls-version-mismatch"}),
+    ("remote error: tls: unrecognized name", {"tls-sni-missing", "tls-sni-unrecognized"}),
+    ("remote error: tls: certificate required", {"tls-client-cert-required"}),
+    ("remote error: tls: unknown certificate authority", {"tls-client-cert-rejected"}),
+    ("remote error: tls: no application protocol", {"alpn-mismatch"}),
+    ("remote error: tls: error decrypting message", {"tls-decrypt-error"}),
     ("tls: ", may_be.HANDSHAKES),
     ("timeout awaiting response headers", may_be.NO_ANSWER),
     ("i/o timeout", may_be.NO_ANSWER_TO_SYN | may_be.NO_ANSWER | {"stall-mid-response"}),
@@ -72,9 +82,15 @@ def configuration(route):
         f"            read_timeout {int(route.response_seconds * 1000)}ms",
         f"            write_timeout {int(route.response_seconds * 1000)}ms",
         "            max_response_header 16KiB", "            dial_fallback_delay -1s", "            compression off",
-        *(["            tls_insecure_skip_verify"] if route.tls else []),
+        *([f"            {line}" for line in _tls(route)] if route.tls else []),
         *([] if route.reuse else ["            keepalive off"]),
         "        }", "    }", "}", ""])
+
+
+def _tls(route):
+    return [*(["tls_trusted_ca_certs ca.crt"] if route.verifies else ["tls_insecure_skip_verify"]),
+            *([f"tls_server_name {route.asks_for}"] if route.asks_for else []),
+            *(["tls_client_auth gateway.crt gateway.key"] if route.shows else [])]
 
 
 def command(folder):

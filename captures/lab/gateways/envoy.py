@@ -131,7 +131,7 @@ CHECKS = """\
 TLS = """\
     transport_socket:
       name: envoy.transport_sockets.tls
-      typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}
+      typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext%s}
 """
 
 # Clients that come in TLS.
@@ -200,8 +200,28 @@ def _members(route):
     weight = {upstream: f"\n          load_balancing_weight: {share}" for upstream, share in route.weights.items()}
     endpoints = [ENDPOINT.format(host=u.rpartition(":")[0].strip("[]"), port=u.rpartition(":")[2], weight=weight.get(u, ""))
                  for u in route.upstreams]
-    return MEMBERS.format(checks=CHECKS if route.health_checks else "", tls=TLS if route.tls else "", more=MORE.get(route.variant, ""),
+    return MEMBERS.format(checks=CHECKS if route.health_checks else "", tls=TLS % _tls(route) if route.tls else "", more=MORE.get(route.variant, ""),
                           endpoints="\n".join(endpoints))
+
+
+def _tls(route):
+    """What goes into the context of a cluster's TLS, as YAML in one line."""
+    common = []
+    if route.offers:
+        version = "TLSv" + route.offers.replace(".", "_")
+        common += [f"tls_params: {{tls_minimum_protocol_version: {version}, tls_maximum_protocol_version: {version}}}"]
+    elif route.suites:
+        common += [f"tls_params: {{cipher_suites: [{route.suites}]}}"]
+    if route.verifies:
+        name = f', match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: "{route.asks_for}"}}}}]' if route.asks_for else ""
+        revoked = ", crl: {filename: crl.pem}" if route.revocation else ""
+        common += [f"validation_context: {{trusted_ca: {{filename: ca.crt}}{name}{revoked}}}"]
+    if route.shows:
+        common += ["tls_certificates: [{certificate_chain: {filename: gateway.crt}, private_key: {filename: gateway.key}}]"]
+    if route.speaks:
+        common += [f'alpn_protocols: ["{route.speaks}"]']
+    sni = f', sni: "{route.asks_for}"' if route.asks_for else ""
+    return sni + (f", common_tls_context: {{{', '.join(common)}}}" if common else "")
 
 
 def command(folder):

@@ -28,7 +28,8 @@ STATES = {
     "SC": FAILED_CONNECTS,
     "RC": may_be.OWN_ERROR,
     "sC": may_be.NO_ANSWER_TO_SYN | {"tls-handshake-timeout"} | ICMP,
-    "SH": may_be.CLOSED | may_be.RESET | {"closed-mid-head", "reset-mid-head"},
+    # In TLS 1.3 the handshake is over for the client before the server has seen its certificate.
+    "SH": may_be.CLOSED | may_be.RESET | {"closed-mid-head", "reset-mid-head", "tls-client-cert-required"},
     "sH": may_be.NO_ANSWER,
     "PH": may_be.NOT_HTTP | may_be.BAD_HEAD | {"bad-chunking", "attempt-succeeded-but-error"},
     "PR": {"attempt-succeeded-but-error"},
@@ -84,7 +85,18 @@ def _server_options(route, upstream):
     options = {"proxy-line": " send-proxy", "http2-upstream": " proto h2", "one-at-a-time": " maxconn 1"}
     if route.variant == "proxy-line-on-most":
         return weight + " send-proxy"
-    return weight + (" ssl verify none" if route.tls else "") + checks + options.get(route.variant, "")
+    return weight + (_tls(route) if route.tls else "") + checks + options.get(route.variant, "")
+
+
+def _tls(route):
+    words = ["ssl", "verify required ca-file ca.crt" if route.verifies else "verify none"]
+    words += [f"sni str({route.asks_for})"] if route.asks_for else []
+    words += ["crl-file crl.pem"] if route.revocation else []
+    words += [f"force-tlsv{route.offers.replace('.', '')}"] if route.offers else []
+    words += [f"{'ciphersuites' if route.offers == '1.3' else 'ciphers'} {route.suites}"] if route.suites else []
+    words += ["crt gateway.pem"] if route.shows else []
+    words += [f"alpn {route.speaks}"] if route.speaks else []
+    return " " + " ".join(words)
 
 
 def _backend_rules(route):

@@ -39,7 +39,21 @@ WORDINGS = [
     ("upstream timed out (110: Connection timed out) while SSL handshaking", {"tls-handshake-timeout"}),
     ("peer closed connection in SSL handshake (104: ", {"tls-handshake-reset"}),
     ("peer closed connection in SSL handshake while", {"tls-handshake-closed"}),
-    ("SSL alert number", {"tls-alert-from-upstream"}),
+    ("SSL alert number 70)", {"tls-version-mismatch"}),
+    ("unsupported protocol", {"tls-version-mismatch"}),
+    ("SSL alert number 112)", {"tls-sni-missing", "tls-sni-unrecognized"}),
+    ("SSL alert number 116)", {"tls-client-cert-required"}),
+    ("SSL alert number 48)", {"tls-client-cert-rejected"}),
+    ("SSL alert number 120)", {"alpn-mismatch"}),
+    ("SSL alert number 51)", {"tls-decrypt-error"}),
+    ("SSL alert number", may_be.BY_ALERT),
+    ("SSL certificate verify error: (10:", {"tls-cert-expired"}),
+    ("SSL certificate verify error: (9:", {"tls-cert-not-yet-valid"}),
+    ("SSL certificate verify error: (18:", {"tls-untrusted-ca"}),
+    ("SSL certificate verify error: (20:", {"tls-untrusted-ca"}),
+    ("SSL certificate verify error: (21:", {"tls-untrusted-ca"}),
+    ("SSL certificate verify error: (23:", {"tls-cert-revoked"}),
+    ("SSL certificate does not match", {"tls-cert-name-mismatch"}),
     ("wrong version number", {"tls-on-http-port"}),
     ("upstream sent too big header", {"header-too-large", "too-many-headers"}),
     ("upstream sent invalid header", {"bad-header"}),
@@ -138,6 +152,18 @@ def _behaviour(route, passes):
              f"{passes}_next_upstream {'error timeout' if route.retry else 'off'};"]
     if route.reuse:
         lines += ["proxy_http_version 1.1;", 'proxy_set_header Connection "";', "proxy_set_header Host $host;"]
+    if route.asks_for:
+        lines += ["proxy_ssl_server_name on;", f"proxy_ssl_name {route.asks_for};"]
+    if route.verifies:
+        lines += ["proxy_ssl_verify on;", "proxy_ssl_trusted_certificate ca.crt;"]
+    if route.revocation:
+        lines += ["proxy_ssl_crl crl.pem;"]
+    if route.offers:
+        lines += [f"proxy_ssl_protocols TLSv{route.offers};"]
+    if route.suites:
+        lines += [f"proxy_ssl_ciphers {route.suites};"]
+    if route.shows:
+        lines += ["proxy_ssl_certificate gateway.crt;", "proxy_ssl_certificate_key gateway.key;"]
     if route.variant == "upgrade":
         lines += ["proxy_http_version 1.1;", "proxy_set_header Connection Upgrade;", "proxy_set_header Upgrade $http_upgrade;"]
     if route.variant == "asks-first":

@@ -63,7 +63,8 @@ impl Pair {
                 "the gateway itself had sent an alert before",
             );
         }
-        Some(self.not_the_other(verdict))
+        // A RST with a later number than was seen may follow an alert that the capture lacks.
+        Some(attempt.in_sequence(self.not_the_other(verdict), close))
     }
 
     /// Cut inside the head of the response. `before` is the cause of the same kind without a byte of a head.

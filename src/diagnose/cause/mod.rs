@@ -12,6 +12,7 @@ mod origin;
 mod path;
 mod strictness;
 
+mod alpn_mismatch;
 mod ambiguous;
 mod attempt_succeeded_but_error;
 mod bad_chunking;
@@ -76,10 +77,24 @@ mod response_timeout;
 mod stale_keepalive_reuse;
 mod stall_mid_response;
 mod tls_alert_from_upstream;
+mod tls_cert_expired;
+mod tls_cert_name_mismatch;
+mod tls_cert_not_yet_valid;
+mod tls_cert_rejected_unknown;
+mod tls_cert_revoked;
+mod tls_client_cert_rejected;
+mod tls_client_cert_required;
+mod tls_closed_after_handshake;
+mod tls_decrypt_error;
 mod tls_handshake_closed;
 mod tls_handshake_reset;
 mod tls_handshake_timeout;
+mod tls_no_shared_cipher;
 mod tls_on_http_port;
+mod tls_sni_missing;
+mod tls_sni_unrecognized;
+mod tls_untrusted_ca;
+mod tls_version_mismatch;
 mod too_many_headers;
 mod truncated_body;
 mod truncated_chunked;
@@ -117,7 +132,22 @@ pub const CAUSES: &[&Cause] = &[
     &proxy_protocol_missing::CAUSE,
     &proxy_protocol_unexpected::CAUSE,
     &tls_on_http_port::CAUSE,
+    &tls_version_mismatch::CAUSE,
+    &tls_no_shared_cipher::CAUSE,
+    &tls_sni_missing::CAUSE,
+    &tls_sni_unrecognized::CAUSE,
+    &tls_client_cert_required::CAUSE,
+    &tls_client_cert_rejected::CAUSE,
+    &alpn_mismatch::CAUSE,
+    &tls_decrypt_error::CAUSE,
     &tls_alert_from_upstream::CAUSE,
+    &tls_cert_expired::CAUSE,
+    &tls_cert_not_yet_valid::CAUSE,
+    &tls_cert_name_mismatch::CAUSE,
+    &tls_untrusted_ca::CAUSE,
+    &tls_cert_revoked::CAUSE,
+    &tls_cert_rejected_unknown::CAUSE,
+    &tls_closed_after_handshake::CAUSE,
     &tls_handshake_reset::CAUSE,
     &tls_handshake_closed::CAUSE,
     &tls_handshake_timeout::CAUSE,

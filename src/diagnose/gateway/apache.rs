@@ -160,6 +160,51 @@ const ROWS: &[Row] = &[
         "AH02003: SSL Proxy connect failed, with wrong version number",
     ),
     row(
+        "tls-version-mismatch",
+        &[500],
+        "AH02003: SSL Proxy connect failed; AH00898: Error during SSL Handshake with remote server",
+    ),
+    row(
+        "tls-sni-unrecognized",
+        &[500],
+        "AH02003; AH00898: Error during SSL Handshake with remote server",
+    ),
+    row(
+        "tls-client-cert-required",
+        &[500, 502],
+        "AH02003; AH00898: Error during SSL Handshake with remote server; in TLS 1.3 AH01102 and 502",
+    ),
+    row(
+        "tls-client-cert-rejected",
+        &[500],
+        "AH02003; AH00898: Error during SSL Handshake with remote server",
+    ),
+    row(
+        "tls-cert-expired",
+        &[500],
+        "AH02039: Certificate Verification: Error (10): certificate has expired; AH00898",
+    ),
+    row(
+        "tls-cert-not-yet-valid",
+        &[500],
+        "AH02039: Certificate Verification: Error (9): certificate is not yet valid; AH00898",
+    ),
+    row(
+        "tls-cert-name-mismatch",
+        &[500],
+        "AH00898: Error during SSL Handshake with remote server; with LogLevel ssl:info AH02411: SSL Proxy: Peer certificate does not match for hostname NAME",
+    ),
+    row(
+        "tls-untrusted-ca",
+        &[500],
+        "AH02039: Certificate Verification: Error (20): unable to get local issuer certificate; AH00898",
+    ),
+    row(
+        "tls-closed-after-handshake",
+        &[500],
+        "AH00898: Error during SSL Handshake with remote server; with LogLevel ssl:info AH02411: SSL Proxy: Peer certificate does not match for hostname NAME",
+    ),
+    row(
         "tls-alert-from-upstream",
         &[500, 502],
         "AH02003: SSL Proxy connect failed, with the alert",

@@ -109,6 +109,42 @@ const ROWS: &[Row] = &[
         "server gave HTTP response to HTTPS client, or first record does not look like a TLS \
          handshake",
     ),
+    row(
+        "tls-version-mismatch",
+        &[502],
+        "remote error: tls: protocol version not supported",
+    ),
+    row(
+        "tls-sni-unrecognized",
+        &[502],
+        "remote error: tls: unrecognized name",
+    ),
+    row(
+        "tls-client-cert-required",
+        &[502],
+        "remote error: tls: handshake failure; in TLS 1.3 remote error: tls: certificate required",
+    ),
+    row(
+        "tls-cert-expired",
+        &[502],
+        "x509: certificate has expired or is not yet valid",
+    ),
+    row(
+        "tls-cert-not-yet-valid",
+        &[502],
+        "x509: certificate has expired or is not yet valid",
+    ),
+    row(
+        "tls-cert-name-mismatch",
+        &[502],
+        "x509: certificate is valid for X, not Y",
+    ),
+    row(
+        "tls-untrusted-ca",
+        &[502],
+        "x509: certificate signed by unknown authority",
+    ),
+    row("tls-cert-rejected-unknown", &[502], "x509: certificate ..."),
     row("tls-alert-from-upstream", &[502], "remote error: tls: ..."),
     row("tls-handshake-reset", &[502], "connection reset by peer"),
     row("tls-handshake-closed", &[502], "EOF"),

@@ -201,6 +201,67 @@ const ROWS: &[Row] = &[
         "flag UF; TLS_error with WRONG_VERSION_NUMBER",
     ),
     row(
+        "tls-version-mismatch",
+        &[503],
+        "UF, TLSV1_ALERT_PROTOCOL_VERSION",
+    ),
+    row(
+        "tls-no-shared-cipher",
+        &[503],
+        "UF, TLSV1_ALERT_INSUFFICIENT_SECURITY or SSLV3_ALERT_HANDSHAKE_FAILURE",
+    ),
+    row(
+        "tls-sni-unrecognized",
+        &[503],
+        "UF, TLSV1_ALERT_UNRECOGNIZED_NAME",
+    ),
+    row(
+        "tls-client-cert-required",
+        &[503],
+        "UF, SSLV3_ALERT_HANDSHAKE_FAILURE",
+    ),
+    row(
+        "tls-client-cert-rejected",
+        &[503],
+        "UF, TLSV1_ALERT_UNKNOWN_CA",
+    ),
+    row(
+        "alpn-mismatch",
+        &[503],
+        "UF, TLSV1_ALERT_NO_APPLICATION_PROTOCOL",
+    ),
+    row("tls-decrypt-error", &[503], "UF, TLSV1_ALERT_DECRYPT_ERROR"),
+    row(
+        "tls-cert-expired",
+        &[503],
+        "UF, CERTIFICATE_VERIFY_FAILED: verify cert failed: ... certificate has expired",
+    ),
+    row(
+        "tls-cert-not-yet-valid",
+        &[503],
+        "UF, CERTIFICATE_VERIFY_FAILED: ... certificate is not yet valid",
+    ),
+    row(
+        "tls-cert-name-mismatch",
+        &[503],
+        "UF, CERTIFICATE_VERIFY_FAILED: verify cert failed: SAN matcher, certificate SANs are [...]",
+    ),
+    row(
+        "tls-untrusted-ca",
+        &[503],
+        "UF, CERTIFICATE_VERIFY_FAILED: ... unable to get local issuer certificate",
+    ),
+    row(
+        "tls-cert-revoked",
+        &[503],
+        "UF, CERTIFICATE_VERIFY_FAILED: ... certificate revoked",
+    ),
+    row(
+        "tls-cert-rejected-unknown",
+        &[503],
+        "UF, CERTIFICATE_VERIFY_FAILED",
+    ),
+    row(
         "tls-alert-from-upstream",
         &[503],
         "flag UF; TLS_error with the name of the alert",

@@ -96,6 +96,52 @@ const ROWS: &[Row] = &[
         "termination state SC; SSL handshake failure",
     ),
     row(
+        "tls-version-mismatch",
+        &[503],
+        "SC--, SSL handshake failure",
+    ),
+    row(
+        "tls-no-shared-cipher",
+        &[503],
+        "SC--, SSL handshake failure",
+    ),
+    row("tls-sni-missing", &[503], "SC--, SSL handshake failure"),
+    row(
+        "tls-sni-unrecognized",
+        &[503],
+        "SC--, SSL handshake failure",
+    ),
+    row(
+        "tls-client-cert-required",
+        &[503, 502],
+        "SC--, SSL handshake failure; in TLS 1.3 SH--, SSL fatal error, and 502",
+    ),
+    row(
+        "tls-client-cert-rejected",
+        &[503],
+        "SC--, SSL handshake failure",
+    ),
+    row("alpn-mismatch", &[503], "SC--, SSL handshake failure"),
+    row("tls-decrypt-error", &[503], "SC--, SSL handshake failure"),
+    row("tls-cert-expired", &[503], "SC--, SSL handshake failure"),
+    row(
+        "tls-cert-not-yet-valid",
+        &[503],
+        "SC--, SSL handshake failure",
+    ),
+    row(
+        "tls-cert-name-mismatch",
+        &[503],
+        "SC--, Server presented an SSL certificate different from the expected one",
+    ),
+    row("tls-untrusted-ca", &[503], "SC--, SSL handshake failure"),
+    row("tls-cert-revoked", &[503], "SC--, SSL handshake failure"),
+    row(
+        "tls-cert-rejected-unknown",
+        &[503],
+        "SC--, Server presented an SSL certificate different from the expected one; or SSL handshake failure",
+    ),
+    row(
         "tls-alert-from-upstream",
         &[503, 502],
         "termination state SC; SSL handshake failure",

@@ -150,6 +150,76 @@ const ROWS: &[Row] = &[
          upstream",
     ),
     row(
+        "tls-version-mismatch",
+        &[502],
+        "SSL_do_handshake() failed (... SSL alert number 70) or (... unsupported protocol) while SSL handshaking to upstream",
+    ),
+    row(
+        "tls-no-shared-cipher",
+        &[502],
+        "SSL_do_handshake() failed (... SSL alert number 40 or 71) while SSL handshaking to upstream",
+    ),
+    row(
+        "tls-sni-missing",
+        &[502],
+        "SSL_do_handshake() failed (... SSL alert number 112 or 40) while SSL handshaking to upstream",
+    ),
+    row(
+        "tls-sni-unrecognized",
+        &[502],
+        "SSL_do_handshake() failed (... SSL alert number 112) while SSL handshaking to upstream",
+    ),
+    row(
+        "tls-client-cert-required",
+        &[502],
+        "SSL_do_handshake() failed (... SSL alert number 40) while SSL handshaking; in TLS 1.3 SSL_read() failed (... SSL alert number 116) while reading response header from upstream",
+    ),
+    row(
+        "tls-client-cert-rejected",
+        &[502],
+        "SSL_do_handshake() failed (... SSL alert number 42 to 49) while SSL handshaking to upstream",
+    ),
+    row(
+        "alpn-mismatch",
+        &[502],
+        "SSL_do_handshake() failed (... SSL alert number 120) while SSL handshaking to upstream",
+    ),
+    row(
+        "tls-decrypt-error",
+        &[502],
+        "SSL_do_handshake() failed (... SSL alert number 51) while SSL handshaking to upstream",
+    ),
+    row(
+        "tls-cert-expired",
+        &[502],
+        "upstream SSL certificate verify error: (10:certificate has expired)",
+    ),
+    row(
+        "tls-cert-not-yet-valid",
+        &[502],
+        "upstream SSL certificate verify error: (9:certificate is not yet valid)",
+    ),
+    row(
+        "tls-cert-name-mismatch",
+        &[502],
+        "upstream SSL certificate does not match \"NAME\"",
+    ),
+    row(
+        "tls-untrusted-ca",
+        &[502],
+        "upstream SSL certificate verify error: (18: (19: (20: or (21:",
+    ),
+    row(
+        "tls-cert-revoked",
+        &[502],
+        "upstream SSL certificate verify error: (23:certificate revoked)",
+    ),
+    row(
+        "tls-closed-after-handshake",
+        &[502],
+        "upstream SSL certificate verify error: ... or upstream SSL certificate does not match ...",
+    ),
+    row(
         "tls-alert-from-upstream",
         &[502],
         "SSL_do_handshake() failed (... SSL alert number N) while SSL handshaking to upstream",

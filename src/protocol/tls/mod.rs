@@ -4,8 +4,16 @@
 //! The rule: nothing is decrypted. What a record holds is told from its type, size and place only; where
 //! that is a guess (session tickets, alerts of TLS 1.3), a comment says why it is the better one.
 
-mod hello;
-mod record;
+mod bytes;
+pub(crate) mod certificate;
+pub(crate) mod handshake;
+pub(crate) mod hello;
+mod ja4;
+pub(crate) mod messages;
+#[cfg(test)]
+mod oracle;
+pub(crate) mod record;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -16,15 +24,16 @@ use crate::protocol::parser::{
     After, Beginning, Data, Hole, Output, Parser, Stop, Verdict, prefix_of,
 };
 use crate::protocol::turns::{Piece, Turns};
-use hello::{Hello, Messages};
+use handshake::{Handshake, TLS13};
+use messages::{Messages, Taken};
 use record::{
     ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, Found, HANDSHAKE, Reader, Record,
     looks_like_record,
 };
+use steps::Offered;
 
 /// Length of a record's header.
 const HEADER_LEN: u64 = 5;
-const TLS13: u16 = 0x0304;
 
 /// Sizes of a record that holds the Finished message of TLS 1.3 and nothing else: header, hash of 32 or
 /// 48 bytes, type, tag.
@@ -37,6 +46,9 @@ const ALERT_LENS: std::ops::RangeInclusive<u64> = 19..=31;
 const EARLY_ALERT_LENS: std::ops::RangeInclusive<u64> = 19..=24;
 /// Sizes of a record that may hold a session ticket of TLS 1.3, as servers send after the handshake.
 const TICKET_LENS: std::ops::RangeInclusive<u64> = 60..=2_048;
+/// Sizes of the first record of a client's last flight in TLS 1.3 that holds an empty Certificate message (8 bytes, type,
+/// tag), alone or with the Finished message.
+const NO_CERTIFICATE_LENS: [u64; 3] = [25, 61, 77];
 /// A client that sends a record of this size is likely to be in the middle of a body.
 const UPLOAD_RECORD_MIN: u64 = 4_096;
 
@@ -47,6 +59,11 @@ pub struct Tls {
     to_client: Side,
     turns: Turns,
     hello_told: bool,
+    offered: Offered,
+    /// Bytes that are left of a hello in the form of SSLv2.
+    old_hello_left: usize,
+    begun: bool,
+    renegotiated: bool,
     server_spoke: bool,
     version: Option<u16>,
     /// Parts of the handshake were not captured: all application data counts as such.
@@ -66,6 +83,8 @@ struct Side {
     /// Sent its Finished (TLS 1.2).
     finished: bool,
     data_told: bool,
+    /// First byte of an alert in clear whose second has not come.
+    alert_level: Option<u8>,
     /// The latest record has the size of an alert; what follows shows whether it was one.
     alert: Option<Size>,
     last_len: u64,
@@ -136,7 +155,13 @@ impl Tls {
     pub fn probe(client: &[u8], server: &[u8]) -> Verdict {
         match client {
             [HANDSHAKE, 3, 0..=4, ..] => Verdict::Yes,
+            [0x80..=0xff, _, 1, ..] if steps::old_hello(client).is_some() => Verdict::Yes,
             [] | [HANDSHAKE] | [HANDSHAKE, 3] if server.is_empty() => Verdict::More,
+            [0x80..=0xff] | [0x80..=0xff, _] | [0x80..=0xff, _, 1] | [0x80..=0xff, _, 1, 0 | 3]
+                if server.is_empty() =>
+            {
+                Verdict::More
+            }
             _ => Verdict::No,
         }
     }
@@ -165,21 +190,18 @@ impl Tls {
         }
         let known = self.version.is_some();
         let tls13 = self.version == Some(TLS13);
+        let done = self.done;
         let side = self.side(direction);
         match record.kind {
             // In TLS 1.3 it is there for old middle boxes only, and may come before the version is known.
             CHANGE_CIPHER_SPEC => side.ciphered |= known && !tls13,
-            ALERT => match *record.payload {
-                [level, description] => {
-                    let step = TlsStep::Alert {
-                        direction,
-                        level,
-                        description,
-                    };
-                    tell(step, record.last, out);
+            ALERT => self.on_alert_record(direction, &record, out),
+            // What goes on after a side's Finished begins another handshake.
+            HANDSHAKE if side.finished && done => {
+                if !std::mem::replace(&mut self.renegotiated, true) {
+                    tell(TlsStep::Renegotiation, record.last, out);
                 }
-                _ => side.alert = Some(Size::of(&record)),
-            },
+            }
             HANDSHAKE if side.ciphered => {
                 side.finished = true;
                 if self.to_server.finished && self.to_client.finished {
@@ -192,30 +214,101 @@ impl Tls {
     }
 
     fn on_messages(&mut self, direction: Direction, record: &Record, out: &mut Output<'_>) {
-        let mut hellos = Vec::new();
+        let mut whole = Vec::new();
         let messages = &mut self.side(direction).messages;
-        messages.take(&record.payload, |hello| hellos.push(hello));
+        messages.take(&record.payload, |taken| whole.push(taken));
         if record.torn {
             messages.lose();
         }
-        for hello in hellos {
-            match (hello, direction) {
-                (Hello::Client(hello), Direction::ToServer) if !self.hello_told => {
-                    self.hello_told = true;
-                    let step = TlsStep::ClientHello {
-                        sni: hello.sni,
-                        alpn: hello.alpn,
-                        versions: hello.versions,
-                    };
-                    tell(step, record.last, out);
-                }
-                (Hello::Server(version), Direction::ToClient) if self.version.is_none() => {
-                    self.version = Some(version);
-                    tell(TlsStep::ServerHello { version }, record.last, out);
-                }
-                _ => {}
+        for taken in whole {
+            match taken {
+                Taken::Message(message) => match Handshake::read(&message, self.version) {
+                    Some(said) => self.on_message(direction, said, record.last, out),
+                    None => out.loss.add("tls_messages_not_read", 1),
+                },
+                Taken::Skipped { .. } => out.loss.add("tls_messages_too_long", 1),
             }
         }
+    }
+
+    /// Takes a whole message, in clear or decrypted.
+    fn on_message(
+        &mut self,
+        direction: Direction,
+        said: Handshake,
+        at: Mark,
+        out: &mut Output<'_>,
+    ) {
+        match (said, direction) {
+            (Handshake::ClientHello(hello), Direction::ToServer) => {
+                if std::mem::replace(&mut self.hello_told, true) {
+                    return;
+                }
+                out.loss.add("tls_lists_cut", u64::from(hello.cut));
+                let (step, offered) = steps::offers(*hello);
+                self.offered = offered;
+                tell(step, at, out);
+            }
+            (Handshake::ServerHello(hello), Direction::ToClient) if self.version.is_none() => {
+                if hello.is_retry {
+                    tell(TlsStep::Retry, at, out);
+                    return;
+                }
+                self.version = Some(hello.version);
+                tell(steps::choice(&hello, &self.offered), at, out);
+            }
+            (Handshake::CompressedCertificate { .. }, _) => {
+                out.loss.add("tls_compressed_certificates_not_read", 1);
+            }
+            (said, direction) => {
+                if let Handshake::Certificate(certificate) = &said {
+                    let left_out = certificate.left_out as u64;
+                    out.loss.add("tls_certificates_left_out", left_out);
+                }
+                for step in steps::others(said, direction) {
+                    tell(step, at, out);
+                }
+            }
+        }
+    }
+
+    /// An alert: in clear before the cipher changes, and always where it has the length of one (RFC 5246, section 7.2).
+    fn on_alert_record(&mut self, direction: Direction, record: &Record, out: &mut Output<'_>) {
+        let blind = self.blind;
+        let side = self.side(direction);
+        match *record.payload {
+            [level, description] => on_alert(direction, level, description, record.last, out),
+            // It may come in two records, or two in one.
+            _ if !side.ciphered && !blind && !record.torn && record.payload.len() <= 4 => {
+                for byte in &record.payload {
+                    let side = self.side(direction);
+                    match side.alert_level.take() {
+                        Some(level) => on_alert(direction, level, *byte, record.last, out),
+                        None => side.alert_level = Some(*byte),
+                    }
+                }
+            }
+            _ => side.alert = Some(Size::of(record)),
+        }
+    }
+
+    /// Takes a hello in the form of SSLv2 off the first bytes of the client.
+    fn after_old_hello<'a>(&mut self, data: Data<'a>, out: &mut Output<'_>) -> Data<'a> {
+        if data.direction == Direction::ToServer
+            && !std::mem::replace(&mut self.begun, true)
+            && let Some((len, version)) = steps::old_hello(data.bytes)
+        {
+            self.old_hello_left = len;
+            self.hello_told = true;
+            out.loss.skip("hello in the form of SSLv2");
+            tell(steps::old_offers(version), data.carried, out);
+        }
+        let taken = match data.direction {
+            Direction::ToServer => self.old_hello_left.min(data.bytes.len()),
+            Direction::ToClient => 0,
+        };
+        self.old_hello_left -= taken;
+        data.after(taken)
     }
 
     /// A record of type application data: in TLS 1.3 that may be anything.
@@ -251,6 +344,9 @@ impl Tls {
                 true
             }
             Direction::ToServer if tls13 => {
+                if self.flight == 0 && NO_CERTIFICATE_LENS.contains(&size.len) {
+                    tell(TlsStep::NoCertificateLike, size.last, out);
+                }
                 self.flight += 1;
                 if FINISHED_LENS.contains(&size.len) || self.flight >= FLIGHT_MAX {
                     self.finish(size.last, out);
@@ -371,6 +467,7 @@ impl Parser for Tls {
             return After::Stay;
         }
         let direction = data.direction;
+        data = self.after_old_hello(data, out);
         self.side(direction).reader.segment(data.bytes);
         if self.side(direction).reader.is_lost() {
             out.loss
@@ -436,4 +533,13 @@ fn tell(step: TlsStep, at: Mark, out: &mut Output<'_>) {
         step,
         at,
     });
+}
+
+fn on_alert(direction: Direction, level: u8, description: u8, at: Mark, out: &mut Output<'_>) {
+    let step = TlsStep::Alert {
+        direction,
+        level,
+        description,
+    };
+    tell(step, at, out);
 }

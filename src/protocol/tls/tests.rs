@@ -236,7 +236,7 @@ fn a_retry_is_no_server_hello() {
     play.client([ccs(), client_hello()].concat());
     play.server([hex(SERVER_HELLO_13), data(408), data(69)].concat());
     play.tells(&format!(
-        "Tls\n{CLIENT_HELLO_TOLD}\ntls ServerHello {{ version: 772 }}"
+        "Tls\n{CLIENT_HELLO_TOLD}\ntls Retry\ntls ServerHello {{ version: 772 }}"
     ));
     play.client(data(53));
     assert_eq!(play.lines().last().unwrap(), "tls Finished");
@@ -324,4 +324,108 @@ fn mutated_records_never_panic() {
         }
         play.ends(Ending::Closed(ToClient));
     }
+}
+
+#[test]
+fn alerts_that_are_cut_or_joined() {
+    let mut play = Play::new();
+    play.client(client_hello());
+    play.server([record(21, &[2]), record(21, &[40])].concat());
+    assert_eq!(
+        play.lines().last().unwrap(),
+        "tls Alert { direction: ToClient, level: 2, description: 40 }"
+    );
+    let mut play = Play::new();
+    play.client(client_hello());
+    play.server([hex(SERVER_HELLO_12), record(22, &[11, 0, 0, 9, 0, 0])].concat());
+    // Between the halves of a handshake message.
+    play.server(record(21, &[1, 112, 2, 80]));
+    play.server(record(22, &[6, 0, 0, 3, 1, 2, 3]));
+    let lines = play.lines();
+    assert_eq!(
+        lines[3..5],
+        [
+            "tls Alert { direction: ToClient, level: 1, description: 112 }",
+            "tls Alert { direction: ToClient, level: 2, description: 80 }"
+        ]
+    );
+    assert!(
+        lines[5].starts_with("tls Certificate { direction: ToClient, "),
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn a_client_without_a_certificate_in_tls_1_3() {
+    for flight in [vec![25, 69], vec![77], vec![61]] {
+        let mut play = Play::new();
+        play.client(client_hello());
+        play.server([hex(SERVER_HELLO_13), ccs(), data(23), data(408), data(97)].concat());
+        play.client(
+            flight
+                .iter()
+                .flat_map(|len| data(*len))
+                .collect::<Vec<u8>>(),
+        );
+        assert!(
+            play.lines().contains(&"tls NoCertificateLike".to_owned()),
+            "{flight:?}"
+        );
+    }
+    let mut play = Play::new();
+    handshake_13(&mut play);
+    assert!(!play.lines().contains(&"tls NoCertificateLike".to_owned()));
+}
+
+#[test]
+fn a_hello_in_the_form_of_sslv2() {
+    let hello = [
+        &[0x80, 28, 1, 3, 1, 0, 3, 0, 0, 0, 16][..],
+        &[0, 0, 5],
+        &[7; 16],
+    ]
+    .concat();
+    assert_eq!(hello.len(), 30);
+    let mut play = Play::new();
+    play.client(hello);
+    play.server(record(21, &[2, 70])).fin(ToClient);
+    play.tells(
+        "Tls
+        tls ClientHello { sni: None, alpn: [], versions: [769] }
+        tls Alert { direction: ToClient, level: 2, description: 70 }",
+    );
+}
+
+#[test]
+fn a_handshake_that_begins_anew() {
+    let mut play = Play::new();
+    play.client(client_hello());
+    play.server([hex(SERVER_HELLO_12), record(22, &[14, 0, 0, 0])].concat());
+    play.client([ccs(), record(22, &[0xaa; 40])].concat());
+    play.server([ccs(), record(22, &[0xbb; 40])].concat());
+    play.client(data(56));
+    play.server(record(22, &[0xcc; 30]));
+    play.client(record(22, &[0xdd; 300]));
+    let lines = play.lines();
+    let count = lines
+        .iter()
+        .filter(|line| *line == "tls Renegotiation")
+        .count();
+    assert_eq!(count, 1, "{lines:#?}");
+}
+
+#[test]
+fn sixteen_megabytes_of_certificates_are_counted_and_what_follows_is_read() {
+    let mut play = Play::new();
+    play.client(client_hello());
+    play.server([hex(SERVER_HELLO_12), record(22, &[11, 0xff, 0xff, 0xff])].concat());
+    let mut left = (1 << 24) - 1;
+    while left > 0 {
+        let len = left.min(16_000);
+        play.server(record(22, &vec![1; len]));
+        left -= len;
+    }
+    play.server(record(22, &[13, 0, 0, 8, 1, 64, 0, 2, 4, 3, 0, 0]));
+    assert_eq!(play.lines().last().unwrap(), "tls CertificateRequested");
+    assert_eq!(play.loss.get("tls_messages_too_long"), 1);
 }

@@ -4,6 +4,7 @@
 
 use crate::report::model::{Attempt, Evidence, Finding, Incident, Report, Sighting};
 use crate::report::text::clock::{count, moment, time_of_day};
+use crate::report::text::handshake;
 use crate::report::text::named::{named, target};
 use crate::report::text::page::{FAILURE, FAINT, HEADING, PLAIN, Page, shortened};
 use crate::report::view::View;
@@ -40,6 +41,7 @@ pub fn incident(
     error(page, first, view);
     client_leg(page, report, first);
     upstream_leg(page, report, first);
+    handshake::section(page, first);
     attempts(page, report, &first.attempts);
     why(page, first);
     in_common(page, incident);
@@ -438,7 +440,7 @@ fn others(page: &mut Page, report: &Report, incident: &Incident) {
     }
 }
 
-fn heading(page: &mut Page, text: &str) {
+pub(super) fn heading(page: &mut Page, text: &str) {
     page.line(HEADING, &format!("   {text}"));
 }
 
