@@ -83,7 +83,8 @@ class Truth:
             if "connection" in line:
                 self.served[line["peer"], line["local"]].append(line)
         self.views = nat.Views(folder)
-        self.syns = _first_syns(capture)
+        # What else runs on the gateway's machine, under an address of its own, is not the gateway.
+        self.syns = [syn for syn in _first_syns(capture) if not syn[1].startswith(f"{APPLICATION}:")]
         self.told = defaultdict(list)
         for exchange in gateway.exchanges(folder, self.syns):
             self.told[exchange.client].append(exchange)
