@@ -72,6 +72,8 @@ fn every_failure_is_found_for_what_it_is() {
         (Kind::Short, 4_000_000, 64),
         (Kind::Disturbed, 12_000_000, 16),
         (Kind::Mixed, 40_000_000, 32),
+        (Kind::Bulk, 20_000_000, 1),
+        (Kind::Flood, 1_000_000, 0),
     ] {
         let capture = made(&Plan {
             bytes,
@@ -104,6 +106,26 @@ fn what_is_certain_is_right_where_the_gateway_is_overloaded() {
     assert!(certain.len() > 50, "{certain:?}");
     for (exchange, causes) in certain {
         assert_eq!(expected.get(&exchange), Some(&causes), "{exchange:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_makes_the_same_capture() {
+    for (_, kind) in Kind::ALL {
+        let made = |seed| {
+            let mut bytes = Vec::new();
+            let plan = Plan {
+                bytes: 300_000,
+                errors: if kind == Kind::Flood { 0 } else { 5 },
+                seed,
+                ..Plan::new(kind)
+            };
+            let written = traffic::write(&plan, &mut bytes).unwrap();
+            assert_eq!(written.bytes, bytes.len() as u64);
+            (bytes, written)
+        };
+        assert!(made(1) == made(1), "{kind:?}");
+        assert!(made(1) != made(2), "{kind:?}");
     }
 }
 
