@@ -16,6 +16,7 @@ mod causes_path;
 mod cli;
 mod clocks;
 mod coverage;
+mod decrypted;
 mod determinism;
 mod docs;
 mod evidence;

@@ -238,7 +238,7 @@ fn from_unread(
             conclusion.reasons.push(
                 "the upstream answered, but its answer cannot be read in this capture".to_owned(),
             );
-            conclusion.not_observable.push("the answer of the upstream: capture with a TLS key log of the gateway, or on the clear side of the upstream".to_owned());
+            conclusion.not_observable.push("the answer of the upstream: a TLS key log of the gateway for this connection (--keylog) would show it; or capture on the clear side of the upstream".to_owned());
             if let Some(end) = candidate.end {
                 let summary = format!(
                     "{} answers with bytes that cannot be read",

@@ -23,8 +23,8 @@ pub struct Cbc {
 }
 
 enum Aes {
-    Short(Aes128),
-    Long(Aes256),
+    Short(Box<Aes128>),
+    Long(Box<Aes256>),
 }
 
 impl Cbc {
@@ -32,8 +32,8 @@ impl Cbc {
     #[must_use]
     pub fn new(key: &[u8], mac: Mac, mac_key: &[u8], outside: bool) -> Option<Self> {
         let cipher = match key.len() {
-            16 => Aes::Short(Aes128::new_from_slice(key).ok()?),
-            32 => Aes::Long(Aes256::new_from_slice(key).ok()?),
+            16 => Aes::Short(Box::new(Aes128::new_from_slice(key).ok()?)),
+            32 => Aes::Long(Box::new(Aes256::new_from_slice(key).ok()?)),
             _ => return None,
         };
         let algorithm = match mac {
@@ -112,10 +112,10 @@ impl Cbc {
         let vector = vector.try_into().ok()?;
         match &self.cipher {
             Aes::Short(cipher) => {
-                cbc::Decryptor::inner_iv_init(cipher, vector).decrypt_blocks(blocks);
+                cbc::Decryptor::inner_iv_init(cipher.as_ref(), vector).decrypt_blocks(blocks);
             }
             Aes::Long(cipher) => {
-                cbc::Decryptor::inner_iv_init(cipher, vector).decrypt_blocks(blocks);
+                cbc::Decryptor::inner_iv_init(cipher.as_ref(), vector).decrypt_blocks(blocks);
             }
         }
         Some(())
