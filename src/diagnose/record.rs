@@ -60,6 +60,9 @@ pub struct ConnectionRecord {
     pub scheduled: bool,
 }
 
+/// A broken rule, where it shows, and the first bytes of what breaks it.
+pub type Broken = (Fault, Mark, Box<[u8]>);
+
 /// One exchange on a connection (or one turn of an unknown protocol).
 #[derive(Clone, Debug)]
 pub struct ExchangeRecord {
@@ -86,7 +89,7 @@ pub struct ExchangeRecord {
     /// The response's head.
     pub response: Option<Arc<ResponseHead>>,
     /// A rule that the response breaks, with the response's first bytes.
-    pub fault: Option<Box<(Fault, Mark, Box<[u8]>)>>,
+    pub fault: Option<Box<Broken>>,
     /// How the response ended.
     pub response_end: Option<MessageEnd>,
     /// First bytes of the body, or of what came instead of a head.
