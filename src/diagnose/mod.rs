@@ -36,6 +36,7 @@ pub mod idle_habit;
 pub mod incident;
 mod inferred;
 pub mod lookup;
+mod machines;
 pub mod names;
 mod naming;
 pub mod neighbour;

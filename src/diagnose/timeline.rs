@@ -18,6 +18,7 @@ use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
 use crate::diagnose::host::{Accepted, HIDDEN_SERVERS_MAX, Host, Service, whose};
 use crate::diagnose::lookup::LookupRecord;
+use crate::diagnose::machines::Machines;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::rhythm::Habitual;
 use crate::diagnose::trust::Trust;
@@ -59,6 +60,7 @@ pub struct Timeline {
     pub(super) connections: HashMap<ConnectionId, Box<ConnectionRecord>>,
     pub(super) hosts: HashMap<(Vantage, IpAddr), Host>,
     services: HashMap<(Vantage, Endpoint), Service>,
+    machines: Machines,
     /// Connections in order of the second in which they are to be looked at again.
     due: Agenda<ConnectionId>,
     /// Connections in the order of their opening, as long as they may be unanswered: see `make_room`.
@@ -137,11 +139,12 @@ impl Timeline {
         servers
     }
 
-    /// Addresses of the capturing machine that opened connections, or asked for neighbours to do so, in no order.
+    /// Addresses of the capturing machine that opened connections, or asked for neighbours to do so, in order.
     pub fn local_askers(&self, machine: Vantage) -> impl Iterator<Item = (IpAddr, &Host)> {
-        self.hosts.iter().filter_map(move |((_, addr), host)| {
+        self.machines.addrs(machine).filter_map(|key| {
+            let host = self.hosts.get(key)?;
             let asks = host.opened > 0 || host.questions.any();
-            (host.local == Some(machine) && asks).then_some((*addr, host))
+            asks.then_some((key.1, host))
         })
     }
 
@@ -153,11 +156,9 @@ impl Timeline {
             return false;
         };
         !host.ports.is_empty()
-            || (host.local.is_some()
-                && self
-                    .hosts
-                    .values()
-                    .any(|other| other.local == host.local && !other.ports.is_empty()))
+            || host
+                .local
+                .is_some_and(|machine| self.machines.is_asked(machine))
     }
 
     /// Whether `behind` is an upstream that `front` asks, though its host asks `front` too: of two hosts that ask each other, and
@@ -188,12 +189,9 @@ impl Timeline {
         until: Mark,
     ) -> impl Iterator<Item = ExchangeId> + '_ {
         let machine = self.host(vantage, addr).and_then(|host| host.local);
-        let mut hosts: Vec<(&IpAddr, &Host)> = if machine.is_some() {
-            let ours = |host: &Host| host.local == machine && !host.served.is_empty();
-            self.hosts
-                .iter()
-                .filter(|(_, host)| ours(host))
-                .map(|((_, addr), host)| (addr, host))
+        let mut hosts: Vec<(&IpAddr, &Host)> = if let Some(machine) = machine {
+            let ours = self.machines.addrs(machine);
+            ours.filter_map(|key| Some((&key.1, self.hosts.get(key)?)))
                 .collect()
         } else {
             self.hosts
@@ -283,8 +281,9 @@ impl Timeline {
                 }
             }
             Seen::Local { vantage, addr, own } => {
-                if let Some(host) = self.host_entry(*vantage, *addr) {
-                    host.local = (*own || addr.is_loopback()).then_some(*vantage);
+                if self.host_entry(*vantage, *addr).is_some() {
+                    let machine = (*own || addr.is_loopback()).then_some(*vantage);
+                    self.settle(whose(*vantage, *addr), machine);
                 }
             }
             Seen::ClockStep { at, nanos } => self.clock.stepped(*at, *nanos),
@@ -450,6 +449,17 @@ impl Timeline {
         }
     }
 
+    /// An address is known to be a capturing machine's, or to be none's.
+    fn settle(&mut self, key: (Vantage, IpAddr), machine: Option<Vantage>) {
+        if let Some(host) = self.hosts.get_mut(&key)
+            && host.local != machine
+        {
+            let before = std::mem::replace(&mut host.local, machine);
+            self.machines
+                .moved(key, before, machine, !host.ports.is_empty());
+        }
+    }
+
     fn host_entry(&mut self, vantage: Vantage, addr: IpAddr) -> Option<&mut Host> {
         let key = whose(vantage, addr);
         if self.hosts.len() >= HOSTS_MAX && !self.hosts.contains_key(&key) {
@@ -457,11 +467,11 @@ impl Timeline {
             return None;
         }
         let host = self.hosts.entry(key).or_default();
-        if addr.is_loopback() {
+        if addr.is_loopback() && host.local != Some(vantage) {
             // Nobody else's loopback traffic can be captured.
-            host.local = Some(vantage);
+            self.settle(key, Some(vantage));
         }
-        Some(host)
+        self.hosts.get_mut(&key)
     }
 
     fn on_connection(&mut self, event: ConnectionEvent, facts: &Arc<Connection>) {
@@ -644,7 +654,11 @@ impl Timeline {
             host.uses.insert((facts.opened, id));
         }
         if let Some(host) = self.host_entry(facts.vantage, facts.server.addr) {
+            let first = host.ports.is_empty();
             host.ports.insert(facts.server.port);
+            if let Some(machine) = host.local.filter(|_| first) {
+                self.machines.asks(machine);
+            }
         }
     }
 
