@@ -70,7 +70,8 @@ class Truth:
             if "connection" in line:
                 self.served[line["peer"], line["local"]].append(line)
         self.views = nat.Views(work)
-        self.syns = _first_syns(capture)
+        # What an application on the gateway's machine opens is not the gateway's.
+        self.syns = [syn for syn in _first_syns(capture) if not syn[1].startswith(f"{APPLICATION}:")]
         self.told = defaultdict(list)
         for exchange in case.gateway.exchanges(work, self.syns):
             self.told[exchange.client].append(exchange)
