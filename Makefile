@@ -5,7 +5,8 @@ DEMO = captures/nginx-connect-refused/capture.pcapng
 # Evaluated once, and only where it is used.
 LAB_OUT ?= $(eval LAB_OUT := $(shell mktemp -d))$(LAB_OUT)
 
-.PHONY: help demo test cases test-lab lint docs docs-causes golden libpcap
+.PHONY: help demo test cases test-lab lint docs docs-causes golden bench bench-check bench-smoke bench-build \
+	instructions instructions-accept libpcap
 
 help:
 	@echo "make demo         build, and analyse a recorded capture"
@@ -15,6 +16,9 @@ help:
 	@echo "make lint         rustfmt and clippy"
 	@echo "make docs         the library's documentation"
 	@echo "make docs-causes  write docs/causes.md from the causes"
+	@echo "make bench        how fast it is, beside tcpdump, httpry, tshark and others: minutes, and 10 GB of disk"
+	@echo "make bench-check  the same, and whether each limit of speed and memory is met"
+	@echo "make instructions whether it takes more instructions than it did (valgrind)"
 	@echo "make golden       write tests/golden/ from the reports; read the difference"
 
 libpcap:
@@ -33,7 +37,7 @@ cases: libpcap
 test-lab: libpcap
 	@test "$$(id -u)" -eq 0 || { echo "make test-lab needs root: it makes network namespaces" >&2; exit 1; }
 	captures/lab/install
-	GWCAP_LAB=1 $(CARGO) test --test main -- --nocapture tshark:: recording:: live:: safety::
+	GWCAP_LAB=1 $(CARGO) test --test main -- --nocapture tshark:: decrypted:: recording:: live:: safety::
 	captures/lab/record --smoke --out "$(LAB_OUT)"
 	GWCAP_CASES="$(LAB_OUT)" $(CARGO) test --test main captures::table -- --nocapture
 	captures/lab/record --load --out "$(LAB_OUT)/load"
@@ -51,3 +55,23 @@ docs-causes: libpcap
 
 golden: libpcap
 	GOLDEN=write $(CARGO) test --lib report::
+
+# What tools/bench needs beside cargo comes from tools/bench-install (root).
+bench-build: libpcap
+	$(CARGO) build --release --bins --examples
+
+bench: bench-build
+	tools/bench
+
+bench-check: bench-build
+	tools/bench --check
+
+# Whether the benches run, not how fast: with the profile of the tests, so that little is compiled anew.
+bench-smoke: libpcap
+	$(CARGO) test --bench walk
+
+instructions: bench-build
+	tools/instructions
+
+instructions-accept: bench-build
+	tools/instructions --accept

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use gwcap::analyzer::clock::Look;
@@ -21,6 +23,8 @@ use run::confine::Confinement;
 use run::errands;
 use run::failure::{Failure, exit};
 use run::feed::{self, Plan};
+use run::hurry;
+use run::keys::Keys;
 use run::output::{self, Follower};
 use run::progress::Progress;
 use run::recording::Recording;
@@ -81,6 +85,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let mut sinks = output::open(settings)?;
     let recording = Recording::open(settings, sources.describe(), &confinement)?;
     let threads = threads(settings);
+    let mut keys = Keys::open(settings)?;
     confinement.enter()?;
     if settings.check_sandbox {
         return print(&Confinement::tried()?);
@@ -89,7 +94,9 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
 
     let look = first_look(settings, threads, &stop);
     let sources = sources.corrected(&look.clocks.errors());
-    let mut analyzer = Analyzer::new(options(settings, threads, look.clocks, roots));
+    let hurry = hurry::after(&stop, settings.inputs.ends_elsewhere());
+    let mut analyzer = Analyzer::new(options(settings, threads, look.clocks, roots, hurry));
+    keys.begin(&mut analyzer)?;
     let mut progress = Progress::new(settings.inputs.files());
     let plan = plan(settings, stop);
     let follower = Follower::new(
@@ -103,6 +110,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
         recording,
         upstreams: Upstreams::of(settings, follow),
         status: status(settings)?,
+        keys,
         signals,
         latest: Instant::now(),
     };
@@ -124,8 +132,11 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let fed = fed?;
     analysis.loss.merge(fed.loss);
     analysis.loss.merge(recorded.loss);
+    analysis.loss.merge(companions.keys.into_loss());
     analysis.diagnosis.warnings.splice(0..0, look.warnings);
     analysis.diagnosis.warnings.extend(recorded.warnings);
+    let unjudged = hurry::warning(&analysis.loss);
+    analysis.diagnosis.warnings.splice(0..0, unjudged);
     if fed.interrupted {
         analysis.diagnosis.warnings.insert(0, interrupted());
     }
@@ -225,7 +236,13 @@ fn threads(settings: &Settings) -> usize {
     })
 }
 
-fn options(settings: &Settings, threads: usize, clocks: Clocks, roots: Roots) -> Options {
+fn options(
+    settings: &Settings,
+    threads: usize,
+    clocks: Clocks,
+    roots: Roots,
+    hurry: Arc<AtomicBool>,
+) -> Options {
     Options {
         threads,
         gateways: settings.gateways.clone(),
@@ -233,6 +250,7 @@ fn options(settings: &Settings, threads: usize, clocks: Clocks, roots: Roots) ->
         statuses: settings.statuses.clone(),
         clocks,
         roots,
+        hurry,
     }
 }
 

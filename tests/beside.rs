@@ -112,6 +112,33 @@ fn nginx_answers_500_where_the_request_that_is_to_allow_fails() {
     assert!(finding.confidence_reasons.iter().any(told));
 }
 
+/// What Envoy says where the request itself fails, and without a word where a filter that asks somebody first does.
+#[test]
+fn envoy_says_nothing_where_the_request_that_is_to_allow_fails() {
+    let (asked, allows) = (get("/cart", "curl/8.5"), get("/may/cart", "curl/8.5"));
+    let reason = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
+    let answer = |body: &str| {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-length: {length}\r\nserver: envoy\r\n\r\n{body}"
+        )
+    };
+    for (inner, answer, confidence) in [
+        (&allows, answer(""), Confidence::Likely),
+        (&asked, answer(reason), Confidence::Certain),
+    ] {
+        let analysis = judged(&fails_within(&asked, inner, &answer));
+        let finding = only(&analysis);
+        assert_eq!(finding.code, "closed-before-response", "{finding:#?}");
+        assert_eq!(finding.confidence, confidence, "{finding:#?}");
+        let told = finding
+            .confidence_reasons
+            .iter()
+            .any(|clause| clause.contains("ext_authz") && clause.contains("GET /may/cart"));
+        assert_eq!(told, confidence == Confidence::Likely, "{finding:#?}");
+    }
+}
+
 #[test]
 fn checks_that_fail_on_their_beat_are_no_retries() {
     let mut wire = Wire::new();

@@ -83,7 +83,7 @@ fn wrong_usage_exits_with_2_and_writes_nothing() {
         ),
         (
             vec!["-r", capture, "-F", out_name],
-            "-F is not in this version yet",
+            "cannot read the filter in",
         ),
         (vec!["-r", capture, "-o", capture], "is an input"),
         (vec!["-r", capture, "-w", capture], "is an input"),
@@ -182,6 +182,30 @@ fn reports_go_to_their_files_and_hashes_are_told() {
             .len(),
         64
     );
+}
+
+/// As in tcpdump: the file's filter counts, and that among the words does not.
+#[test]
+fn a_filter_may_stand_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("filter");
+    fs::write(&path, "# clients only\nport 80\n  and tcp\n").unwrap();
+    let capture = "captures/nginx-connect-refused/capture.pcapng";
+    let said = |words: &[&str]| {
+        let ran = gwcap(&[&["-r", capture, "-f", "json"], words].concat());
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let report: Value = serde_json::from_str(&ran.out).unwrap();
+        let filter = report["capture"]["inputs"][0]["filter"].clone();
+        (report["summary"]["by_cause"].clone(), filter)
+    };
+    let named = ["-F", path.to_str().unwrap()];
+    let (by_file, told) = said(&named);
+    assert_eq!(told, "port 80 and tcp");
+    assert_eq!(by_file, said(&["port", "80", "and", "tcp"]).0);
+    // Without it the upstream's leg is there too.
+    assert_ne!(by_file, said(&[]).0);
+    let both = [&named[..], &["port", "8080"]].concat();
+    assert_eq!(said(&both).1, "port 80 and tcp");
 }
 
 #[test]

@@ -2,6 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use gwcap::analyzer::{Analyzer, Options};
+use gwcap::capture::{self, Fill};
+use gwcap::diagnose::NOT_JUDGED;
+use gwcap::frame::Batch;
 
 use crate::support::{
     Run, capture_of, case_folders, cases_root, frames, inputs_of, repeat, written,
@@ -117,4 +124,30 @@ fn another_crowd_too() {
         30 * MIB as u64,
         &[(1, 16 * MIB), (8, 64 * KIB)],
     );
+}
+
+/// Nobody waits any longer: what was not judged is counted, and nothing is said of it.
+#[test]
+fn errors_that_nobody_waits_for_are_counted() {
+    let path = cases_root().join("nginx-crowd/capture.pcapng");
+    let judged = Run::of(&path, 1, MIB).unwrap().analysis.diagnosis.findings;
+    let analyzer = |hurry: bool| {
+        let options = Options {
+            threads: 1,
+            hurry: Arc::new(AtomicBool::new(hurry)),
+            ..Options::default()
+        };
+        let mut analyzer = Analyzer::new(options);
+        let mut source = capture::open_file(&path, 0, None).unwrap();
+        let mut batch = Batch::default();
+        while source.fill(&mut batch, MIB).unwrap() != Fill::End {
+            analyzer.feed(&batch);
+        }
+        analyzer.feed(&batch);
+        analyzer.finish()
+    };
+    assert_eq!(analyzer(false).diagnosis.findings.len(), judged.len());
+    let hurried = analyzer(true);
+    assert!(hurried.diagnosis.findings.is_empty());
+    assert!(hurried.loss.get(NOT_JUDGED) >= judged.len() as u64);
 }

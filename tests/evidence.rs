@@ -29,13 +29,6 @@ const TOLD_BY_OTHERS: &[(&str, usize)] = &[
     ("haproxy-crowd", 2),
 ];
 
-/// What is as true, and all that a slice can say, where the rest of the capture told more: what the same upstream took from
-/// another client, whose connection is no part of the slice.
-const COARSER: &[(&str, &str)] = &[
-    ("tls-no-shared-cipher", "tls-alert-from-upstream"),
-    ("tls-sni-missing", "tls-alert-from-upstream"),
-];
-
 /// Writes the slice of all findings of `run`, a file a machine; gives the files and the frames in them.
 fn write_slice(paths: &[PathBuf], run: &Run, reach: Reach, folder: &Path) -> (Vec<PathBuf>, usize) {
     let mut slice = Slice::default();
@@ -161,8 +154,8 @@ fn a_slice_says_what_its_capture_says() {
         for (exchange, (code, confidence)) in &wanted {
             match got.get(exchange) {
                 Some((again, sure)) if again == code => weaker += usize::from(sure < confidence),
+                Some((again, _)) if SEEN_AND_WHY.contains(&(*again, *code)) => weaker += 1,
                 Some((_, sure)) if (*sure).max(*confidence) < Confidence::Certain => lost += 1,
-                Some((again, _)) if COARSER.contains(&(*code, *again)) => weaker += 1,
                 other => complaints.push(format!("{name}: {exchange}: {code}, then {other:?}")),
             }
         }
@@ -217,6 +210,12 @@ fn a_damaged_capture_has_a_slice_too() {
     assert!(written > 50, "only {written} slices");
 }
 
+/// What remains true without the connections that tell why: of the gateway, or of others to the same upstream.
+const SEEN_AND_WHY: &[(&str, &str)] = &[
+    ("closed-before-response", "proxy-protocol-missing"),
+    ("tls-alert-from-upstream", "tls-no-shared-cipher"),
+];
+
 /// A slice without surroundings says less. It may not say something else and call it certain.
 #[test]
 fn a_slice_without_surroundings_is_modest() {
@@ -242,7 +241,7 @@ fn a_slice_without_surroundings_is_modest() {
             match sliced.get(&exchange) {
                 Some((again, sure)) if *again == code && *sure >= confidence => same += 1,
                 Some((again, _)) if *again == code => weaker += 1,
-                Some((again, _)) if COARSER.contains(&(code, *again)) => other += 1,
+                Some((again, _)) if SEEN_AND_WHY.contains(&(*again, code)) => weaker += 1,
                 Some((again, Confidence::Certain)) => {
                     complaints.push(format!(
                         "{name}: {exchange}: {code}, then {again} for certain"

@@ -17,10 +17,12 @@ mod certificates;
 mod cli;
 mod clocks;
 mod coverage;
+mod decrypted;
 mod determinism;
 mod docs;
 mod evidence;
 mod fragments;
+mod generated;
 mod hostile;
 mod incidents;
 mod layers;
@@ -38,6 +40,9 @@ mod schema;
 mod sealed;
 mod secrets;
 mod support;
+#[allow(dead_code)]
+#[path = "../benches/traffic/mod.rs"]
+mod traffic;
 mod tshark;
 mod views;
 mod watch;

@@ -196,10 +196,15 @@ impl Verdict {
                 let mut ends = other.upstreams.iter();
                 ends.any(|(one, two)| [one, two].contains(&&upstream))
             });
-        self.clients.iter().any(|name| other.clients.contains(name))
-            && (self.code == other.code || COARSER.contains(&(other.code, self.code)))
-            && (self.detail == other.detail || self.detail.is_none())
-            && same_upstream
+        // Without the loopback between them, two gateways on one machine are one to an observer, and the cause is the same.
+        let innermost =
+            other.code == "relayed-nested" && other.detail.as_deref() == Some(self.code);
+        let same_client = self.clients.iter().any(|name| other.clients.contains(name));
+        same_client && innermost
+            || same_client
+                && (self.code == other.code || COARSER.contains(&(other.code, self.code)))
+                && (self.detail == other.detail || self.detail.is_none())
+                && same_upstream
     }
 }
 

@@ -41,6 +41,28 @@ fn in_a_chain_the_outer_gateway_points_to_the_inner() {
     assert_eq!(findings[1].detail.as_deref(), Some("connect-refused"));
 }
 
+/// Clients and upstream are one host. Its requests are a client's; of an attempt whose end the capture lost, another client's
+/// request that runs meanwhile makes no gateway.
+#[test]
+fn a_host_that_asks_and_is_asked_by_one_gateway_is_no_gateway() {
+    let mut wire = Wire::new();
+    let (front, back) = ("10.0.0.1:80", "10.0.0.9:8080");
+    let client = wire.connects("10.0.0.9:40000", front);
+    let upstream = wire.connects("10.0.0.1:50000", back);
+    for _ in 0..2 {
+        wire.says(client, Opener, GET).says(upstream, Opener, GET);
+        wire.says(upstream, Listener, OK).says(client, Listener, OK);
+    }
+    wire.says(client, Opener, GET).says(upstream, Opener, GET);
+    let other = wire.connects("10.0.0.9:40001", front);
+    wire.says(other, Opener, GET).closes(upstream, Listener);
+    let analysis = judged(&wire);
+    // Two that are over, and two that the end of the capture ended.
+    assert_eq!(analysis.diagnosis.health.exchanges, 4);
+    let findings = &analysis.diagnosis.findings;
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
 #[test]
 fn an_error_of_a_plain_application_is_counted_and_no_finding() {
     let mut wire = Wire::new();

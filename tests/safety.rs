@@ -506,6 +506,61 @@ fn what_cannot_be_confined_is_told_or_fatal() {
     assert!(err.contains("gwcap: sandbox: /proc does not tell"), "{err}");
 }
 
+/// Becomes the program of its words in a kernel that knows no Landlock, as far as that program can tell: a seccomp filter answers
+/// landlock_create_ruleset (444 on every architecture) with ENOSYS, as kernels before 5.13 do.
+const WITHOUT_LANDLOCK: &str = "
+import ctypes, os, struct, sys
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, 0x00050000 | 38), (0x06, 0, 0, 0x7fff0000)]
+program = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))
+class Program(ctypes.Structure):
+    _fields_ = [('length', ctypes.c_ushort), ('steps', ctypes.c_void_p)]
+prog, libc = Program(len(steps), ctypes.addressof(program)), ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.byref(prog), 0, 0) == 0, ctypes.get_errno()
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
+#[test]
+fn live_without_landlock_the_rest_holds_and_what_is_missing_is_told() {
+    if !in_lab() {
+        return;
+    }
+    let run = |words: &[&str]| {
+        let mut command = Command::new("timeout");
+        command.args(["-s", "INT", "2", "python3", "-c", WITHOUT_LANDLOCK, GWCAP]);
+        let output = command.args(words).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let interface = ["-i", "lo", "port", "9"];
+    let (code, _, err) = run(&[&interface[..], &["--check-sandbox"]].concat());
+    assert_eq!(code, Some(3), "{err}");
+    // Files of its user are within reach; what another user, no capability and seccomp forbid is not.
+    for (word, what) in [
+        ("POSSIBLE", "open /etc/passwd"),
+        ("POSSIBLE", "make a file in /var/tmp"),
+        ("refused", "open /etc/shadow"),
+        ("refused", "a UDP socket"),
+        ("refused", "a UDP socket in a thread"),
+        ("refused", "run a program"),
+    ] {
+        assert!(err.contains(&format!("{word}  {what}:")), "{what}: {err}");
+    }
+    let (code, _, err) = run(&[&interface[..], &["--require-sandbox"]].concat());
+    assert_eq!(code, Some(3), "{err}");
+    assert!(err.contains("Landlock is missing in this kernel"), "{err}");
+    let (_, out, err) = run(&interface);
+    assert!(
+        err.contains("gwcap: sandbox: Landlock is missing in this kernel"),
+        "{err}"
+    );
+    assert!(out.starts_with("lo  live, "), "{out}");
+}
+
 #[test]
 fn live_the_sandbox_refuses_what_it_must_as_nobody_and_as_root() {
     if !in_lab() {

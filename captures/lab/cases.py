@@ -1,11 +1,11 @@
 """The table of cases, put together from the families in `families/`."""
 
-from families import client_side, connecting, containers, crowds, cut, framing, handshakes, healthy, load, mismatch, names, nothing_upstream, overload, \
-    paths, products, recording, responses, reuse, sealed, sending, beside, tls, tunnels, vantages, weather
+from families import client_side, connecting, containers, crowds, cut, framing, handshakes, healthy, load, mismatch, names, nested, nothing_upstream, \
+    overload, paths, products, recording, responses, reuse, sealed, sending, beside, tls, truncated, tunnels, vantages, weather
 
 FAMILIES = [connecting, responses, reuse, tls, handshakes, names, nothing_upstream, recording, cut, containers, tunnels, vantages, weather, healthy,
             crowds, products, framing, mismatch, sending, paths, overload, client_side,
-            sealed, beside, load]
+            sealed, beside, nested, truncated, load]
 ALL = [case for family in FAMILIES for case in family.CASES]
 
 

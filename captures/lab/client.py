@@ -27,6 +27,13 @@ class Visitor:
         self._connect()
         return self._read(self._send(method, target, headers, body, host, version), keep, patience)
 
+    def ask_slowly(self, after, method="GET", target="/", host="shop.example"):
+        """Asks, with room for two kilobytes of the answer, and does not read for so long."""
+        self._connect(room=2048)
+        line = self._send(method, target, (), b"", host, "1.1")
+        time.sleep(after)
+        return self._read(line, True, PATIENCE_SECONDS)
+
     def ask_badly(self, cause, data, rest=b"", patience=PATIENCE_SECONDS):
         """Sends what is no request, or only a part of one, and waits for what the gateway says about it. `rest` follows a little later."""
         self._connect()
@@ -68,13 +75,15 @@ class Visitor:
             self.socket.close()
             self.socket = None
 
-    def _connect(self):
+    def _connect(self, room=0):
         if self.socket:
             return
         host, port = split(self.server)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.socket = self.network.socket(self.place, family)
         self.socket.settimeout(PATIENCE_SECONDS)
+        if room:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
         self.socket.connect((host, port))
         if self.sealed:
             self.socket = _trusting(self.keys).wrap_socket(self.socket)

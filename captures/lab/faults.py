@@ -126,6 +126,23 @@ class Upstream:
         return AFTERWARDS[name](connection, argument)
 
 
+class Expecting(Upstream):
+    """Wants a PROXY line in front of the first request, and closes where there is none."""
+
+    def _exchange(self, connection):
+        request = connection.read_head()
+        if not request:
+            connection.note("peer-closed")
+            return False
+        announced = request.method == "PROXY"
+        connection.note("request", request=0, step="ok" if announced else "wants-a-proxy-line")
+        if announced:
+            connection.send(ANSWERS["ok"](request, ""))
+            connection.note("answered", request=0)
+        connection.close("closed-after-answer" if announced else "closed")
+        return False
+
+
 class Crammed(Upstream):
     """Serves so many connections and then takes no more; one more is all that its queue holds."""
 

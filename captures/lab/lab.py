@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import certificates
@@ -23,7 +24,7 @@ import truth
 from capture import Capture, Point
 from client import Visitor
 from connection import TCP_REPAIR
-from faults import Crammed, Greeter, Mute, Upstream
+from faults import Crammed, Expecting, Greeter, Mute, Upstream
 from recordbook import Book
 from topology import CLEAN_ENVIRONMENT, FAR, GATEWAY, RESOLVER, STREET, UPSTREAM, Network
 
@@ -52,6 +53,9 @@ class Lab:
 
     def greeter(self, service, address=UPSTREAM, port=8080):
         self.upstreams.append(Greeter(self.network, self.upstream_book, address, port, service))
+
+    def expecting(self, plan, address=UPSTREAM, port=8080):
+        self.upstreams.append(Expecting(self.network, self.upstream_book, address, port, plan))
 
     def crammed(self, address, port, serves, place="upstream"):
         self.upstreams.append(Crammed(self.network, self.upstream_book, address, port, serves, place))
@@ -98,6 +102,13 @@ class Lab:
         delay.Path(self.network, "router", place, seconds, delay.Weather(weather, self.upstream_book, place), device=place)
         self.network.connect(place, place, address)
 
+    def kill(self, program, how):
+        """Ends the gateway's processes that do its work, in the middle of it; what started them may start others."""
+        chosen = [pid for process in self.processes for pid in _family(process.pid) if _runs(pid, program)]
+        self.upstream_book.note(event="killed", how=how)
+        for pid in chosen:
+            os.kill(pid, signal.SIGKILL)
+
     def end_recording(self):
         """The recording ends before the traffic does."""
         for capture in self.captures:
@@ -114,13 +125,14 @@ class Lab:
     def front_port(self):
         return 443 if self.case.route.sealed else 80
 
-    def start(self, name, words, port=None, place="gateway"):
-        log = open(self.work / name, "wb")
-        process = subprocess.Popen(self.network.command(place, *words), cwd=self.work, env=CLEAN_ENVIRONMENT, stdout=log,
+    def start(self, name, words, port=None, place="gateway", folder=None):
+        folder = folder or self.work
+        log = open(folder / name, "wb")
+        process = subprocess.Popen(self.network.command(place, *words), cwd=folder, env=CLEAN_ENVIRONMENT, stdout=log,
                                    stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
         self.processes.append(process)
         if port:
-            self._wait_for_port(process, port, name)
+            self._wait_for_port(process, port, folder / name)
 
     def stop(self):
         # What reads a gateway's log goes before the gateway.
@@ -135,11 +147,11 @@ class Lab:
         for upstream in self.upstreams:
             upstream.stop()
 
-    def _wait_for_port(self, process, port, name):
+    def _wait_for_port(self, process, port, log):
         wanted, deadline = f":{port:04X} ", time.time() + 20
         while not _listens(process.pid, wanted):
             if time.time() > deadline or process.poll() is not None:
-                raise RuntimeError(f"the gateway did not start: {(self.work / name).read_text(errors='replace')[-2000:]}")
+                raise RuntimeError(f"the gateway did not start: {log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.03)
 
 
@@ -170,6 +182,8 @@ def _run(case, lab):
     (lab.work / "gateway.conf").write_text(gateway.configuration(case.route))
     if case.route.sealed:
         certificates.front(lab.work)
+    if case.inner:
+        _start_inner(case.inner, lab)
     lab.start("console.log", gateway.command(lab.work), port=lab.front_port)
     if hasattr(gateway, "logger"):
         lab.start("logger.log", gateway.logger(lab.work))
@@ -197,11 +211,22 @@ def _run(case, lab):
     return whole
 
 
+def _start_inner(inner, lab):
+    """A gateway of its own in a folder of its own: it stands before the outer one, which may look for it when it starts."""
+    folder = lab.work / truth.INNER
+    folder.mkdir()
+    (folder / "gateway.conf").write_text(inner.gateway.configuration(inner.route))
+    lab.start("console.log", inner.gateway.command(folder), inner.route.port, inner.place, folder)
+
+
 def _keep(case, lab, whole, folder):
     lab.upstream_book.write(lab.work / "upstream.log")
     lab.client_book.write(lab.work / "client.log")
     case.gateway.tidy(lab.work)
-    expected = truth.expected(case, lab.work, whole.path, max(capture.began for capture in lab.captures),
+    if case.inner:
+        case.inner.gateway.tidy(lab.work / truth.INNER)
+    seen_inside = next((capture.path for capture in lab.captures if case.inner and capture.point.place == case.inner.place), whole.path)
+    expected = truth.expected(case, lab.work, whole.path, seen_inside, max(capture.began for capture in lab.captures),
                               min(capture.ended for capture in lab.captures))
     first = lab.captures[0]
     removed = case.remove(list(packets.segments(first.path))) if case.remove else []
@@ -213,6 +238,25 @@ def _keep(case, lab, whole, folder):
     names = [*expected["inputs"], "gateway.conf", "gateway.log", "upstream.log", "client.log", "expected.json", "story.md"]
     for name in [*names, *([nat.FILE] if case.host else []), *([lab.keys.name] if case.keys else [])]:
         shutil.copyfile(lab.work / name, folder / name)
+    for name in ["gateway.conf", "gateway.log"] if case.inner else []:
+        shutil.copyfile(lab.work / truth.INNER / name, folder / f"{truth.INNER}-{name}")
+
+
+def _family(pid):
+    """A process and its children, theirs too: the first is `ip netns exec`, which becomes the gateway."""
+    found = [pid]
+    for parent in found:
+        with suppress(OSError):
+            found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+    return found
+
+
+def _runs(pid, program):
+    """Whether a process calls itself so; a worker of nginx has a name of its own."""
+    try:
+        return program in Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return False
 
 
 def _listens(pid, wanted):

@@ -16,11 +16,12 @@ def missing(chosen):
         lines.append("Recording needs root: it makes network namespaces. Run it with sudo.")
     programs = [*TOOLS, *sorted({case.gateway.PROGRAM for case in chosen if case.gateway.PROGRAM != "envoy"})]
     # Varnish compiles its configuration, and its log is read by a program of its own.
+    programs += sorted({case.inner.gateway.PROGRAM for case in chosen if case.inner and case.inner.gateway.PROGRAM != "envoy"} - set(programs))
     programs += ["varnishlog", "gcc"] if "varnishd" in programs else []
     absent = [program for program in programs if not shutil.which(program, path=CLEAN_ENVIRONMENT["PATH"])]
     if absent:
         lines.append(f"Not found: {', '.join(absent)}. captures/lab/install brings them.")
-    if any(case.gateway.PROGRAM == "envoy" for case in chosen):
+    if any("envoy" in (case.gateway.PROGRAM, case.inner and case.inner.gateway.PROGRAM) for case in chosen):
         if not envoy.binary().exists():
             lines.append("Envoy is not there yet. captures/lab/install brings it.")
     return lines

@@ -191,6 +191,19 @@ def _answer_too_late(connection):
     connection.close("answered-too-late")
 
 
+def _in_drops(head, pieces, last=b""):
+    """An answer that takes its time, and comes to its end if it is let."""
+    def answer(connection):
+        connection.send(head)
+        for piece in pieces:
+            time.sleep(0.1)
+            connection.send(piece)
+        connection.send(last)
+        connection.note("answered", request=connection.request)
+        connection.close("closed-after-answer")
+    return answer
+
+
 def _together_with_another(end):
     def fault(connection):
         TWO.wait(5)
@@ -261,6 +274,8 @@ FAULTS = {
     "bad-first-chunk": _part_then(CHUNKED_HEAD + b"zzz\r\nabc\r\n0\r\n\r\n", Connection.close),
     "bad-later-chunk": _in_two_parts(CHUNKED_HEAD + FIRST_CHUNK, b"zzz\r\nabc\r\n0\r\n\r\n", Connection.close),
     "cut-chunks": _part_then(CHUNKED_HEAD + FIRST_CHUNK, Connection.close),
+    "drip": _in_drops(b"HTTP/1.1 200 OK\r\nServer: shop\r\nContent-Type: text/plain\r\nContent-Length: 3000\r\n\r\n", [_text(100)] * 30),
+    "drip-chunks": _in_drops(CHUNKED_HEAD, [b"64\r\n" + _text(100) + b"\r\n"] * 30, b"0\r\n\r\n"),
     "longer-body": _part_then(LONGER_BODY, Connection.close),
     "not-gzip": _part_then(NOT_GZIP, Connection.close),
     "stall-mid-body": _part_then(HALF_A_BODY, Connection.stay_silent),
@@ -317,6 +332,8 @@ CAUSE_OF_FAULT = {
     "cut-chunks": "truncated-chunked",
     "longer-body": "content-length-mismatch",
     "not-gzip": "bad-content-coding",
+    "drip": "attempt-succeeded-but-error",
+    "drip-chunks": "attempt-succeeded-but-error",
     "stall-mid-body": "stall-mid-response",
     "reset-in-request-body": "request-reset-mid-body",
     "answer-early": "early-response-abort",

@@ -17,6 +17,9 @@ def _lines(case, expected, removed):
     yield f"# {case.name}\n"
     yield f"{case.about}\n"
     yield f"- gateway: {gateway['product']} {gateway['version']} on {', '.join(gateway['addresses'])}, configured by `gateway.conf`"
+    if case.inner:
+        inner = expected["inner_gateway"]
+        yield f"- behind it: {inner['product']} {inner['version']} on {inner['address']}, configured by `inner-gateway.conf`"
     for point in case.recorded_at:
         yield f"- recorded on `{point.on}` of {MACHINES.get(point.place, point.place)} into `{point.file}`{_limits(point)}"
     if removed:

@@ -6,11 +6,11 @@ two disagree, the recording is refused. The only thing read from the capture is 
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import nat
 import packets
-from gateways import Attempt, Exchange
+from gateways import CUT_HERE, Attempt, Exchange
 from steps import CAUSE_OF_FAULT, IDLE_ENDS
 from topology import APPLICATION, GATEWAY, GATEWAY6, GATEWAY_BACK
 
@@ -19,20 +19,30 @@ NEIGHBOURS_SECONDS = 0.005
 UNORDERED_SECONDS = 0.005
 
 
+# The folder, and the name in front of the kept files, of a gateway behind the gateway.
+INNER = "inner"
+
+
 class Disagreement(Exception):
     pass
 
 
-def expected(case, work, capture, began, ended):
-    """What failed after `ended` is not in the recording that is kept, what was asked before `began` not in full."""
+def expected(case, work, capture, inside, began, ended):
+    """What failed after `ended` is not in the recording that is kept, what was asked before `began` not in full. `inside` is the capture
+    that shows what a gateway behind the gateway sends."""
     truth = Truth(case, work, capture)
+    if case.inner:
+        truth.inner = InnerTruth(truth, case, work, inside)
     findings, events = truth.findings(), truth.events
+    if case.inner:
+        findings = sorted([*truth.inner.findings(), *findings], key=lambda finding: finding["time"])
     later = [finding for finding in findings if case.partial and finding["time"] > ended]
     unseen = [finding for finding in findings if case.partial and (case.hidden or truth.asked_at[id(finding)] < began)]
     for finding in unseen:
         finding["accept"] = sorted({*finding["accept"], *case.accept_unseen})
     return {
         "gateway": {"product": case.gateway.PRODUCT, "version": case.gateway.version(), "addresses": _addresses(case)},
+        **({"inner_gateway": truth.inner.told_of()} if case.inner else {}),
         "inputs": [point.file for point in case.recorded_at],
         "recorded": _recorded(case) | ({"in_flight": _in_flight(truth.asked)} if case.afresh else {}),
         "clear_two_leg": case.clear_two_leg and not any(_is_undecidable(finding) for finding in findings),
@@ -58,22 +68,25 @@ def _is_undecidable(finding):
 
 class Truth:
     def __init__(self, case, work, capture):
-        self.case = case
+        self.case, self.inner = case, None
         self.asked = _lines(work / "client.log")
-        book = _lines(work / "upstream.log")
+        self._read(_lines(work / "upstream.log"), case.gateway, work, capture)
+
+    def _read(self, book, gateway, folder, capture):
+        self.kills = [line for line in book if line["event"] == "killed"]
         self.arranged = {line["upstream"]: line["cause"] for line in book if line["event"] == "arranged"}
         self.on_the_way = {line["upstream"]: line["cause"] for line in book if line["event"] == "on the way"}
         self.neighbours = {line["upstream"]: line["neighbour"] for line in book if "neighbour" in line}
-        self.queries = [line for line in book if line["event"] == "query" and line["name"] == case.route.name]
+        self.queries = [line for line in book if line["event"] == "query" and line["name"] == self.case.route.name]
         self.served = defaultdict(list)
         for line in book:
             if "connection" in line:
                 self.served[line["peer"], line["local"]].append(line)
-        self.views = nat.Views(work)
-        # What an application on the gateway's machine opens is not the gateway's.
+        self.views = nat.Views(folder)
+        # What else runs on the gateway's machine, under an address of its own, is not the gateway.
         self.syns = [syn for syn in _first_syns(capture) if not syn[1].startswith(f"{APPLICATION}:")]
         self.told = defaultdict(list)
-        for exchange in case.gateway.exchanges(work, self.syns):
+        for exchange in gateway.exchanges(folder, self.syns):
             self.told[exchange.client].append(exchange)
         self.events, self.application_errors, self.own_faults, self.asked_at = [], 0, 0, {}
         self.client_aborts = sum(line["aborted"] for line in self.asked)
@@ -161,6 +174,8 @@ class Truth:
     def _exchange(self, line):
         """The log's line for a client's line: the same client endpoint, the same place in its order."""
         told = next((self.told[name] for name in self.views.of_client(line["client"]) if name in self.told), [])
+        if line["request"] >= len(told) and self._killed(line):
+            return self._unfinished(line)
         if line["request"] >= len(told) and _failure(line) == "silent-close":
             return self._unlogged(line)
         if line["request"] >= len(told):
@@ -169,11 +184,25 @@ class Truth:
 
     def _unlogged(self, line):
         """A request that the gateway leaves out of its log by design: over the upstream connection that the book mentioned last."""
-        last = [entry for lines in self.served.values() for entry in lines if entry["time"] <= line["end_time"]]
-        last = max(last, key=lambda entry: entry["time"])
+        last = max(self._served_until(line["end_time"]), key=lambda entry: entry["time"])
         codes = getattr(self.case.gateway, "SILENT_WITHOUT_A_LINE", frozenset())
         text = f"no line in the log: {self.case.gateway.PRODUCT} does not log a request that it ends in silence"
         return Exchange(line["client"], line["request"], 0, [Attempt(last["local"], codes, text, last["peer"])], text)
+
+    def _killed(self, line):
+        """How the lab ended the gateway's process while a client waited, if it did."""
+        return next((entry for entry in self.kills if line["time"] <= entry["time"] <= line["end_time"]), None)
+
+    def _unfinished(self, line):
+        """A request of which the log tells nothing because its process died: the connection on which the fault server was answering."""
+        killed = self._killed(line)
+        asked = [entry for entry in self._served_until(killed["time"]) if entry["event"] == "request" and entry["time"] >= line["time"]]
+        last = max(asked, key=lambda entry: entry["time"])
+        text = f"no line in the log: {killed['how']}"
+        return Exchange(line["client"], line["request"], 0, [Attempt(last["local"], CUT_HERE | {"gateway-silent-close"}, text, last["peer"])], text)
+
+    def _served_until(self, time):
+        return [entry for lines in self.served.values() for entry in lines if entry["time"] <= time]
 
     def _code(self, attempt, exchange, line):
         other = self._other_side(attempt, line)
@@ -188,10 +217,16 @@ class Truth:
         if attempt.upstream in self.on_the_way:
             return self.on_the_way[attempt.upstream]
         connection = self._connection(attempt, line)
+        if self.inner and self.inner.failed(connection):
+            return "relayed-nested"
         names = self.views.of(connection["client"], connection["server"]) if connection else []
         lines = [entry for name in names for entry in self.served[name] if entry["time"] <= line["end_time"]]
         if any(entry["event"] == "request" for entry in lines) or lines and attempt.upstream not in self.arranged:
-            return _cause_of_lines(lines)
+            code = _cause_of_lines(lines)
+            # The upstream did all that it was asked for, or was about to.
+            if code == "attempt-succeeded-but-error" and attempt.codes >= CUT_HERE:
+                return "gateway-silent-close" if line["status"] is None else "gateway-truncated-relay"
+            return code
         if attempt.upstream is None and self.case.route.name in self.arranged:
             return self.arranged[self.case.route.name]
         if attempt.upstream is None:
@@ -239,9 +274,40 @@ class Truth:
             return self.neighbours[last.upstream]
         if code == "upstream-returned-5xx":
             return str(line["status"])
+        if code == "relayed-nested":
+            return self.inner.failed(self._connection(last, line))["cause"]
         if last.detail:
             return last.detail
         return {"no-upstream-attempt": "no-live-upstream", "tls-alert-from-upstream": self.case.alert}.get(code)
+
+
+class InnerTruth(Truth):
+    """The gateway behind the gateway. Its clients' book is the outer gateway's word: which connection it asked over, and what came of it."""
+
+    def __init__(self, outer, case, work, capture):
+        self.case, self.inner, self._asked_over = case, None, Counter()
+        self.asked = [line for asked in outer.asked if not asked["aborted"] for line in self._asked_by(outer, asked)]
+        self._read(_lines(work / "upstream.log"), case.inner.gateway, work / INNER, capture)
+        self._found = super().findings()
+
+    def _asked_by(self, outer, line):
+        for attempt in outer._exchange(line).attempts:
+            connection = outer._connection(attempt, line)
+            if attempt.upstream == self.case.inner.address and connection:
+                client = connection["client"]
+                yield line | {"client": client, "server": connection["server"], "request": self._asked_over[client]}
+                self._asked_over[client] += 1
+
+    def findings(self):
+        return self._found
+
+    def failed(self, connection):
+        """The finding of what the outer gateway asked over a connection."""
+        return next((finding for finding in self._found if connection and finding["client"] == connection["client"]), None)
+
+    def told_of(self):
+        inner = self.case.inner
+        return {"product": inner.gateway.PRODUCT, "version": inner.gateway.version(), "address": inner.address}
 
 
 def _accept_neighbours(findings):

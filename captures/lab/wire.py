@@ -254,6 +254,7 @@ LOOKS = {
     "bad-header": _answered_anything,
     "header-too-large": _answered_anything,
     "upstream-returned-5xx": _answered_anything,
+    "relayed-nested": _answered_anything,
     "attempt-succeeded-but-error": _answered_anything,
     "http-on-tls-port": lambda view: view.answer.startswith(b"\x15\x03") or not view.answer,
     "tls-on-http-port": _hello_then(_answered_with(b"HTTP/1.1 400")),

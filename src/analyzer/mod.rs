@@ -16,10 +16,12 @@ mod walk;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::capture::Roots;
+use crate::capture::{PrivateKey, Roots};
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::finding::{Diagnosis, News, Standing};
 use crate::diagnose::trust::Trust;
@@ -47,6 +49,9 @@ pub struct Options {
     pub clocks: Clocks,
     /// Roots that judge certificates; the default has none, and then nothing is said of trust.
     pub roots: Roots,
+    /// Set while the analysis runs, it ends judging: what is then not judged is counted
+    /// ([`NOT_JUDGED`](crate::diagnose::NOT_JUDGED)).
+    pub hurry: Arc<AtomicBool>,
 }
 
 /// What analysis found.
@@ -89,13 +94,29 @@ impl Analyzer {
                 .ok(),
             diagnose: Diagnose::new(told)
                 .with_clocks(options.clocks.clone())
-                .with_trust(Trust::of(&options.roots)),
+                .with_trust(Trust::of(&options.roots))
+                .that_hurries(options.hurry),
             walk: Walk::new(options.clocks),
             ripe: Harvest::default(),
             spare: Harvest::default(),
             clock: None,
             last: Mark::default(),
         }
+    }
+
+    /// Takes lines of a TLS key log, for the frames that follow.
+    pub fn add_key_log(&mut self, lines: &[u8]) {
+        self.walk.keys.add_log(lines, &mut self.walk.loss);
+    }
+
+    /// Takes the private key of a server.
+    pub fn add_private_key(&mut self, key: PrivateKey) {
+        self.walk.keys.add_private(key);
+    }
+
+    /// Says that more lines of a key log may come while frames do.
+    pub fn wait_for_keys(&mut self) {
+        self.walk.keys.grow();
     }
 
     /// Takes the next frames. They are walked while diagnosis goes through what the frames before brought about.

@@ -2,6 +2,7 @@
 //!
 //! The rule: a shard shares nothing with another, so no lock is needed and order inside a flow holds.
 
+use crate::capture::Keys;
 use crate::decode::segment::Packet;
 use crate::frame::Mark;
 use crate::loss::Loss;
@@ -36,7 +37,7 @@ impl std::fmt::Debug for Shard {
 
 impl Shard {
     /// Takes the next packet or tick; what is seen is added to `observations`.
-    pub fn take(&mut self, step: Step<'_, '_>, observations: &mut Vec<Observation>) {
+    pub fn take(&mut self, step: Step<'_, '_>, keys: &Keys, observations: &mut Vec<Observation>) {
         let Self {
             table,
             lookups,
@@ -48,7 +49,7 @@ impl Shard {
                 table.push(
                     segment,
                     &mut |conversation: &mut Conversation, connection, seen, event| {
-                        conversation.on_event(connection, seen, event, observations, loss);
+                        conversation.on_event(connection, seen, event, keys, observations, loss);
                     },
                 );
             }
@@ -77,7 +78,7 @@ impl Shard {
                                       connection,
                                       seen,
                                       event| {
-                    conversation.on_event(connection, seen, event, observations, loss);
+                    conversation.on_event(connection, seen, event, keys, observations, loss);
                 });
                 lookups.tick(now.time);
             }
@@ -85,13 +86,13 @@ impl Shard {
     }
 
     /// The capture is over at `last`: ends what is open.
-    pub fn finish(&mut self, last: Mark, observations: &mut Vec<Observation>) {
+    pub fn finish(&mut self, last: Mark, keys: &Keys, observations: &mut Vec<Observation>) {
         let Self { table, loss, .. } = self;
         table.finish(last, &mut |conversation: &mut Conversation,
                                  connection,
                                  seen,
                                  event| {
-            conversation.on_event(connection, seen, event, observations, loss);
+            conversation.on_event(connection, seen, event, keys, observations, loss);
         });
     }
 

@@ -10,6 +10,7 @@ use crate::analyzer::harvest::{Harvest, Told};
 use crate::analyzer::own::Own;
 use crate::analyzer::shard::{Shard, Step};
 use crate::analyzer::steps::Steps;
+use crate::capture::Keys;
 use crate::decode::{self, Reassembler, Whole};
 use crate::diagnose::clocks::Clocks;
 use crate::flow::SHARDS;
@@ -30,6 +31,8 @@ pub struct Walk {
     steps: Steps,
     own: Own,
     clocks: Clocks,
+    /// Secrets that were given.
+    pub keys: Keys,
     /// What was lost so far.
     pub loss: Loss,
 }
@@ -43,6 +46,7 @@ impl Walk {
             steps: Steps::default(),
             own: Own::default(),
             clocks,
+            keys: Keys::default(),
             loss: Loss::default(),
         }
     }
@@ -76,11 +80,14 @@ impl Walk {
             for part in &decoded {
                 self.own.judge(&part.senders, own, &mut self.loss);
             }
+            let keys = &self.keys;
             self.shards
                 .par_iter_mut()
                 .zip_eq(of_shards)
                 .enumerate()
-                .for_each(|(index, (shard, told))| through(shard, index, &decoded, ticks, told));
+                .for_each(|(index, (shard, told))| {
+                    through(shard, keys, index, &decoded, ticks, told)
+                });
         }
         harvest.skipped = self.loss.skipped_kinds().next().is_some();
     }
@@ -108,7 +115,7 @@ impl Walk {
         harvest.lists.resize_with(OWN_LISTS + SHARDS, Told::default);
         let of_shards = harvest.lists.iter_mut().skip(OWN_LISTS);
         for (shard, told) in self.shards.iter_mut().zip(of_shards) {
-            shard.finish(last, &mut told.observations);
+            shard.finish(last, &self.keys, &mut told.observations);
             told.place(0);
             self.loss.merge(shard.take_loss());
         }
@@ -121,6 +128,7 @@ impl Walk {
 /// Takes one shard through its packets and the ticks between them.
 fn through(
     shard: &mut Shard,
+    keys: &Keys,
     index: usize,
     decoded: &[Decoded<'_>],
     ticks: &[(usize, Mark)],
@@ -129,14 +137,14 @@ fn through(
     let mut ticks = ticks.iter().peekable();
     for (place, packet) in decoded.iter().flat_map(|part| part.of_shard(index)) {
         while let Some((at, tick)) = ticks.next_if(|(at, _)| *at <= place) {
-            shard.take(Step::Tick(*tick), &mut told.observations);
+            shard.take(Step::Tick(*tick), keys, &mut told.observations);
             told.place(*at);
         }
-        shard.take(Step::Packet(packet), &mut told.observations);
+        shard.take(Step::Packet(packet), keys, &mut told.observations);
         told.place(place);
     }
     for (at, tick) in ticks {
-        shard.take(Step::Tick(*tick), &mut told.observations);
+        shard.take(Step::Tick(*tick), keys, &mut told.observations);
         told.place(*at);
     }
 }

@@ -96,6 +96,21 @@ impl<R: Read> Input<R> {
     }
 }
 
+impl<R: Read> Input<R> {
+    /// Reads until `bytes` has `missing` more, or nothing follows. What is not packed goes from the file to its place
+    /// without zeros being written there first, which a wrapped reader cannot.
+    ///
+    /// # Errors
+    /// When the operating system refuses to read.
+    pub(super) fn read_more(&mut self, missing: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+        bytes.reserve_exact(missing);
+        match &mut self.stream {
+            Stream::Plain(tap) => tap.read_more(missing as u64, bytes),
+            _ => self.take(missing as u64).read_to_end(bytes).map(drop),
+        }
+    }
+}
+
 impl<R: Read> Read for Input<R> {
     /// A fault of the packed bytes reads as their end; a refusal of the operating system is an error.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -236,6 +251,19 @@ impl<R> Tap<R> {
             rest,
             bytes: 0,
         }
+    }
+}
+
+impl<R: Read> Tap<R> {
+    fn read_more(&mut self, missing: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let before = bytes.len();
+        let first = self.first.by_ref().take(missing).read_to_end(bytes)?;
+        let left = missing.saturating_sub(first as u64);
+        let outcome = self.rest.by_ref().take(left).read_to_end(bytes);
+        // Also where an error ended it: what came before it counts.
+        let got = bytes.len().saturating_sub(before) as u64;
+        self.bytes = self.bytes.saturating_add(got);
+        outcome.map(drop)
     }
 }
 

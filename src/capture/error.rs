@@ -96,6 +96,25 @@ pub enum CaptureError {
         /// libpcap's own words.
         message: String,
     },
+    /// A file of secrets cannot be opened or read.
+    #[error(
+        "cannot read the secrets in {path}: {error}; {}",
+        secrets_advice(error)
+    )]
+    Secrets {
+        /// The path as the user wrote it.
+        path: String,
+        /// The operating system's reason.
+        error: io::Error,
+    },
+    /// A file holds no private key that decrypts.
+    #[error("{path} is of no use as a private key: {what}")]
+    NotAKey {
+        /// The path as the user wrote it.
+        path: String,
+        /// What is wrong with it, and what to do.
+        what: &'static str,
+    },
     /// libpcap cannot list the interfaces.
     #[error("cannot list the interfaces: {message}; name one with -i")]
     Interfaces {
@@ -112,6 +131,17 @@ fn open_advice(error: &io::Error) -> &'static str {
             "captures are often written by root: run `sudo chmod a+r` on it, or gwcap with sudo"
         }
         io::ErrorKind::IsADirectory => "name the capture files in the directory",
+        _ => "check that it is a readable file",
+    }
+}
+
+/// What to do when a file of secrets cannot be read.
+fn secrets_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            "check the path; a key log that is yet to be written must be there empty (`touch` makes it)"
+        }
+        io::ErrorKind::PermissionDenied => "key logs and private keys are often for one user alone",
         _ => "check that it is a readable file",
     }
 }

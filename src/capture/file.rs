@@ -159,11 +159,9 @@ impl<R: Read + Send> FileSource<R> {
             self.at_end = got == 0;
             outcome
         } else {
-            bytes.reserve_exact(missing);
-            // `read_to_end` fills spare capacity without writing zeros there first.
-            let outcome = self.reader.by_ref().take(missing as u64).read_to_end(bytes);
+            let outcome = self.reader.read_more(missing, bytes);
             self.at_end = bytes.len() < target;
-            outcome
+            outcome.map(|()| 0)
         };
         let read = bytes.len().saturating_sub(before) as u64;
         self.ledger.facts.bytes = self.ledger.facts.bytes.saturating_add(read);

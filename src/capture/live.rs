@@ -13,6 +13,7 @@ use pcap::{Active, Capture, Device, Linktype, PacketHeader, Precision};
 use crate::capture::error::CaptureError;
 use crate::capture::filter::{Filter, Verdict, link_type_of, pcap_message};
 use crate::capture::follow::Follow;
+use crate::capture::kernel_filter;
 use crate::capture::ledger::{Found, Ledger};
 use crate::capture::source::{FILL_BYTES_MIN, Fill, InputFacts, Source};
 use crate::capture::widen::widened;
@@ -27,7 +28,7 @@ pub const SNAP_LENGTH: u32 = 256 * 1024;
 /// frames.
 pub const BUFFER_KIB: u32 = 16 * 1024;
 
-/// Least time between two changes of the kernel's filter: each costs a call and may cost frames.
+/// Least time between two changes of the kernel's filter: each costs a program that is compiled.
 const CHANGE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Milliseconds after which the kernel hands over what it has.
@@ -40,6 +41,9 @@ const NAPS_PER_TICK: u32 = 5;
 
 /// Changes of the filter that were refused: upstreams that are named as followed are not.
 const NOT_WIDENED: LossName = "filter_not_widened";
+
+/// Changes of the filter during which frames may have passed that nobody counted.
+const FILTER_PAUSES: LossName = "filter_changes_with_a_pause";
 
 /// The device that stands for all interfaces on Linux.
 const ANY: &str = "any";
@@ -193,7 +197,12 @@ impl LiveSource {
         if let Some(widening) = &mut self.widening
             && let Some(expression) = widening.changed(self.link)
         {
-            match set_filter(&mut self.capture, self.link, &expression) {
+            let replaced = match kernel_filter::replace(&self.capture, self.link, &expression) {
+                Ok(()) => Ok(()),
+                Err(_) => set_filter(&mut self.capture, self.link, &expression)
+                    .inspect(|()| self.ledger.loss.add(FILTER_PAUSES, 1)),
+            };
+            match replaced {
                 Ok(()) => self.ledger.facts.widened = Some(expression),
                 // The user's own words compiled before: a name in them cannot be looked up any more, and the filter of
                 // before stays.
@@ -481,6 +490,62 @@ mod tests {
         if may_capture() {
             assert_eq!(capture_own_datagram("lo", b"one").0, LinkType::ETHERNET);
             assert_eq!(capture_own_datagram(ANY, b"two").0, LinkType::LINUX_SLL2);
+        }
+    }
+
+    /// While datagrams come without a pause the filter is exchanged again and again, and all of them are there.
+    #[test]
+    fn a_wider_filter_loses_nothing() {
+        const CHANGES: u16 = 3;
+        if !may_capture() {
+            return;
+        }
+        for interface in ["lo", ANY] {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let address = socket.local_addr().unwrap();
+            let options = LiveOptions::default();
+            let filter = format!("udp and dst port {}", address.port());
+            let mut source = LiveSource::open(interface, &options, Some(&filter), 0).unwrap();
+            let done = Arc::new(AtomicBool::new(false));
+            let over = Arc::clone(&done);
+            let sender = std::thread::spawn(move || {
+                let mut sent = 0_u64;
+                while !over.load(Ordering::Relaxed) {
+                    socket.send_to(b"again", address).unwrap();
+                    sent += 1;
+                    std::thread::sleep(Duration::from_micros(50));
+                }
+                sent
+            });
+            let (mut batch, mut changed, mut seen) = (Batch::default(), 0, 0);
+            // Others may speak meanwhile, and the wider filter lets them pass.
+            let count = |batch: &Batch| {
+                let records = batch.records.iter();
+                let own = records.filter(|record| batch.frame(record).data.ends_with(b"again"));
+                own.count() as u64
+            };
+            let mut expression = source.describe().widened;
+            while changed < CHANGES {
+                let host = IpAddr::from([10, 0, 0, 7]);
+                let (addr, port) = (host, 9_000 + changed);
+                options.follow.add(crate::flow::Endpoint { addr, port });
+                source.fill(&mut batch, 1 << 20).unwrap();
+                seen += count(&batch);
+                let now = source.describe().widened;
+                changed += u16::from(now != expression);
+                expression = now;
+            }
+            done.store(true, Ordering::Relaxed);
+            let sent = sender.join().unwrap();
+            options.stop.stop();
+            while source.fill(&mut batch, 1 << 20).unwrap() != Fill::End {
+                seen += count(&batch);
+            }
+            seen += count(&batch);
+            let loss = source.loss();
+            assert_eq!(loss.get(KERNEL_DROPS), 0);
+            assert_eq!(loss.get(FILTER_PAUSES), 0);
+            assert_eq!(seen, sent, "{interface}");
         }
     }
 

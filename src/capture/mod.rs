@@ -10,6 +10,7 @@ mod file;
 mod filter;
 mod follow;
 mod interface_block;
+mod kernel_filter;
 mod ledger;
 mod live;
 mod merge;
@@ -35,7 +36,10 @@ pub use merge::Merge;
 pub use names::{NAME_BYTES_MAX, NAMES_MAX, Names};
 pub use recorder::{Left, RING_BYTES_MIN, Ring};
 pub use roots::{BUNDLE_MAX, ROOTS_MAX, Roots};
-pub use secrets::{SECRETS_BYTES_MAX, SECRETS_NOT_KEPT, Secrets};
+pub use secrets::{
+    KEY_LOG_BYTES_MAX, KeyLogFile, Keys, Label, PREMASTER, PrivateKey, SECRETS_BYTES_MAX,
+    SECRETS_NOT_KEPT, SESSIONS_MAX, Secret, Secrets, Session,
+};
 pub use source::{FILL_BYTES_MIN, Fill, InputFacts, LINK_TYPES_LISTED_MAX, Source};
 pub use widen::{added as added_to_filter, widened};
 pub use writer::{

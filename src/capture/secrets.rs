@@ -4,10 +4,18 @@
 //! The rule: a secret is handed on and never shown: not in a report, not in a log, not by Debug. What is kept is bounded,
 //! what is not kept is counted. Left out: what the secrets say; whoever decrypts reads them.
 
+mod file;
+mod keys;
+mod private;
+
 use std::fmt;
 
 use crate::capture::window::Order;
 use crate::loss::{Loss, LossName};
+
+pub use file::{KEY_LOG_BYTES_MAX, KeyLogFile};
+pub use keys::{Keys, Label, SESSIONS_MAX, Secret, Session};
+pub use private::{PREMASTER, PrivateKey};
 
 /// Most bytes of TLS key logs that are kept: about 20,000 sessions of TLS 1.3, which log five lines of 170 bytes each.
 pub const SECRETS_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -149,6 +149,10 @@ pub struct Flags {
     #[arg(long)]
     pub strict_filter: bool,
 
+    /// Read the filter from FILE, `#` begins a comment; as in tcpdump, a filter among the words is then ignored
+    #[arg(short = 'F', value_name = "FILE")]
+    pub filter_file: Option<PathBuf>,
+
     /// As root: become this user once the inputs are open [default, live: who called sudo, else nobody]
     #[arg(short = 'Z', value_name = "USER")]
     pub user: Option<String>,
@@ -194,6 +198,14 @@ pub struct Flags {
     #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(100..=999))]
     pub status: Vec<u16>,
 
+    /// Decrypt TLS with this key log (as browsers and OpenSSL write it for SSLKEYLOGFILE); live it may grow; may repeat
+    #[arg(long, value_name = "FILE")]
+    pub keylog: Vec<PathBuf>,
+
+    /// Decrypt TLS 1.2 of a server whose key exchange is static RSA with its private key (PEM); may repeat
+    #[arg(long, value_name = "FILE")]
+    pub private_key: Vec<PathBuf>,
+
     /// Judge certificates by the roots in this file (PEM), best the gateway's own; else by those of this machine
     #[arg(long, value_name = "FILE")]
     pub ca_bundle: Option<PathBuf>,
@@ -233,8 +245,6 @@ pub struct Flags {
 /// What tcpdump or a later version has, and this one has not.
 #[derive(Debug, clap::Args)]
 pub struct Missing {
-    #[arg(short = 'F', hide = true)]
-    f: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
     with_secrets: Option<String>,
 }
@@ -242,18 +252,11 @@ pub struct Missing {
 impl Missing {
     /// The first flag that was given and is not there yet, with what to do instead.
     pub fn first(&self) -> Option<(&'static str, &'static str)> {
-        [
-            (
-                &self.f,
-                "-F",
-                "give the filter as words: gwcap -r FILE \"$(cat FILTERFILE)\"",
-            ),
-            (
-                &self.with_secrets,
-                "--with-secrets",
-                "evidence is written without the TLS secrets of its input",
-            ),
-        ]
+        [(
+            &self.with_secrets,
+            "--with-secrets",
+            "evidence is written without the TLS secrets of its input",
+        )]
         .into_iter()
         .find(|(value, ..)| value.is_some())
         .map(|(_, flag, advice)| (flag, advice))

@@ -12,6 +12,7 @@ use gwcap::report::{FORMATS, Format, format_by_name};
 
 mod address;
 mod amount;
+mod filter_file;
 mod flags;
 mod nearest;
 mod settings;
@@ -110,6 +111,8 @@ fn settings(mut flags: Flags, matches: &ArgMatches) -> Result<Settings, clap::Er
         ca_bundle: flags.ca_bundle,
         exit_code: flags.exit_code,
         names: flags.no_names == 0,
+        key_logs: flags.keylog,
+        private_keys: flags.private_key,
         show_secrets: flags.show_secrets,
         hash: flags.hash,
         user: flags.user,
@@ -129,6 +132,9 @@ fn inputs(flags: &mut Flags) -> Result<(Inputs, Option<String>), clap::Error> {
     let live = !flags.interfaces.is_empty();
     let (named, mut filter) = words::split(typed, |path| !live && words::exists(path));
     filter.append(&mut flags.filter);
+    if let Some(path) = &flags.filter_file {
+        filter = vec![filter_file::read(path).map_err(|error| usage(&error))?];
+    }
     let filter = Some(filter.join(" ")).filter(|filter| !filter.trim().is_empty());
     if live {
         if let Some(file) = named.first() {

@@ -56,6 +56,10 @@ pub struct Settings {
     pub statuses: Vec<u16>,
     /// One machine captured all files.
     pub one_machine: bool,
+    /// TLS key logs.
+    pub key_logs: Vec<PathBuf>,
+    /// Private keys of servers.
+    pub private_keys: Vec<PathBuf>,
     /// Roots that judge certificates; `None` for those of this machine.
     pub ca_bundle: Option<PathBuf>,
     /// Exit with 1 when there are findings.

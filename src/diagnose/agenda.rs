@@ -31,20 +31,15 @@ impl<T: Ord> Agenda<T> {
         Some(names)
     }
 
-    /// Takes the first `count` names, whenever their turn would come.
-    pub fn take_first(&mut self, count: usize) -> Vec<T> {
-        let mut taken = Vec::new();
-        while taken.len() < count
-            && let Some((second, mut names)) = self.0.pop_first()
-        {
-            names.sort_unstable();
-            let rest = names.split_off(names.len().min(count - taken.len()));
-            if !rest.is_empty() {
-                self.0.insert(second, rest);
-            }
-            taken.append(&mut names);
+    /// Takes one of those whose turn would come next.
+    pub fn take_first(&mut self) -> Option<T> {
+        let mut first = self.0.first_entry()?;
+        let names = first.get_mut();
+        let name = names.pop();
+        if names.is_empty() {
+            first.remove();
         }
-        taken
+        name
     }
 }
 
@@ -60,8 +55,9 @@ mod tests {
         }
         assert_eq!(agenda.take(2), None);
         assert_eq!(agenda.take(5), Some(vec!['y', 'z']));
-        assert_eq!(agenda.take_first(1), ['a']);
-        assert_eq!(agenda.take_first(9), ['b', 'c']);
-        assert_eq!(agenda.take(i64::MAX), None);
+        assert_eq!(agenda.take_first(), Some('a'));
+        assert_eq!(agenda.take(i64::MAX), Some(vec!['b']));
+        assert_eq!(agenda.take_first(), Some('c'));
+        assert_eq!(agenda.take_first(), None);
     }
 }

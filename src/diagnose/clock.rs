@@ -9,7 +9,6 @@ use std::net::IpAddr;
 
 use crate::diagnose::attempt::millis;
 use crate::diagnose::finding::{Diagnosis, Warning};
-use crate::diagnose::gateway::product::header;
 use crate::frame::Mark;
 use crate::protocol::observation::ResponseHead;
 use crate::time::{NANOS_PER_SECOND, Timestamp};
@@ -31,6 +30,8 @@ pub struct Clock {
     further: u64,
     /// By how many seconds the latest date of each server was ahead of the capture.
     dates: BTreeMap<IpAddr, i64>,
+    /// The date that was read latest: servers write the same for a second.
+    latest_date: Option<(Box<[u8]>, Option<Timestamp>)>,
 }
 
 /// A step of the clock.
@@ -87,7 +88,18 @@ impl Clock {
 
     /// Notes the date of a response.
     pub fn dated(&mut self, server: IpAddr, head: &ResponseHead) {
-        let date = header(&head.kept, "date").and_then(|text| Timestamp::from_http_date(&text));
+        let Some(written) = head.kept.iter().find(|header| header.name == "date") else {
+            return;
+        };
+        let date = match &self.latest_date {
+            Some((text, date)) if *text == written.value => *date,
+            _ => {
+                let text = String::from_utf8_lossy(&written.value);
+                let date = Timestamp::from_http_date(&text);
+                self.latest_date = Some((written.value.clone(), date));
+                date
+            }
+        };
         let Some(date) = date else { return };
         if self.dates.len() >= SERVERS_MAX && !self.dates.contains_key(&server) {
             return;

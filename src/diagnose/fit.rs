@@ -148,7 +148,7 @@ pub fn fit(
         // An absence has no moment; it fits as well as something that ended ten milliseconds before.
         None => fit.score += 1.5,
     }
-    add_status(&mut fit, suspect, candidate, product);
+    add_status(&mut fit, suspect, exchange, candidate, product);
     let attempt = candidate.id.index.and_then(|index| {
         timeline
             .connection(candidate.id.connection)
@@ -173,6 +173,7 @@ pub fn fit(
 fn add_status(
     fit: &mut Fit,
     suspect: &Suspect,
+    exchange: &ExchangeRecord,
     candidate: &Candidate,
     product: Option<&'static Product>,
 ) {
@@ -194,7 +195,7 @@ fn add_status(
                     .say(|| format!("{} answers {status} to this", product.name));
             }
         }
-        Some(false) if product.is_some_and(|it| auxiliary::explains(it, suspect.status)) => {}
+        Some(false) if product.is_some_and(|it| auxiliary::explains(it, exchange)) => {}
         Some(false) => {
             fit.score -= 4.0;
             fit.status_clash = true;

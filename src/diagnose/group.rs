@@ -17,6 +17,7 @@ use crate::diagnose::inferred;
 use crate::diagnose::nothing;
 use crate::diagnose::order::{Order, relayed};
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
+use crate::diagnose::sidecar;
 use crate::diagnose::timeline::{SETTLED_KEPT_NANOS, Timeline};
 use crate::diagnose::turns::Turns;
 use crate::diagnose::unresolved;
@@ -327,6 +328,15 @@ impl<'a> Scene<'a> {
         words: bool,
     ) -> Option<Fit> {
         let candidate = self.candidates.get(index)?;
+        if sidecar::is_of_a_neighbour(
+            timeline,
+            &member.identified.gateway,
+            (&member.suspect, exchange),
+            &self.candidates,
+            candidate,
+        ) {
+            return None;
+        }
         let trigger = self.trigger(candidate, exchange);
         let product = member.identified.gateway.product;
         let mut fit = fit(

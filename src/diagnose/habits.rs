@@ -4,7 +4,6 @@
 //! The rule: a summary of fixed size for each gateway, whatever the length of the capture; what no longer fits is counted
 //! as "other" and never dropped from the total.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
@@ -129,29 +128,35 @@ fn first_segment(target: &str) -> Box<str> {
 
 /// Counts by size.
 #[derive(Clone, Debug, Default)]
-pub struct Histogram(BTreeMap<u16, u64>);
+pub struct Histogram(Vec<u64>);
 
 impl Histogram {
     fn add(&mut self, value: u64) {
-        *self.0.entry(bucket(value)).or_default() += 1;
+        let bucket = bucket(value);
+        if bucket >= self.0.len() {
+            self.0.resize(bucket + 1, 0);
+        }
+        if let Some(count) = self.0.get_mut(bucket) {
+            *count += 1;
+        }
     }
 
     /// How many values lie in the bucket of `value` or above it.
     #[must_use]
     pub fn from(&self, value: u64) -> u64 {
-        self.0.range(bucket(value)..).map(|(_, count)| count).sum()
+        self.0.iter().skip(bucket(value)).sum()
     }
 
     /// How many values lie in the bucket of `value` or below it.
     #[must_use]
     pub fn up_to(&self, value: u64) -> u64 {
-        self.0.range(..=bucket(value)).map(|(_, count)| count).sum()
+        self.0.iter().take(bucket(value).saturating_add(1)).sum()
     }
 }
 
-fn bucket(value: u64) -> u16 {
-    // 64 octaves of 8 buckets fit with room to spare.
-    ((value as f64 + 1.0).log2() * BUCKETS_PER_OCTAVE) as u16
+/// 64 octaves of 8 buckets: at most 512.
+fn bucket(value: u64) -> usize {
+    ((value as f64 + 1.0).log2() * BUCKETS_PER_OCTAVE) as usize
 }
 
 /// The attempts of one gateway that went well, in numbers.

@@ -36,6 +36,8 @@ pub struct Host {
     pub uses: Recent<(Mark, AttemptId)>,
     /// Recent exchanges that it served, by the request's first byte.
     pub served: Recent<(Mark, ExchangeId)>,
+    /// First byte of the first request to it.
+    pub first_asked: Option<Mark>,
     /// Ports on which it was asked.
     pub ports: BTreeSet<u16>,
     /// The capturing machine that itself sends from this address.
@@ -85,6 +87,13 @@ impl Host {
     pub fn asks_others_than(&self, addr: IpAddr) -> bool {
         self.turned_to
             .is_some_and(|(first, others)| others || first != addr)
+    }
+
+    /// Whether it may have opened a connection to this address.
+    #[must_use]
+    pub fn may_turn_to(&self, addr: IpAddr) -> bool {
+        self.turned_to
+            .is_some_and(|(first, others)| others || first == addr)
     }
 
     /// Whether the capture shows what is sent to this host by those that it asks: else an absence proves nothing.

@@ -115,7 +115,7 @@ pub fn weigh(timeline: &Timeline, member: &Member, last: &Candidate, conclusion:
     }
     conclusion.contributing.push("encrypted-inconclusive");
     conclusion.not_observable.push(
-        "the status that the client got: capture with a TLS key log of the gateway, or look for this moment in the gateway's own log"
+        "the status that the client got: a TLS key log of the client or of the gateway for this connection (--keylog) would show it; or look for this moment in the gateway's own log"
             .to_owned(),
     );
 }

@@ -54,6 +54,7 @@ pub mod rhythm;
 pub mod role;
 mod sealed;
 mod shown;
+mod sidecar;
 mod sight;
 mod silent;
 pub mod suspect;
@@ -67,6 +68,8 @@ pub mod warnings;
 pub mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::decode::LostPieces;
 use crate::diagnose::clocks::Clocks;
@@ -80,7 +83,7 @@ use crate::diagnose::timeline::Timeline;
 use crate::diagnose::trust::Trust;
 use crate::flow::Endpoint;
 use crate::frame::Mark;
-use crate::loss::Loss;
+use crate::loss::{Loss, LossName};
 use crate::protocol::observation::{Completion, ExchangeId, Observation, Seen};
 use crate::time::Timestamp;
 
@@ -126,7 +129,12 @@ pub struct Diagnose {
     seen: warnings::SeenProtocols,
     lost: LostFragments,
     unanswered: warnings::Unanswered,
+    /// Set from elsewhere when nobody waits any longer: errors that are not judged yet are counted.
+    hurry: Arc<AtomicBool>,
 }
+
+/// Errors that nobody waited for.
+pub const NOT_JUDGED: LossName = "errors_not_judged";
 
 impl Diagnose {
     /// A diagnosis that knows what the user told.
@@ -149,6 +157,13 @@ impl Diagnose {
     #[must_use]
     pub fn with_trust(mut self, trust: Trust) -> Self {
         self.timeline.trust = trust;
+        self
+    }
+
+    /// The same, and a flag that ends judging: what is then not judged is counted as [`NOT_JUDGED`].
+    #[must_use]
+    pub fn that_hurries(mut self, hurry: Arc<AtomicBool>) -> Self {
+        self.hurry = hurry;
         self
     }
 
@@ -328,16 +343,17 @@ impl Diagnose {
         }
     }
 
-    /// Whether the client of an exchange is itself asked: then it is an attempt of a gateway.
+    /// Whether the client of an exchange is itself asked: then it is an attempt of a gateway, unless clients and upstream are one
+    /// host.
     fn is_of_gateway(&self, id: ExchangeId) -> bool {
-        self.timeline
-            .connection(id.connection)
-            .is_some_and(|record| {
-                record.facts.client.addr != record.facts.server.addr
-                    && self
-                        .timeline
-                        .is_asked(record.facts.vantage, record.facts.client.addr)
-            })
+        let timeline = &self.timeline;
+        timeline.connection(id.connection).is_some_and(|record| {
+            let (vantage, client) = (record.facts.vantage, record.facts.client.addr);
+            let server = record.facts.server.addr;
+            client != server
+                && timeline.is_asked(vantage, client)
+                && !timeline.is_behind(vantage, client, server)
+        })
     }
 
     /// Judges the errors up to `settled`. Those of the second that follows are assigned with them, so that no
@@ -415,6 +431,11 @@ impl Diagnose {
             let due = members.iter().filter(|member| member.due).count();
             let mut judged = 0;
             while judged < due {
+                if self.hurry.load(Ordering::Relaxed) {
+                    let left = due.saturating_sub(judged);
+                    self.timeline.loss.add(NOT_JUDGED, left as u64);
+                    break;
+                }
                 let until = (judged + PIECE_MAX).min(due);
                 for (index, member) in members.iter_mut().enumerate() {
                     member.due = (judged..until).contains(&index);
@@ -490,6 +511,10 @@ impl Diagnose {
     /// Looks again at findings that said that the upstream leg was not captured: later it may have been seen.
     fn revise(&mut self) {
         for (place, suspect) in std::mem::take(&mut self.bare) {
+            // What was said stays as true as it was.
+            if self.hurry.load(Ordering::Relaxed) {
+                return;
+            }
             let Some(Role::Gateway(identified)) = role(&self.timeline, &self.told, &suspect) else {
                 continue;
             };

@@ -36,7 +36,7 @@ pub fn conclude(
         .unread
         .iter()
         .rev()
-        .find_map(|candidate| from_unread(timeline, member, chain, candidate))
+        .find_map(|candidate| from_unread(timeline, member, exchange, chain, candidate))
     {
         return Some(conclusion);
     }
@@ -173,6 +173,7 @@ fn from_stray_icmp(
 fn from_unread(
     timeline: &Timeline,
     member: &Member,
+    exchange: &ExchangeRecord,
     chain: &Chain,
     candidate: &Candidate,
 ) -> Option<Conclusion> {
@@ -237,7 +238,7 @@ fn from_unread(
             conclusion.reasons.push(
                 "the upstream answered, but its answer cannot be read in this capture".to_owned(),
             );
-            conclusion.not_observable.push("the answer of the upstream: capture with a TLS key log of the gateway, or on the clear side of the upstream".to_owned());
+            conclusion.not_observable.push("the answer of the upstream: a TLS key log of the gateway for this connection (--keylog) would show it; or capture on the clear side of the upstream".to_owned());
             if let Some(end) = candidate.end {
                 let summary = format!(
                     "{} answers with bytes that cannot be read",
@@ -251,14 +252,15 @@ fn from_unread(
             }
             conclusion
         }
-        Standing::Open => {
-            let mut conclusion = Conclusion::new("capture-gap", Confidence::Unknown);
-            conclusion.reasons.push(
-                "the gateway asked this upstream, but how that ended is not in the capture"
-                    .to_owned(),
-            );
-            conclusion
-        }
+        Standing::Open => silent::cut_by_gateway(timeline, member, exchange, chain, candidate)
+            .unwrap_or_else(|| {
+                let mut conclusion = Conclusion::new("capture-gap", Confidence::Unknown);
+                conclusion.reasons.push(
+                    "the gateway asked this upstream, but how that ended is not in the capture"
+                        .to_owned(),
+                );
+                conclusion
+            }),
     };
     conclusion.evidence.push(start);
     conclusion

@@ -54,7 +54,14 @@ pub struct ConnectionRecord {
     /// Whether this is a view whose opener only passes on what another host opened, as a router that translates
     /// addresses does.
     pub passed_on: bool,
+    /// Marks of it that were compared with those of other connections.
+    pub marks_compared: usize,
+    /// Whether it stands in the timeline's agenda.
+    pub scheduled: bool,
 }
+
+/// A broken rule, where it shows, and the first bytes of what breaks it.
+pub type Broken = (Fault, Mark, Box<[u8]>);
 
 /// One exchange on a connection (or one turn of an unknown protocol).
 #[derive(Clone, Debug)]
@@ -82,7 +89,7 @@ pub struct ExchangeRecord {
     /// The response's head.
     pub response: Option<Arc<ResponseHead>>,
     /// A rule that the response breaks, with the response's first bytes.
-    pub fault: Option<(Fault, Mark, Box<[u8]>)>,
+    pub fault: Option<Box<Broken>>,
     /// How the response ended.
     pub response_end: Option<MessageEnd>,
     /// First bytes of the body, or of what came instead of a head.
@@ -204,6 +211,17 @@ impl ConnectionRecord {
             && (facts.from_client.hidden > 0
                 || facts.from_server.hidden > 0
                 || unbegun && (closed(&facts.from_client) || closed(&facts.from_server)))
+    }
+
+    /// Whether it has exchanges that will be forgotten before it, or may turn out to be hidden.
+    #[must_use]
+    pub fn needs_a_look(&self) -> bool {
+        let facts = &self.facts;
+        let answered = facts.flags_only && !facts.from_server.syns.is_empty();
+        match self.ended {
+            Some(_) => !self.exchanges.is_empty() && !self.settled(),
+            None => !self.exchanges.is_empty() || answered,
+        }
     }
 
     /// Whether something may have been said between two marks that a filter kept out.

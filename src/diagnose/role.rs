@@ -10,6 +10,7 @@ use crate::diagnose::finding::{Failure, GatewayName};
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::{Product, Recognised};
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
+use crate::diagnose::sidecar;
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::Timeline;
 use crate::flow::{Endpoint, Vantage};
@@ -70,6 +71,7 @@ pub fn role(timeline: &Timeline, told: &Told, suspect: &Suspect) -> Option<Role>
             || own_page
             || if same_host {
                 encloses(timeline, connection, exchange, suspect)
+                    || sidecar::is_gateway(timeline, connection, exchange, suspect)
             } else {
                 asks
             });
@@ -132,6 +134,11 @@ fn identify(
             by_alias = addrs.len() > 1;
         }
     }
+    for addr in sidecar::addrs(timeline, connection, exchange, suspect) {
+        if !addrs.contains(&addr) {
+            addrs.push(addr);
+        }
+    }
     let asks = asks || addrs.len() > 1;
     let (product, recognised) = page.map_or((None, None), |(product, recognised)| {
         (Some(product), Some(recognised))
@@ -181,6 +188,9 @@ fn is_called_back(
         || !timeline.is_asked(facts.vantage, facts.client.addr)
     {
         return false;
+    }
+    if timeline.is_behind(facts.vantage, facts.server.addr, facts.client.addr) {
+        return true;
     }
     timeline
         .host(facts.vantage, facts.server.addr)

@@ -96,7 +96,7 @@ pub fn settle(timeline: &Timeline, suspect: Suspect) -> Outcome {
             Outcome::Fine
         };
     }
-    if let (Some((_, at, _)), None) = (&exchange.fault, &exchange.response) {
+    if let (Some((_, at, _)), None) = (exchange.fault.as_deref(), &exchange.response) {
         let at = exchange.response_at.unwrap_or(*at);
         return Outcome::Failed(Suspect {
             failure: Failure::Raw,

@@ -29,8 +29,9 @@ use crate::protocol::observation::{ConnectionEvent, ExchangeId, Observation, See
 use crate::tcp::event::{Connection, ConnectionId};
 use crate::time::Timestamp;
 
-/// Most connections that are remembered. About 1 KB each; the oldest is forgotten first.
-pub const CONNECTIONS_MAX: usize = 200_000;
+/// Most connections that are remembered, about 1 KB each: as many as fail in the longest time for which they are kept, at
+/// 800 a second. The oldest is forgotten first.
+pub const CONNECTIONS_MAX: usize = 131_072;
 /// Most hosts that are remembered; more than a gateway has clients in a window.
 pub const HOSTS_MAX: usize = 100_000;
 /// Most exchanges that are remembered of one connection.
@@ -60,6 +61,10 @@ pub struct Timeline {
     services: HashMap<(Vantage, Endpoint), Service>,
     /// Connections in order of the second in which they are to be looked at again.
     due: Agenda<ConnectionId>,
+    /// Connections in the order of their opening, as long as they may be unanswered: see `make_room`.
+    unanswered: VecDeque<ConnectionId>,
+    /// Second of the latest tick.
+    second: i64,
     streams_by_input: HashMap<u16, u32>,
     /// Certificates of servers and clients.
     pub(super) chains: Chains,
@@ -153,6 +158,24 @@ impl Timeline {
                     .hosts
                     .values()
                     .any(|other| other.local == host.local && !other.ports.is_empty()))
+    }
+
+    /// Whether `behind` is an upstream that `front` asks, though its host asks `front` too: of two hosts that ask each other, and
+    /// where `behind` asks nobody else, the one that was asked first is in front, because an attempt follows its request.
+    #[must_use]
+    pub fn is_behind(&self, vantage: Vantage, behind: IpAddr, front: IpAddr) -> bool {
+        let (Some(back), Some(gateway)) = (self.host(vantage, behind), self.host(vantage, front))
+        else {
+            return false;
+        };
+        let first = |host: &Host| host.first_asked;
+        behind != front
+            && back.may_turn_to(front)
+            && !back.asks_others_than(front)
+            && gateway.may_turn_to(behind)
+            && first(gateway)
+                .zip(first(back))
+                .is_some_and(|(gateway, back)| gateway < back)
     }
 
     /// Exchanges that the machine at `addr` served, by the request's first byte between two marks, the latest
@@ -311,15 +334,22 @@ impl Timeline {
 
     /// Forgets what is older than it may matter, as of `now`.
     pub fn tick(&mut self, now: Timestamp) {
+        self.second = now.second();
+        let connections = &self.connections;
+        let answered = |id: &ConnectionId| {
+            let record = connections.get(id);
+            record.is_none_or(|record| record.facts.from_server.last_seen.is_some())
+        };
+        while self.unanswered.front().is_some_and(answered) {
+            self.unanswered.pop_front();
+        }
+        if self.unanswered.len() > 2 * CONNECTIONS_MAX {
+            self.unanswered.retain(|id| !answered(id));
+        }
         while let Some(due) = self.due.take(now.second()) {
             for id in due {
                 self.look_again(id, now);
             }
-        }
-        let surplus = self.connections.len().saturating_sub(CONNECTIONS_MAX);
-        for id in self.due.take_first(surplus) {
-            self.forget(id);
-            self.loss.add("connections_forgotten_early", 1);
         }
     }
 
@@ -358,8 +388,23 @@ impl Timeline {
         );
         if over {
             self.forget(id);
-        } else {
-            self.due.insert(now.second() + 2, id);
+        } else if let Some(record) = self.connections.get_mut(&id) {
+            record.scheduled = record.needs_a_look();
+            if record.scheduled {
+                // Exchanges leave in order: the first that is over says when.
+                let first = record.exchanges.front();
+                let first = first.filter(|_| !record.facts.flags_only);
+                let leaves = first.filter(|first| first.response_end.is_some());
+                let leaves = leaves.map_or(i64::MIN, |first| {
+                    let kept = kept(first.went_well());
+                    first.last_at().time.plus_nanos(kept).second() + 1
+                });
+                self.due.insert(leaves.max(now.second() + 2), id);
+            } else if record.ended.is_some() {
+                let over = record.last_at().time.plus_nanos(kept(record.settled()));
+                self.due
+                    .insert((over.second() + 1).max(now.second() + 1), id);
+            }
         }
         for (at, exchange) in gone {
             self.drop_exchange(ends, at, exchange);
@@ -460,18 +505,28 @@ impl Timeline {
         {
             service.note(facts, idle);
         }
+        if !record.scheduled && record.needs_a_look() {
+            record.scheduled = true;
+            self.due.insert(self.second + 1, facts.id);
+        }
         if let ConnectionEvent::Ended(ending) = event {
             record.ended = Some(ending);
+            let kept = if record.settled() {
+                SETTLED_KEPT_NANOS
+            } else {
+                FAILED_KEPT_NANOS
+            };
+            let over = record.last_at().time.plus_nanos(kept).second() + 1;
+            self.due.insert(over.max(self.second + 1), facts.id);
             if was_open && self.views.counts(facts.id) {
                 self.retransmissions +=
                     facts.from_client.retransmissions + facts.from_server.retransmissions;
             }
         }
-        let connections = &self.connections;
-        let look = |id: ConnectionId| connections.get(&id).map(|record| &*record.facts);
-        let joined = self.views.note(facts, look).is_some();
-        let not_folded = std::mem::take(&mut self.views.not_folded);
-        self.loss.add("views_not_folded", not_folded);
+        // Nearly all connections are seen once: they are compared when they have a new mark, and no more.
+        let marks = facts.birthmarks.len();
+        let compared = std::mem::replace(&mut record.marks_compared, marks) == marks;
+        let joined = (!compared || self.views.is_contested(facts.id)) && self.fold(facts);
         if joined {
             self.opened = self.opened.saturating_sub(1);
             self.share_stream_number(facts);
@@ -480,6 +535,16 @@ impl Timeline {
         if joined || event == ConnectionEvent::Syn {
             self.mark_passed_on(facts.id);
         }
+    }
+
+    /// Folds a connection with another of which it is a view, if that shows now.
+    fn fold(&mut self, facts: &Connection) -> bool {
+        let connections = &self.connections;
+        let look = |id: ConnectionId| connections.get(&id).map(|record| &*record.facts);
+        let joined = self.views.note(facts, look).is_some();
+        let not_folded = std::mem::take(&mut self.views.not_folded);
+        self.loss.add("views_not_folded", not_folded);
+        joined
     }
 
     /// Wireshark does not tell tunnels apart: views between the same ends are one stream to it.
@@ -520,7 +585,31 @@ impl Timeline {
         }
     }
 
+    /// Makes room for one more connection: the oldest that nobody has answered leaves first, else what would be looked at
+    /// next.
+    fn make_room(&mut self) {
+        while self.connections.len() >= CONNECTIONS_MAX {
+            let mut unanswered = std::iter::from_fn(|| self.unanswered.pop_front());
+            let connections = &self.connections;
+            let still = |id: &ConnectionId| {
+                let record = connections.get(id);
+                record.is_some_and(|record| record.facts.from_server.last_seen.is_none())
+            };
+            let Some(id) = unanswered.find(still).or_else(|| self.due.take_first()) else {
+                return;
+            };
+            let known = self.connections.contains_key(&id);
+            self.forget(id);
+            self.loss
+                .add("connections_forgotten_early", u64::from(known));
+        }
+    }
+
     fn open(&mut self, facts: &Arc<Connection>) {
+        self.make_room();
+        if facts.from_server.last_seen.is_none() {
+            self.unanswered.push_back(facts.id);
+        }
         let number = self.streams_by_input.entry(facts.id.0.input()).or_default();
         let stream_number = *number;
         *number = number.saturating_add(1);
@@ -530,8 +619,7 @@ impl Timeline {
             facts: Arc::clone(facts),
             stream_number,
             protocol: None,
-            // Most connections carry one.
-            exchanges: VecDeque::with_capacity(1),
+            exchanges: VecDeque::new(),
             tls: Vec::new(),
             icmp: Vec::new(),
             proxy_header: None,
@@ -541,6 +629,8 @@ impl Timeline {
             idle_since: None,
             claimed: false,
             passed_on: false,
+            marks_compared: 0,
+            scheduled: true,
         };
         self.connections.insert(facts.id, Box::new(record));
         let opening = Habitual::opening(facts.server);
@@ -647,7 +737,14 @@ impl Timeline {
             return;
         };
         let exchange = ExchangeRecord::new(id, offset, at, record);
+        if !std::mem::replace(&mut record.scheduled, true) {
+            self.due.insert(self.second + 2, id.connection);
+        }
         let (flags_only, server_endpoint) = (record.facts.flags_only, record.facts.server);
+        if record.exchanges.capacity() == 0 {
+            // Most connections carry one.
+            record.exchanges.reserve_exact(1);
+        }
         record.exchanges.push_back(exchange);
         let crowded = record.exchanges.len() > EXCHANGES_PER_CONNECTION_MAX;
         let oldest = if crowded {
@@ -678,6 +775,7 @@ impl Timeline {
         }
         if let Some(host) = self.host_entry(vantage, server) {
             host.served.insert((at, id));
+            host.first_asked.get_or_insert(at);
         }
     }
 
@@ -742,7 +840,7 @@ impl Timeline {
             } => {
                 exchange
                     .fault
-                    .get_or_insert_with(|| (fault.clone(), *at, prefix.clone()));
+                    .get_or_insert_with(|| Box::new((fault.clone(), *at, prefix.clone())));
             }
             Seen::ResponseEnd { end, prefix, .. } => {
                 exchange.response_end = Some(*end);

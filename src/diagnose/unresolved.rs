@@ -161,7 +161,8 @@ pub fn in_vain(
 fn look(timeline: &Timeline, member: &Member, since: Mark, until: Mark) -> Option<Unresolved> {
     let gateway = &member.identified.gateway;
     let from = since.time.plus_millis(-SPOKE_FROM_MILLIS);
-    let tried = candidates(timeline, gateway, from, until.time, ATTEMPTS_LOOKED_AT_MAX);
+    // Few captures hold a question in vain, and judging attempts for each error of an outage took most of its time.
+    let mut tried = None;
     let mut found: Vec<Unresolved> = Vec::new();
     for addr in &gateway.addrs {
         let Some(host) = timeline.host(gateway.vantage, *addr) else {
@@ -182,7 +183,10 @@ fn look(timeline: &Timeline, member: &Member, since: Mark, until: Mark) -> Optio
                 since,
                 until,
             };
-            if !scene.spoke(&tried) {
+            let tried = tried.get_or_insert_with(|| {
+                candidates(timeline, gateway, from, until.time, ATTEMPTS_LOOKED_AT_MAX)
+            });
+            if !scene.spoke(tried) {
                 found.extend(scene.judge(&questions));
             }
         }

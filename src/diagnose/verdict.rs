@@ -22,6 +22,7 @@ use crate::diagnose::page;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
 use crate::diagnose::refine::refine;
 use crate::diagnose::shown;
+use crate::diagnose::sidecar;
 use crate::diagnose::suspect::Suspect;
 use crate::diagnose::timeline::Timeline;
 use crate::diagnose::unresolved;
@@ -133,6 +134,7 @@ pub fn from_attempt(
             "the gateway's upstream address differs from the one that its client used; it was recognised by the request",
         );
     }
+    sidecar::weigh(timeline, member, last, &mut conclusion);
     refine(timeline, member, last, &mut conclusion);
     auxiliary::weigh(timeline, member, last, &mut conclusion);
     if checks::is_on_beat(timeline, last.id) {

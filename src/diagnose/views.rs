@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::timeline::Timeline;
@@ -34,6 +34,8 @@ pub(super) struct Views {
     by_mark: HashMap<Birthmark, (ConnectionId, Timestamp)>,
     group_of: HashMap<ConnectionId, ConnectionId>,
     groups: BTreeMap<ConnectionId, Vec<ConnectionId>>,
+    /// Connections a mark of which another bore too: whether they are one may show later.
+    contested: HashSet<ConnectionId>,
     /// Views that were beyond [`VIEWS_MAX`].
     pub not_folded: u64,
 }
@@ -48,6 +50,9 @@ impl Views {
         let mut found = None;
         for (mark, seen) in facts.birthmarks.iter() {
             let (known, before) = *self.by_mark.entry(mark).or_insert((facts.id, seen));
+            if known != facts.id {
+                self.contested.extend([known, facts.id]);
+            }
             if known == facts.id || found.is_some() || self.same(known, facts.id) {
                 continue;
             }
@@ -63,8 +68,14 @@ impl Views {
         found.filter(|known| self.join(*known, facts.id))
     }
 
+    /// Whether another connection bears a mark of this one.
+    pub fn is_contested(&self, id: ConnectionId) -> bool {
+        !self.contested.is_empty() && self.contested.contains(&id)
+    }
+
     /// Forgets a connection.
     pub fn forget(&mut self, facts: &Connection) {
+        self.contested.remove(&facts.id);
         for (mark, _) in facts.birthmarks.iter() {
             if self
                 .by_mark

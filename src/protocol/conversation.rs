@@ -6,10 +6,9 @@
 use std::sync::Arc;
 
 use crate::flow::Direction;
-use crate::frame::Mark;
-use crate::loss::Loss;
-use crate::protocol::observation::{ConnectionEvent, Observation, PREFIX_MAX, Protocol, Seen};
-use crate::protocol::parser::{After, Beginning, Data, Hole, Output, Parser, Row, Stop};
+use crate::protocol::nested::{Offsets, pieces};
+use crate::protocol::observation::{ConnectionEvent, PREFIX_MAX, Protocol, Seen};
+use crate::protocol::parser::{After, Beginning, Data, Hole, Inner, Output, Parser, Row, Stop};
 use crate::protocol::probing::{Held, Probing};
 use crate::protocol::turns::Turns;
 use crate::tcp::event::{Connection, Ending, GapReason, StreamEvent};
@@ -22,6 +21,9 @@ pub const GAPS_TOLD_MAX: u32 = 16;
 /// with any protocol that can be joined, a message has started by then.
 pub const CHANGES_MAX: u8 = 6;
 
+/// Most streams that lie inside of each other and are read: TLS, and TLS through a proxy inside of it.
+pub const DEPTH_MAX: u8 = 2;
+
 /// Per-connection state, kept by the connection table. The default has seen nothing yet.
 #[derive(Default)]
 pub struct Conversation {
@@ -29,6 +31,10 @@ pub struct Conversation {
     next_index: u32,
     gaps_told: u32,
     client_closed: bool,
+    /// How many streams this one lies inside of.
+    depth: u8,
+    /// What is read inside of this stream, and where it lies there.
+    nested: Option<Box<(Conversation, Offsets)>>,
 }
 
 #[derive(Default)]
@@ -51,22 +57,110 @@ impl Conversation {
     pub(super) fn take(
         &mut self,
         parsers: &'static [Row],
-        connection: &Connection,
-        seen: Mark,
         event: StreamEvent<'_>,
-        observations: &mut Vec<Observation>,
-        loss: &mut Loss,
+        out: &mut Output<'_>,
     ) {
-        let next_index = self.next_index;
-        let mut index = next_index;
-        let mut out = Output::new(connection, seen, observations, loss, &mut index);
-        self.step(parsers, event, &mut out);
+        self.step(parsers, event, out);
+        self.read_inner(parsers, out);
+    }
+
+    /// The number of the next exchange.
+    pub(super) const fn next_index(&self) -> u32 {
+        self.next_index
+    }
+
+    /// Notes the number of the next exchange.
+    pub(super) const fn set_next_index(&mut self, index: u32) {
         self.next_index = index;
+    }
+
+    /// A conversation inside of another one.
+    fn inside(depth: u8) -> Self {
+        Self {
+            depth,
+            ..Self::default()
+        }
+    }
+
+    /// Reads what the parser found inside of its stream.
+    fn read_inner(&mut self, parsers: &'static [Row], out: &mut Output<'_>) {
+        if out.inner.is_empty() {
+            return;
+        }
+        let found = std::mem::take(&mut out.inner);
+        if self.depth >= DEPTH_MAX {
+            out.loss.add("tls_inside_tls_not_read", found.len() as u64);
+            return;
+        }
+        let depth = self.depth;
+        let nested = self.nested.get_or_insert_with(|| {
+            Box::new((Self::inside(depth.saturating_add(1)), Offsets::default()))
+        });
+        let (inside, offsets) = nested.as_mut();
+        for one in found {
+            let told = out.told();
+            let piece = offsets.note(&one);
+            match &one {
+                Inner::Data {
+                    direction,
+                    bytes,
+                    range,
+                    places,
+                    ..
+                } => {
+                    let pieces = pieces(*direction, piece, bytes, range, places, out.seen);
+                    for data in pieces {
+                        inside.on_data(parsers, data, out);
+                        inside.read_inner(parsers, out);
+                    }
+                }
+                Inner::Missing {
+                    direction,
+                    len,
+                    reason,
+                    ..
+                } => {
+                    let hole = Hole {
+                        direction: *direction,
+                        offset: piece,
+                        len: *len,
+                        reason: *reason,
+                    };
+                    inside.on_gap(hole, out);
+                    inside.read_inner(parsers, out);
+                }
+            }
+            offsets.translate(out.since(told));
+        }
+    }
+
+    fn on_finished(&mut self, parsers: &'static [Row], direction: Direction, out: &mut Output<'_>) {
+        self.client_closed |= direction == Direction::ToServer;
+        self.decide(out);
+        if let Stage::Reading(parser) = &mut self.stage {
+            parser.on_finished(direction, out);
+        }
+        self.read_inner(parsers, out);
+        if let Some(nested) = &mut self.nested {
+            let (inside, offsets) = nested.as_mut();
+            let told = out.told();
+            inside.on_finished(parsers, direction, out);
+            offsets.translate(out.since(told));
+        }
     }
 
     fn step(&mut self, parsers: &'static [Row], event: StreamEvent<'_>, out: &mut Output<'_>) {
         match event {
-            StreamEvent::Opened => tell(ConnectionEvent::Opened, out),
+            StreamEvent::Opened { syn } => {
+                let facts = Arc::new(out.connection.clone());
+                let same = Arc::clone(&facts);
+                let event = ConnectionEvent::Opened;
+                out.tell(Seen::Connection { event, facts });
+                if syn {
+                    let (event, facts) = (ConnectionEvent::Syn, same);
+                    out.tell(Seen::Connection { event, facts });
+                }
+            }
             StreamEvent::Syn => tell(ConnectionEvent::Syn, out),
             StreamEvent::Established => tell(ConnectionEvent::Established, out),
             StreamEvent::Joined => tell(ConnectionEvent::Joined, out),
@@ -105,20 +199,14 @@ impl Conversation {
                 tell(ConnectionEvent::Fin(direction), out);
                 self.tell_hidden(out);
             }
-            StreamEvent::Finished { direction } => {
-                self.client_closed |= direction == Direction::ToServer;
-                self.decide(out);
-                if let Stage::Reading(parser) = &mut self.stage {
-                    parser.on_finished(direction, out);
-                }
-            }
+            StreamEvent::Finished { direction } => self.on_finished(parsers, direction, out),
             StreamEvent::Reset { direction } => {
                 tell(ConnectionEvent::Reset(direction), out);
                 self.tell_hidden(out);
                 // A RST out of sequence closes nothing by itself (RFC 5961): wait for the ending.
                 let reset = out.connection.half(direction).reset.as_ref();
                 if reset.is_none_or(|reset| reset.in_sequence) {
-                    self.stop(Stop::Reset, out);
+                    self.stop(parsers, Stop::Reset, out);
                 }
             }
             StreamEvent::Ahead { direction } => tell(ConnectionEvent::Ahead(direction), out),
@@ -127,7 +215,7 @@ impl Conversation {
                 out.tell(Seen::ClockStep { at, nanos });
             }
             StreamEvent::Ended(ending) => {
-                self.stop(stop_of(ending, out.connection), out);
+                self.stop(parsers, stop_of(ending, out.connection), out);
                 tell(ConnectionEvent::Ended(ending), out);
             }
         }
@@ -255,10 +343,13 @@ impl Conversation {
         out: &mut Output<'_>,
     ) {
         let connection = out.id();
-        out.tell(Seen::Protocol {
-            connection,
-            protocol,
-        });
+        // What cannot be read inside of TLS either leaves the connection what it was: TLS.
+        if self.depth == 0 || protocol == Protocol::Http1 {
+            out.tell(Seen::Protocol {
+                connection,
+                protocol,
+            });
+        }
         self.stage = Stage::Reading(parser);
         for data in held.iter().map(Held::data).chain(data) {
             self.read(data, out);
@@ -290,10 +381,17 @@ impl Conversation {
         }
     }
 
-    fn stop(&mut self, stop: Stop, out: &mut Output<'_>) {
+    fn stop(&mut self, parsers: &'static [Row], stop: Stop, out: &mut Output<'_>) {
         self.decide(out);
         if let Stage::Reading(parser) = &mut self.stage {
             parser.on_stop(stop, out);
+        }
+        self.read_inner(parsers, out);
+        if let Some(nested) = &mut self.nested {
+            let (inside, offsets) = nested.as_mut();
+            let told = out.told();
+            inside.stop(parsers, stop, out);
+            offsets.translate(out.since(told));
         }
     }
 
@@ -381,7 +479,7 @@ mod tests {
     #[test]
     fn what_happens_to_a_connection_is_told_with_its_end_last() {
         let mut play = Play::new();
-        play.event(StreamEvent::Opened).event(StreamEvent::Syn);
+        play.event(StreamEvent::Opened { syn: true });
         play.event(StreamEvent::Established);
         play.client("GET / HTTP/1.1\r\n\r\n").reset(ToClient);
         play.ends(Ending::Reset(ToClient));

@@ -8,6 +8,7 @@ pub mod dns;
 pub mod http1;
 pub mod icmp;
 pub mod lookup;
+mod nested;
 pub mod observation;
 pub mod parser;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub mod tally;
 pub mod tls;
 pub mod turns;
 
+use crate::capture::Keys;
 use crate::frame::Mark;
 use crate::loss::Loss;
 use crate::tcp::event::{Connection, StreamEvent};
@@ -27,7 +29,7 @@ pub use http1::method::looks_like_request;
 pub use icmp::IcmpErrors;
 pub use lookup::Lookups;
 use observation::{Observation, Protocol};
-use parser::Row;
+use parser::{Output, Row};
 
 /// The protocols, in the order in which they are asked.
 pub const PARSERS: &[Row] = &[
@@ -53,15 +55,20 @@ pub const PARSERS: &[Row] = &[
 
 impl Conversation {
     /// Takes one event of its connection (`seen` is the frame being processed) and pushes observations.
-    /// What is not kept or not readable is counted in `loss`.
+    /// What is encrypted is decrypted where `keys` has its secrets. What is not kept or not readable is counted in `loss`.
     pub fn on_event(
         &mut self,
         connection: &Connection,
         seen: Mark,
         event: StreamEvent<'_>,
+        keys: &Keys,
         out: &mut Vec<Observation>,
         loss: &mut Loss,
     ) {
-        self.take(PARSERS, connection, seen, event, out, loss);
+        let mut index = self.next_index();
+        let mut out = Output::new(connection, seen, keys, out, loss, &mut index);
+        self.take(PARSERS, event, &mut out);
+        drop(out);
+        self.set_next_index(index);
     }
 }

@@ -525,6 +525,30 @@ pub enum TlsStep {
         /// First bytes.
         prefix: Box<[u8]>,
     },
+    /// A record was decrypted: from here on the stream inside is told.
+    Decrypted,
+    /// Secrets were given, and this connection cannot be decrypted with them.
+    NotDecrypted {
+        /// Why.
+        why: NotDecrypted,
+    },
+}
+
+/// Why a TLS connection cannot be decrypted, though secrets were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NotDecrypted {
+    /// No secret of it was given.
+    NoSecret,
+    /// Some of its secrets were given, and others are missing.
+    Incomplete,
+    /// Its suite cannot be read: the number of the registry.
+    Suite(u16),
+    /// Its version cannot be read: TLS 1.1 and older.
+    Version(u16),
+    /// The secrets that were given for it do not fit: its records do not authenticate.
+    NotAuthentic,
+    /// Its handshake was not captured, or not in full.
+    Joined,
 }
 
 /// A DNS query (RFC 1035).

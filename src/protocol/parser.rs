@@ -3,6 +3,7 @@
 //! The rule: a parser sees both directions of one connection in stream order, keeps bounded state, and
 //! tells a thing when it is seen. It knows nothing of other connections and never reads a clock.
 
+use crate::capture::Keys;
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::loss::Loss;
@@ -148,6 +149,35 @@ pub struct Early {
     pub last: Mark,
 }
 
+/// What a parser found inside of its stream, for a parser of what is inside.
+#[derive(Debug)]
+pub enum Inner {
+    /// Bytes.
+    Data {
+        /// Which way.
+        direction: Direction,
+        /// They lie in here.
+        bytes: Vec<u8>,
+        /// Where they start and end in `bytes`.
+        range: std::ops::Range<usize>,
+        /// How far `bytes` had come with each frame, in order.
+        places: Vec<(usize, Mark)>,
+        /// What carried them: stream offsets of its first byte and after its last.
+        outer: (u64, u64),
+    },
+    /// Bytes that cannot be read.
+    Missing {
+        /// Which way.
+        direction: Direction,
+        /// How many, where nothing padded them.
+        len: u64,
+        /// Stream offsets of what carried them.
+        outer: (u64, u64),
+        /// Why.
+        reason: GapReason,
+    },
+}
+
 /// A reader of one connection in one protocol.
 pub trait Parser: Send {
     /// Takes new bytes.
@@ -168,6 +198,10 @@ pub struct Output<'a> {
     pub seen: Mark,
     /// What could not be kept or read.
     pub loss: &'a mut Loss,
+    /// Secrets that were given.
+    pub keys: &'a Keys,
+    /// What was found inside and is still to be read there.
+    pub inner: Vec<Inner>,
     observations: &'a mut Vec<Observation>,
     next_index: &'a mut u32,
 }
@@ -177,6 +211,7 @@ impl<'a> Output<'a> {
     pub fn new(
         connection: &'a Connection,
         seen: Mark,
+        keys: &'a Keys,
         observations: &'a mut Vec<Observation>,
         loss: &'a mut Loss,
         next_index: &'a mut u32,
@@ -185,6 +220,8 @@ impl<'a> Output<'a> {
             connection,
             seen,
             loss,
+            keys,
+            inner: Vec::new(),
             observations,
             next_index,
         }
@@ -202,6 +239,17 @@ impl<'a> Output<'a> {
             seen: self.seen,
             what,
         });
+    }
+
+    /// How many observations there are; with [`Output::since`], what a parser tells can be looked over.
+    #[must_use]
+    pub fn told(&self) -> usize {
+        self.observations.len()
+    }
+
+    /// The observations since there were so many.
+    pub fn since(&mut self, told: usize) -> &mut [Observation] {
+        self.observations.get_mut(told..).unwrap_or_default()
     }
 
     /// The number of a new exchange of this connection.

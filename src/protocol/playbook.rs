@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::capture::Keys;
 use crate::flow::{Direction, Endpoint, Overlay, Vantage};
 use crate::frame::{FrameId, Mark};
 use crate::loss::Loss;
@@ -20,6 +21,7 @@ pub(super) struct Play {
     pub(super) connection: Connection,
     pub(super) told: Vec<Observation>,
     pub(super) loss: Loss,
+    pub(super) keys: Keys,
     frame: u64,
     offsets: [u64; 2],
     /// Largest segment; 1 feeds byte by byte.
@@ -51,6 +53,7 @@ impl Play {
             },
             told: Vec::new(),
             loss: Loss::default(),
+            keys: Keys::default(),
             frame: 0,
             offsets: [0; 2],
             segment_max: usize::MAX,
@@ -77,6 +80,7 @@ impl Play {
             &self.connection,
             seen,
             event,
+            &self.keys,
             &mut self.told,
             &mut self.loss,
         );
@@ -156,6 +160,7 @@ impl Play {
             sent: 0,
             acknowledges: None,
             peer_sent: 0,
+            peer_last: None,
             with_ack: false,
             in_sequence,
             ttl: 64,

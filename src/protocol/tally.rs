@@ -32,11 +32,62 @@ impl Fnv {
     }
 }
 
+/// A hash over bytes, eight at a time: they may come in any pieces. Fixed, as [`Fnv`] is, which took as long for a body as
+/// all the rest of its response.
+#[derive(Clone, Copy, Debug, Default)]
+struct Words {
+    hash: u64,
+    /// Bytes that do not fill a word yet, the first lowest.
+    open: u64,
+    bits: u32,
+}
+
+impl Words {
+    fn write(&mut self, mut bytes: &[u8]) {
+        while self.bits > 0
+            && let Some((byte, rest)) = bytes.split_first()
+        {
+            self.byte(*byte);
+            bytes = rest;
+        }
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.word(u64::from_le_bytes(*word));
+        }
+        rest.iter().for_each(|byte| self.byte(*byte));
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.open |= u64::from(byte) << self.bits;
+        self.bits += 8;
+        if self.bits == u64::BITS {
+            let word = std::mem::take(&mut self.open);
+            self.bits = 0;
+            self.word(word);
+        }
+    }
+
+    /// A multiplication and a fold: the step of SplitMix64.
+    const fn word(&mut self, word: u64) {
+        let mixed = (self.hash ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        self.hash = mixed ^ (mixed >> 32);
+    }
+
+    /// Over all bytes so far, `len` of them.
+    const fn value(self, len: u64) -> u64 {
+        let mut all = self;
+        all.word(self.open);
+        all.word(len);
+        all.hash
+    }
+}
+
 /// Length, hash and, if wanted, prefix of a run of bytes.
 #[derive(Debug, Default)]
 pub struct Tally {
     len: u64,
-    hash: Fnv,
+    hash: Words,
     torn: bool,
     prefix: Vec<u8>,
     /// How many of the first bytes are kept.
@@ -99,7 +150,12 @@ impl Tally {
         if self.len == 0 || self.torn {
             0
         } else {
-            self.hash.value()
+            let hashed = if self.len < PREFIX_MAX as u64 {
+                self.len
+            } else {
+                PREFIX_MAX as u64
+            };
+            self.hash.value(hashed)
         }
     }
 
@@ -123,6 +179,28 @@ mod tests {
             0x8594_4171_f739_67e8,
             "draft-eastlake-fnv, test vectors"
         );
+    }
+
+    #[test]
+    fn the_hash_does_not_depend_on_the_pieces() {
+        let body: Vec<u8> = (0..PREFIX_MAX as u32 + 40).map(|n| (n * 7) as u8).collect();
+        for len in [1, 7, 8, 9, 63, 64, 300, body.len()] {
+            let mut whole = Tally::default();
+            whole.take(&body[..len]);
+            for piece in [1, 3, 8, 13] {
+                let mut pieces = Tally::default();
+                body[..len].chunks(piece).for_each(|part| pieces.take(part));
+                assert_eq!(
+                    pieces.hash(),
+                    whole.hash(),
+                    "{len} bytes, {piece} at a time"
+                );
+            }
+            let mut other = Tally::default();
+            other.take(&body[1..len]);
+            other.take(&[1]);
+            assert_ne!(other.hash(), whole.hash());
+        }
     }
 
     #[test]

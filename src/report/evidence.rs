@@ -25,7 +25,7 @@ const REMARK_CHARS_MAX: usize = 1_000;
 const VIEWS_MAX: usize = 64;
 
 /// Other connections of a gateway that are kept where silence or absence is the proof: they show that its upstream leg was
-/// captured, both ways. Few, because one would do.
+/// captured, both ways, and how they began. Few, because one would do.
 const WITNESSES_MAX: usize = 4;
 
 /// Frames that are kept of such a connection: its first exchange.
@@ -131,7 +131,7 @@ impl Slice {
         for connection in attempted.chain(&finding.upstream_connection) {
             self.connection(connection, span);
         }
-        if is_silent(finding) {
+        if needs_witnesses(finding) {
             let gateway = finding.exchange.connection.server;
             self.witnesses.entry(gateway).or_default().spans.add(span);
         }
@@ -335,9 +335,13 @@ fn span_of(finding: &Finding, reach: Reach) -> Span {
     })
 }
 
-/// Whether the proof is that nothing came, or that nothing was sent.
-fn is_silent(finding: &Finding) -> bool {
+/// Whether the proof is that nothing came, or that nothing was sent, or lies in what other connections have and this one has not.
+fn needs_witnesses(finding: &Finding) -> bool {
     finding.code.starts_with("connect-")
+        || matches!(
+            finding.code,
+            "proxy-protocol-missing" | "idle-drop-middlebox"
+        )
         || finding
             .attempts
             .iter()

@@ -11,6 +11,7 @@ use gwcap::frame::Batch;
 
 use crate::run::failure::Failure;
 use crate::run::feed::Companion;
+use crate::run::keys::Keys;
 use crate::run::output::Follower;
 use crate::run::recording::Recording;
 use crate::run::signals::Signals;
@@ -27,6 +28,8 @@ pub struct Companions<'s> {
     pub upstreams: Option<Upstreams>,
     /// Tells where a live run stands; none elsewhere.
     pub status: Option<Status>,
+    /// Secrets that the user gives.
+    pub keys: Keys,
     /// Metrics and programs.
     pub signals: Signals,
     /// When the latest frames came.
@@ -46,6 +49,7 @@ impl Companion for Companions<'_> {
     }
 
     fn look(&mut self, analyzer: &mut Analyzer) -> Result<bool, Failure> {
+        self.keys.look(analyzer)?;
         if let Some(upstreams) = &mut self.upstreams {
             upstreams.look(analyzer, &mut self.status);
         }

@@ -134,9 +134,10 @@ where
             self.out.facts.server_alive = Some(now);
         }
         self.out.facts.birthmarks.note(segment, self.direction);
-        if !self.life.opened {
+        let tells_syn = segment.flags.syn() && !segment.flags.rst();
+        if !self.life.opened && !tells_syn {
             self.life.opened = true;
-            self.out.emit(StreamEvent::Opened);
+            self.out.emit(StreamEvent::Opened { syn: false });
         }
         if let Some(nanos) = self.own.pace.note(segment) {
             self.out.emit(StreamEvent::ClockLeap { nanos });
@@ -203,7 +204,12 @@ where
         if half.syns.len() < SYN_MARKS_MAX {
             half.syns.push(now);
         }
-        self.out.emit(StreamEvent::Syn);
+        if self.life.opened {
+            self.out.emit(StreamEvent::Syn);
+        } else {
+            self.life.opened = true;
+            self.out.emit(StreamEvent::Opened { syn: true });
+        }
     }
 
     fn acknowledge(&mut self) {
@@ -353,6 +359,7 @@ where
             sent: self.out.facts.half(self.direction).sent,
             acknowledges,
             peer_sent: self.out.facts.half(self.direction.opposite()).sent,
+            peer_last: self.out.facts.half(self.direction.opposite()).last_data,
             with_ack: self.segment.flags.ack(),
             in_sequence,
             ttl: self.segment.ttl,

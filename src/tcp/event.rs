@@ -172,6 +172,8 @@ pub struct Closing {
     pub acknowledges: Option<u64>,
     /// Payload bytes that the peer had sent (as seen so far) when it passed.
     pub peer_sent: u64,
+    /// The peer's latest new payload before it.
+    pub peer_last: Option<Mark>,
     /// Whether the ACK bit is set: an RST with it came from a live socket or answers a SYN; one without
     /// means that the host has no such socket any more.
     pub with_ack: bool,
@@ -268,9 +270,12 @@ pub enum Ending {
 /// What a segment brought about, in stream order for each direction.
 #[derive(Debug)]
 pub enum StreamEvent<'a> {
-    /// The first segment of a connection.
-    Opened,
-    /// A SYN or SYN-ACK was seen (the first or again); told also for those past [`SYN_MARKS_MAX`].
+    /// The first segment of a connection; where it has SYN, this tells of that too.
+    Opened {
+        /// Whether it has.
+        syn: bool,
+    },
+    /// A SYN or SYN-ACK was seen after the first segment; told also for those past [`SYN_MARKS_MAX`].
     Syn,
     /// Handshake complete.
     Established,

@@ -238,6 +238,9 @@ fn recorder<'r>(
     |_, connection, _, event| {
         *facts = Some(connection.clone());
         log.push(line(&event));
+        if let StreamEvent::Opened { syn: true } = event {
+            log.push("syn".to_owned());
+        }
     }
 }
 
@@ -250,7 +253,7 @@ fn sign(direction: Direction) -> char {
 
 fn line(event: &StreamEvent<'_>) -> String {
     match event {
-        StreamEvent::Opened => "opened".to_owned(),
+        StreamEvent::Opened { .. } => "opened".to_owned(),
         StreamEvent::Syn => "syn".to_owned(),
         StreamEvent::Established => "established".to_owned(),
         StreamEvent::Joined => "joined".to_owned(),

@@ -49,9 +49,10 @@ impl Repeats {
             start: piece.start as u32,
             ..Kept::default()
         };
-        for (slot, byte) in kept.bytes.iter_mut().zip(piece.bytes) {
-            *slot = *byte;
-            kept.len += 1;
+        let len = piece.bytes.len().min(KEPT_BYTES_MAX);
+        if let (Some(room), Some(first)) = (kept.bytes.get_mut(..len), piece.bytes.get(..len)) {
+            room.copy_from_slice(first);
+            kept.len = len as u8;
         }
         self.kept.rotate_right(1);
         if let Some(first) = self.kept.first_mut() {

@@ -151,6 +151,23 @@ impl Run {
         })
     }
 
+    /// Analyses one file with the lines of a TLS key log.
+    pub fn with_key_log(path: &Path, log: &[u8]) -> Self {
+        let mut source = Merge::new(vec![capture::open_file(path, 0, None).unwrap()]);
+        let mut analyzer = Analyzer::new(Options::default());
+        analyzer.add_key_log(log);
+        let mut batch = Batch::default();
+        while source.fill(&mut batch, 1 << 20).unwrap() != Fill::End || !batch.records.is_empty() {
+            analyzer.feed(&batch);
+        }
+        let mut analysis = analyzer.finish();
+        analysis.loss.merge(source.loss());
+        Self {
+            analysis,
+            inputs: source.describe(),
+        }
+    }
+
     /// Frames that were read from all inputs.
     pub fn frames(&self) -> u64 {
         self.inputs.iter().map(|input| input.frames).sum()

@@ -22,6 +22,20 @@ GATEWAYS = {
 FIRST_FOUR = ["nginx", "haproxy", "envoy", "apache"]
 
 
+@dataclass
+class Inner:
+    """A gateway behind the gateway: the upstream that the case's route names, with upstreams of its own."""
+
+    product: str
+    route: Route
+    place: str = "upstream"
+    address: str = "10.77.0.3:80"
+
+    @property
+    def gateway(self):
+        return GATEWAYS[self.product]
+
+
 @dataclass(eq=False)
 class Case:
     name: str
@@ -52,6 +66,7 @@ class Case:
     cause: str = ""                     # what an observer can know, where it is less than the log knows
     accept: list = field(default_factory=list)
     alert: str = ""
+    inner: Inner = None                 # a gateway behind the gateway
     keys: bool = False                  # whoever the lab itself is in TLS, client or upstream, writes its secrets into keys.log
     remove: object = None               # function(segments) -> numbers of the frames that are taken out afterwards
 

@@ -147,4 +147,19 @@ EXTRA = [
          _half_is_broken("connect-timeout"), one_by_one(*["GET"] * 4), Route(upstreams=[HEALTHY, BROKEN])),
 ]
 
-CASES = [*_cases(), *EXTRA, *_unresolved()]
+AT_THE_CLIENTS = Route(upstreams=["10.77.0.2:8080"])
+
+
+def _at_the_clients(*steps):
+    """The clients and the upstream are one host."""
+    return lambda lab: lab.upstream(in_order(*steps), address="10.77.0.2", place="client")
+
+
+CASES = [
+    Case("nginx-one-host-closed", "Clients and upstream are one host with one address, which the gateway asks back; the upstream closes on the "
+         "third request.", _at_the_clients("ok", "ok", "close", "ok"), one_by_one(*["GET"] * 4, keep=False), AT_THE_CLIENTS),
+    Case("haproxy-one-host-timeout", "Clients and upstream are one host with one address; the upstream does not answer the third request.",
+         _at_the_clients("ok", "ok", "hang", "ok"), one_by_one(*["GET"] * 4, keep=False), AT_THE_CLIENTS, on="eth0"),
+    Case("nginx-one-host-healthy", "Clients and upstream are one host with one address; nothing is wrong.",
+         _at_the_clients("ok"), one_by_one(*["GET"] * 4), Route(upstreams=["10.77.0.2:8080"], reuse=True), healthy=True),
+    *_cases(), *EXTRA, *_unresolved()]

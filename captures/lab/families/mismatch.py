@@ -48,7 +48,20 @@ def _cases():
                healthy=True)
 
 
+def _wants_a_proxy_line(lab):
+    lab.expecting(always("ok"))
+
+
+def _with_and_without(lab):
+    for target in ("/shop", "/plain/1", "/shop", "/plain/2"):
+        visitor = lab.visitor()
+        visitor.ask(target=target, keep=False)
+
+
 CASES = [
+    Case("haproxy-proxy-protocol-missing-on-one", "HAProxy sends a PROXY line to the upstream, which wants one, but not with requests for "
+         "/plain: these connections the upstream closes.", _wants_a_proxy_line, _with_and_without, Route(variant="proxy-line-on-most"),
+         accept=CLOSED, clear_two_leg=False),
     *_cases(),
     Case("nginx-raw-passthrough-alone", "An SSH server listens on the upstream's port, and nginx passes its bytes on; but the capture's filter "
          "shows the client's side only.", _greeted("ssh"), one_by_one("GET", patience=1.5), only="port 80", clear_two_leg=False, partial=True, hidden=True,

@@ -51,17 +51,23 @@ def _behind_the_router(cause, how):
     return arrange
 
 
-def _forgotten_while_idle(target, method="POST"):
-    """One answer, then the middlebox loses what it knew of this connection, then the next request on it."""
+def _forgotten_while_idle(target, method="POST", idle=0.4, beside=False):
+    """One answer, then the middlebox loses what it knew of this connection, then the next request on it; another, over a connection of
+    its own, comes `beside` it."""
     def traffic(lab):
         visitor = lab.visitor()
         visitor.ask()
         port = [line for line in lab.upstream_book.lines if line["event"] == "accept"][-1]["peer"].rpartition(":")[2]
         for way in (f"--sport {port}", f"--dport {port}"):
             lab.network.run("router", *f"iptables -w -A FORWARD -p tcp {way} -j {target}".split())
-        time.sleep(0.4)
+        time.sleep(idle)
         visitor.close()
-        visitor.ask(method, body=b"quantity=2" if method == "POST" else b"")
+        asking = threading.Thread(target=visitor.ask, args=(method,), kwargs={"body": b"quantity=2" if method == "POST" else b""})
+        asking.start()
+        if beside:
+            time.sleep(0.3)
+            lab.visitor().ask(target="/beside", keep=False)
+        asking.join()
         visitor.close()
     return traffic
 
@@ -150,6 +156,14 @@ def _no_port_left(lab):
     lab.arrange(OTHER, "local-connect-error", None)
 
 
+def _own_firewall(reject):
+    """The gateway's own firewall refuses what leaves for one of two upstreams, and tells its own host so by ICMP."""
+    def arrange(lab):
+        lab.upstream(always("ok"))
+        lab.arrange(BROKEN, "local-connect-error", f"iptables -w -A OUTPUT -p tcp --dport 8081 -j REJECT --reject-with {reject}", "gateway")
+    return arrange
+
+
 def _two_at_a_time(lab):
     lab.visitor().ask(keep=False)
     slow = threading.Thread(target=lambda: lab.visitor().ask(keep=False))
@@ -224,6 +238,18 @@ OTHERS = {
 CASES = [
     *_cases(["nginx", "haproxy"]),
     *[case for case in _cases(OTHERS) if case.name.partition("-")[2] in OTHERS[case.name.partition("-")[0]]],
+    *[Case(f"{gateway}-idle-dropped-alone", "A middlebox forgot the pooled connection while it was idle for 1.2 s and drops what belongs to it; "
+           "a request over another connection to the same upstream is answered meanwhile.",
+           _behind_the_router("idle-drop-middlebox", "the middlebox drops the packets of the idle connection"),
+           _forgotten_while_idle("DROP", idle=1.2, beside=True), Route(upstreams=[BEHIND], reuse=True, response_seconds=1.6), remote=True,
+           on=on, accept=["loss-stall"]) for gateway, on in (("nginx", "any"), ("haproxy", "eth0"))],
+    *[Case(f"{gateway}-idle-reset", "A middlebox forgot the pooled connection while it was idle for 1.2 s, and answers what belongs to it with a "
+           "reset of its own.", _behind_the_router("idle-drop-middlebox", "the middlebox resets what belongs to the idle connection"),
+           _forgotten_while_idle("REJECT --reject-with tcp-reset", idle=1.2), Route(upstreams=[BEHIND], reuse=True), remote=True, on=on,
+           accept=["stale-keepalive-reuse", "injected-reset"]) for gateway, on in (("nginx", "eth0"), ("envoy", "any"))],
+    *[Case(f"{gateway}-local-firewall", "The gateway's own firewall refuses what leaves for one of two upstreams: no SYN leaves, and an ICMP "
+           "error goes from the host to itself.", _own_firewall("icmp-admin-prohibited"), one_by_one(*["GET"] * 4, keep=False),
+           Route(upstreams=[OTHER, BROKEN]), accept=["no-upstream-attempt"]) for gateway in ("nginx", "apache")],
     Case("nginx-healthy-stale-tuple", "The upstream's host still holds an old connection from the same port: it answers the SYN with a bare ACK, "
          "the gateway's host resets that one and sends its SYN again: all is well.", _held_by_an_old_connection, one_by_one("GET"),
          Route(upstreams=[BROKEN], connect_seconds=1.5), healthy=True),

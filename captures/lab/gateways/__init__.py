@@ -29,6 +29,8 @@ NOT_HTTP = frozenset({"malformed-status-line", "http09-response", "wrong-service
                       "unsolicited-response"})
 BAD_FRAMING = frozenset({"conflicting-framing", "invalid-content-length", "unknown-transfer-coding"})
 BAD_HEAD = BAD_FRAMING | {"bad-header", "header-too-large", "too-many-headers", "unexpected-upgrade", "bad-interim-response"}
+# The head was passed on, and then the gateway had enough.
+CUT_HERE = frozenset({"gateway-truncated-relay"})
 # The head was passed on: the body ends too early, or stops.
 CUT_BODY = frozenset({"truncated-body", "truncated-chunked", "bad-chunking", "bad-content-coding"})
 BROKEN_BODY = CUT_BODY | {"reset-mid-response", "stall-mid-response"}
@@ -39,7 +41,7 @@ REJECTED = frozenset({"tls-cert-expired", "tls-cert-not-yet-valid", "tls-cert-na
 HANDSHAKES = BY_ALERT | REJECTED | {"tls-handshake-closed", "tls-handshake-reset", "tls-handshake-timeout", "tls-on-http-port"}
 NAMES = frozenset({"dns-nxdomain", "dns-nodata", "dns-servfail", "dns-refused", "dns-timeout", "dns-unreachable"})
 NOT_TRIED = frozenset({"no-upstream-attempt"})
-RELAYED = frozenset({"upstream-returned-5xx", "unsolicited-response"})
+RELAYED = frozenset({"upstream-returned-5xx", "unsolicited-response", "relayed-nested"})
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Route:
     health_checks: bool = False
     name: str = ""                      # the upstream's host name, resolved at request time
     variant: str = ""                   # a word that one gateway's module explains
+    port: int = 80                      # where clients come in clear
     connect_seconds: float = 0.8
     response_seconds: float = 1.2
 

@@ -171,7 +171,7 @@ def _time(line):
 
 def _attempts(access, failures, members, line, syns):
     if not failures:
-        codes = frozenset({"upstream-returned-5xx", "attempt-succeeded-but-error"})
+        codes = may_be.RELAYED | {"attempt-succeeded-but-error"}
         return [Attempt(_worker(access, members), codes, line, _source(access, syns))]
     text = "\n".join(failure for failure, _, _ in failures)
     codes = next((codes for codes in (_codes(failure) for failure, _, _ in failures) if codes), frozenset())

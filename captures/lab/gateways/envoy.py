@@ -24,7 +24,11 @@ FLAGS = {
     "UF": may_be.ANY_CONNECT | may_be.HANDSHAKES,
     "UC": may_be.CLOSED | may_be.RESET | may_be.BROKEN_BODY,
     "UPE": may_be.NOT_HTTP | may_be.BAD_HEAD | may_be.BROKEN_BODY | {"closed-mid-head", "reset-mid-head", "h2-on-h1-port"},
-    "UT": may_be.NO_ANSWER | {"stall-mid-response"},
+    # The route's timer and a stream's longest life end at a fixed time, whatever the upstream is doing.
+    "UT": may_be.NO_ANSWER | may_be.CUT_HERE | {"stall-mid-response"},
+    "UMSDR": may_be.CUT_HERE,
+    # What the service said, or why it could not be asked, the log does not tell.
+    "UAEX": may_be.ANY_CONNECT | may_be.CLOSED | may_be.RESET | may_be.NO_ANSWER,
     "UH": may_be.NOT_TRIED,
     "UO": may_be.NOT_TRIED,
     "DF": may_be.NAMES,
@@ -55,7 +59,7 @@ static_resources:
               path: gateway.log
               log_format: {{text_format_source: {{inline_string: "{log}"}}}}
           http_filters:
-{by_name}          - name: envoy.filters.http.router
+{beside}{by_name}          - name: envoy.filters.http.router
             typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router{router}}}
           route_config:
             virtual_hosts:
@@ -65,7 +69,7 @@ static_resources:
   clusters:
   - name: pool
     connect_timeout: {connect:.1f}s
-{cluster}
+{cluster}{besides}
 """
 
 MEMBERS = """\
@@ -99,6 +103,23 @@ BY_NAME_CLUSTER = f"""\
       name: envoy.clusters.dynamic_forward_proxy
       typed_config: {{"@type": type.googleapis.com/envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig, {CACHE}}}
 """
+
+# Another service says whether a request may pass. Where it cannot, Envoy says 403 unless it is told otherwise.
+BESIDE_IS = "10.77.0.4:8081"
+ASKS_FIRST = """\
+          - name: envoy.filters.http.ext_authz
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
+              http_service:
+                server_uri: {uri: "http://may.shop.example", cluster: beside, timeout: 0.8s}
+                path_prefix: /may
+              status_on_error: {code: ServiceUnavailable}
+"""
+BESIDE_CLUSTER = """
+  - name: beside
+    connect_timeout: 0.8s
+    type: STATIC
+    load_assignment: {cluster_name: beside, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: "10.77.0.4", port_value: 8081}}}}]}]}"""
 
 ENDPOINT = "        - endpoint: {{address: {{socket_address: {{address: \"{host}\", port_value: {port}}}}}}}{weight}"
 
@@ -141,6 +162,13 @@ MORE = {
         "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
         explicit_http_config: {http2_protocol_options: {}}
 """,
+    "short-lives": """\
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        common_http_protocol_options: {max_stream_duration: 0.6s}
+        explicit_http_config: {http_protocol_options: {}}
+""",
     "one-at-a-time": """\
     circuit_breakers: {thresholds: [{max_connections: 1, max_pending_requests: 1}]}
 """,
@@ -160,9 +188,10 @@ def version():
 def configuration(route):
     retry = ", retry_policy: {retry_on: connect-failure, num_retries: 1}" if route.retry else ""
     hasty = "\n          request_headers_timeout: 1s\n          request_timeout: 1s" if route.variant == "hasty" else ""
-    return CONFIGURATION.format(port=443 if route.sealed else 80, front=FRONT if route.sealed else "", log=LOG, hasty=hasty, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds,
+    return CONFIGURATION.format(port=443 if route.sealed else route.port, front=FRONT if route.sealed else "", log=LOG, hasty=hasty, ids=str(route.variant == "request-ids").lower(), response=route.response_seconds,
                                 connect=route.connect_seconds, retry=retry, router=", suppress_envoy_headers: true",
                                 rewrites=', prefix_rewrite: "/inner/"' if route.variant == "rewrites" else "",
+                                beside=ASKS_FIRST if route.variant == "asks-first" else "", besides=BESIDE_CLUSTER if route.variant == "asks-first" else "",
                                 by_name=BY_NAME_FILTER if route.name else "", cluster=BY_NAME_CLUSTER if route.name else _members(route),
                                 name=NAME % route.name if route.name else "")
 
@@ -222,6 +251,8 @@ def _attempts(said, members, line):
     codes = frozenset().union(*(FLAGS.get(flag, ()) for flag in flags))
     if {"UH", "DF", "UO"} & set(flags):
         return [Attempt(None, codes, line, None, DETAILS.get(flags[0]))]
+    if "UAEX" in flags:
+        return [Attempt(BESIDE_IS, codes, line)]
     local = said["local"] if said["local"] != "-" and "UF" not in flags else None
     earlier = int(said["attempts"]) - 1 if said["attempts"].isdigit() else 0
     return earlier_attempts(earlier, members, said["upstream"], FLAGS["UF"], line) + [Attempt(said["upstream"], codes, line, local)]

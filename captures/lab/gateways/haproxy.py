@@ -59,12 +59,17 @@ def configuration(route):
         '    log-format "access %ci:%cp at=%Ts.%ms from=%bi:%bp to=%si:%sp %b/%s timers=%TR/%Tw/%Tc/%Tr/%Ta status=%ST state=%ts '
         'retries=%rc error=%[bc_err_str] %{+Q}r"',
         *_resolvers(route),
-        "frontend front", *_binds(route), "    default_backend pool",
-        "backend pool", *_backend_rules(route), *servers, ""])
+        "frontend front", *_binds(route), *_plain(route), "    default_backend pool",
+        "backend pool", *_backend_rules(route), *servers,
+        *(["backend plain", f"    server p0 {route.upstreams[0]}"] if _plain(route) else []), ""])
+
+
+def _plain(route):
+    return ["    use_backend plain if { path_beg /plain }"] if route.variant == "proxy-line-on-most" else []
 
 
 def _binds(route):
-    return ["    bind :443 ssl crt front.pem"] if route.sealed else ["    bind :80", "    bind :::80 v6only"]
+    return ["    bind :443 ssl crt front.pem"] if route.sealed else [f"    bind :{route.port}", f"    bind :::{route.port} v6only"]
 
 
 def _resolvers(route):
@@ -78,6 +83,8 @@ def _server_options(route, upstream):
     weight = f" weight {route.weights[upstream]}" if upstream in route.weights else ""
     checks = " check inter 300ms fall 1 rise 1" if route.health_checks else ""
     options = {"proxy-line": " send-proxy", "http2-upstream": " proto h2", "one-at-a-time": " maxconn 1"}
+    if route.variant == "proxy-line-on-most":
+        return weight + " send-proxy"
     return weight + (_tls(route) if route.tls else "") + checks + options.get(route.variant, "")
 
 

@@ -21,6 +21,7 @@ ERROR = re.compile(r"^(?P<time>\S+ \S+) \[(?P<level>\w+)\] \S+ (?:\*(?P<serial>\
 STEPS = re.compile(r"\*(\d+) (connect to|free keepalive peer: saving connection|get keepalive peer: using connection|http log handler)"
                    r" ?([^\s,]*)")
 
+SLOW_CLIENT = "client timed out (110: Connection timed out) while sending to client"
 # causes.md A.3. A wording that several wire events share allows all of them; the fault server's book decides.
 WORDINGS = [
     ("could not be resolved (3: ", {"dns-nxdomain", "dns-nodata"}),
@@ -61,6 +62,8 @@ WORDINGS = [
     ("recv() failed (104: Connection reset by peer) while reading response header", may_be.RESET | {"reset-mid-head"}),
     ("upstream timed out (110: Connection timed out) while reading response header", may_be.NO_ANSWER),
     ("upstream timed out (110: Connection timed out) while sending request", may_be.NO_ANSWER),
+    ("failed (13: Permission denied) while reading upstream", may_be.CUT_HERE),
+    (SLOW_CLIENT, may_be.CUT_HERE),
     ("upstream timed out (110: Connection timed out) while reading upstream", {"stall-mid-response", "path-mtu-blackhole"}),
     ("upstream sent invalid chunked response", may_be.CUT_BODY),
     ("upstream prematurely closed connection while reading upstream", may_be.CUT_BODY | {"conflicting-framing"}),
@@ -83,7 +86,7 @@ def version():
 def configuration(route):
     passes = "fastcgi" if route.variant == "fastcgi" else "proxy"
     return "\n".join([
-        "user root;", "worker_processes 1;", "daemon off;", "pid nginx.pid;",
+        f"user {'www-data' if route.variant == 'small-buffers' else 'root'};", "worker_processes 1;", "daemon off;", "pid nginx.pid;",
         "error_log gateway.log info;", "error_log debug.log debug;",
         "events { worker_connections 2048; }",
         "http {",
@@ -117,7 +120,8 @@ BESIDE_IS = "10.77.0.4:8081"
 def _listens(route):
     if route.sealed:
         return ["        listen 443 ssl;", "        ssl_certificate front.crt;", "        ssl_certificate_key front.key;"]
-    return ["        listen 80;", "        listen [::]:80;"]
+    little = " sndbuf=4k" if route.variant in ("small-buffers", "hurries-clients") else ""
+    return [f"        listen {route.port}{little};", f"        listen [::]:{route.port};"]
 
 
 def _pool(route):
@@ -166,6 +170,12 @@ def _behaviour(route, passes):
         lines += ["auth_request /auth;"]
     if route.variant == "mirrors":
         lines += ["mirror /mirror;"]
+    if route.variant == "small-buffers":
+        lines += ["proxy_buffer_size 1k;", "proxy_buffers 4 1k;", "proxy_busy_buffers_size 2k;"]
+    if route.variant == "unbuffered":
+        lines += ["proxy_buffering off;"]
+    if route.variant == "hurries-clients":
+        lines += ["send_timeout 500ms;"]
     if route.variant == "gunzip":
         lines += ["gunzip on;"]
     return lines
@@ -178,7 +188,7 @@ def command(folder):
 def tidy(folder):
     """The lines about requests; what nginx says of its start and end names the machine."""
     log = folder / "gateway.log"
-    log.write_text("".join(line for line in log.read_text(errors="replace").splitlines(True)
+    log.write_text("".join(line for line in log.read_text(errors="replace").replace(f"{folder}/", "").splitlines(True)
                            if line.startswith("access ") or (ERROR.match(line) and ERROR.match(line)["serial"] and "temporary file" not in line)))
 
 
@@ -191,7 +201,7 @@ def exchanges(folder, syns):
         if access:
             serial = int(access["serial"])
             found.append(_exchange(access, failures.pop(serial, []), next(connections[serial], []), line))
-        elif error and error["serial"] and "client prematurely closed" not in line and error["level"] in FAILURES \
+        elif error and error["serial"] and "client prematurely closed" not in line and (error["level"] in FAILURES or SLOW_CLIENT in line) \
                 and "while resolving" not in line:
             failures[int(error["serial"])].append(error)
     return found

@@ -22,6 +22,7 @@ use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
 use crate::analyzer::shard::{Shard, Step};
+use crate::capture::Keys;
 use crate::capture::{self, Fill, StopHandle};
 use crate::decode::segment::Packet;
 use crate::decode::{self, Decoded};
@@ -223,6 +224,8 @@ fn read_exchanges(files: &[Option<PathBuf>], watch: &Watch) -> Vec<Passages> {
 
 /// Follows the streams of one input. Fragments are left out: an exchange more or less does not matter here.
 fn exchanges_of(file: &Path, watch: &Watch) -> Exchanges {
+    // What is encrypted is compared as it is.
+    let keys = Keys::default();
     let mut shards: Vec<(Shard, Vec<Observation>)> = Vec::new();
     shards.resize_with(SHARDS, Default::default);
     let mut exchanges = Exchanges::default();
@@ -233,7 +236,7 @@ fn exchanges_of(file: &Path, watch: &Watch) -> Exchanges {
         for record in &batch.records {
             if begins_second(&mut clock, record) {
                 for (shard, told) in &mut shards {
-                    shard.take(Step::Tick(record.mark), told);
+                    shard.take(Step::Tick(record.mark), &keys, told);
                 }
             }
             last = record.mark;
@@ -241,7 +244,7 @@ fn exchanges_of(file: &Path, watch: &Watch) -> Exchanges {
             if let Some(packet) = decoded.and_then(Decoded::packet)
                 && let Some((shard, told)) = shards.get_mut(packet.flow().shard())
             {
-                shard.take(Step::Packet(&packet), told);
+                shard.take(Step::Packet(&packet), &keys, told);
             }
         }
         for (_, told) in &mut shards {
@@ -249,7 +252,7 @@ fn exchanges_of(file: &Path, watch: &Watch) -> Exchanges {
         }
     });
     for (shard, told) in &mut shards {
-        shard.finish(last, told);
+        shard.finish(last, &keys, told);
         note_all(told, &mut exchanges);
     }
     exchanges

@@ -52,7 +52,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let head = exchange.response.as_ref()?;
     let (fault, at, _) = exchange
         .fault
-        .as_ref()
+        .as_deref()
         .filter(|(fault, at, _)| fault.rule.is_of_chunks() && at.time <= attempt.until)?;
     let (name, rule) = match fault.rule {
         Rule::ChunkTooLarge => ("size-too-large", "a chunk size beyond 64 bits"),

@@ -26,7 +26,7 @@ pub fn instead_of_http<'a>(attempt: &Attempt<'a>) -> Option<(Mark, &'a [u8])> {
         .map(|(at, bytes)| (*at, &**bytes));
     let answer = exchange
         .fault
-        .as_ref()
+        .as_deref()
         .filter(|(fault, ..)| fault.rule == Rule::StatusLine)
         .map(|(_, at, bytes)| (*at, &**bytes));
     greeting

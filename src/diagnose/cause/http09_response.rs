@@ -51,7 +51,7 @@ const SHOWN_MAX: usize = 24;
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange?;
-    let (fault, at, prefix) = exchange.fault.as_ref()?;
+    let (fault, at, prefix) = exchange.fault.as_deref()?;
     if fault.rule != Rule::StatusLine || at.time > attempt.until || exchange.response.is_some() {
         return None;
     }

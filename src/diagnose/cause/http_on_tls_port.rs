@@ -50,7 +50,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange?;
     exchange.request.as_ref()?;
     let server = attempt.connection.facts.server;
-    if let Some((_, at, prefix)) = &exchange.fault
+    if let Some((_, at, prefix)) = exchange.fault.as_deref()
         && prefix.starts_with(&ALERT_RECORD)
         && at.time <= attempt.until
     {

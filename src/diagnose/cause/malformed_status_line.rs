@@ -54,7 +54,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
 
 fn no_status_line(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange?;
-    let (fault, at, prefix) = exchange.fault.as_ref()?;
+    let (fault, at, prefix) = exchange.fault.as_deref()?;
     if fault.rule != Rule::StatusLine || at.time > attempt.until || exchange.response.is_some() {
         return None;
     }

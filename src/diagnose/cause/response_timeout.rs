@@ -153,11 +153,9 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             "the gateway acknowledges something of the upstream that the capture does not hold",
         );
     }
-    if facts
-        .from_server
-        .last_data
-        .is_some_and(|last| last > exchange.request_at && last.time <= until)
-    {
+    // What comes after the gateway's close may come late, and says nothing of what came before.
+    let heard = gave_up.map_or(facts.from_server.last_data, |close| close.peer_last);
+    if heard.is_some_and(|last| last > exchange.request_at && last.time <= until) {
         verdict = verdict.at_most(
             Confidence::Possible,
             "the upstream sent bytes after the request that belong to no answer",

@@ -71,7 +71,13 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let gave_up = attempt.closed_by_gateway();
     let until = gave_up.map_or(attempt.until, |close| close.closing.mark.time);
     let last = attempt.connection.facts.from_server.last_data?;
-    let silent_since = if last.time <= until { last } else { head.at };
+    // What comes after the gateway's close says nothing of the silence before it.
+    let heard = gave_up.and_then(|close| close.closing.peer_last);
+    let silent_since = match heard {
+        Some(heard) if last.time > until => heard.max(head.at),
+        _ if last.time <= until => last,
+        _ => head.at,
+    };
     if until.nanos_since(silent_since.time) < WAITED_MIN_NANOS {
         return None;
     }

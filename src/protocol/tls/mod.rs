@@ -1,15 +1,17 @@
 //! TLS from outside (RFC 8446, RFC 5246). In: both directions, encrypted. Out: the steps of the handshake,
 //! and then turns of application data.
 //!
-//! The rule: nothing is decrypted. What a record holds is told from its type, size and place only; where
+//! The rule: what a record holds is told from its type, size and place only, unless secrets were given that decrypt it; where
 //! that is a guess (session tickets, alerts of TLS 1.3), a comment says why it is the better one.
 
 mod bytes;
 pub(crate) mod certificate;
 pub(crate) mod handshake;
 pub(crate) mod hello;
+mod inside;
 mod ja4;
 pub(crate) mod messages;
+pub mod open;
 #[cfg(test)]
 mod oracle;
 pub(crate) mod record;
@@ -19,12 +21,13 @@ mod tests;
 
 use crate::flow::Direction;
 use crate::frame::Mark;
-use crate::protocol::observation::{Seen, TlsStep};
+use crate::protocol::observation::{NotDecrypted, Seen, TlsStep};
 use crate::protocol::parser::{
     After, Beginning, Data, Hole, Output, Parser, Stop, Verdict, prefix_of,
 };
 use crate::protocol::turns::{Piece, Turns};
 use handshake::{Handshake, TLS13};
+use inside::{Inside, Read};
 use messages::{Messages, Taken};
 use record::{
     ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, Found, HANDSHAKE, Reader, Record,
@@ -58,6 +61,7 @@ pub struct Tls {
     to_server: Side,
     to_client: Side,
     turns: Turns,
+    inside: Inside,
     hello_told: bool,
     offered: Offered,
     /// Bytes that are left of a hello in the form of SSLv2.
@@ -181,6 +185,9 @@ impl Tls {
 
     fn on_record(&mut self, direction: Direction, record: Record, out: &mut Output<'_>) {
         self.server_spoke |= direction == Direction::ToClient;
+        let Some(record) = self.after_reading(direction, record, out) else {
+            return;
+        };
         // A record after it shows that the one before was no alert, or none that ended the stream.
         if let Some(size) = self.side(direction).alert.take()
             && size.data
@@ -194,7 +201,10 @@ impl Tls {
         let side = self.side(direction);
         match record.kind {
             // In TLS 1.3 it is there for old middle boxes only, and may come before the version is known.
-            CHANGE_CIPHER_SPEC => side.ciphered |= known && !tls13,
+            CHANGE_CIPHER_SPEC => {
+                side.ciphered |= known && !tls13;
+                self.inside.change_cipher(direction);
+            }
             ALERT => self.on_alert_record(direction, &record, out),
             // What goes on after a side's Finished begins another handshake.
             HANDSHAKE if side.finished && done => {
@@ -213,6 +223,66 @@ impl Tls {
         }
     }
 
+    /// Decrypts a record where that is possible, and takes what it held. Gives it back where it has to be looked at from
+    /// outside.
+    fn after_reading(
+        &mut self,
+        direction: Direction,
+        record: Record,
+        out: &mut Output<'_>,
+    ) -> Option<Record> {
+        let before = self.inside.has_read();
+        let read = self
+            .inside
+            .take(direction, record, out.keys, &mut out.inner);
+        let (mut record, kind) = match read {
+            Read::Not(record) => return Some(record),
+            Read::Early => return None,
+            Read::Unknown => {
+                out.loss.add("tls_records_not_decrypted", 1);
+                return None;
+            }
+            Read::Never(record, why) => {
+                self.keep_payload(false);
+                not_decrypted(why, record.last, out);
+                return Some(record);
+            }
+            Read::Yes(record, kind) => (record, kind),
+        };
+        if !before && self.inside.has_read() {
+            tell(TlsStep::Decrypted, record.last, out);
+        }
+        match kind {
+            HANDSHAKE => {
+                record.kind = kind;
+                self.on_messages(direction, &record, out);
+                out.inner.extend(self.inside.early());
+            }
+            ALERT => {
+                if let [level, description] = *record.payload {
+                    on_alert(direction, level, description, record.last, out);
+                }
+            }
+            _ => {
+                self.finish(record.last, out);
+                self.tell_data(direction, Size::of(&record), out);
+            }
+        }
+        None
+    }
+
+    fn keep_payload(&mut self, keeps: bool) {
+        self.to_server.reader.keep(keeps);
+        self.to_client.reader.keep(keeps);
+    }
+
+    /// The handshake was not captured, or not in full: no secret helps.
+    fn joined(&mut self, out: &mut Output<'_>) {
+        if let Some(why) = self.inside.joined(out.keys) {
+            not_decrypted(why, out.seen, out);
+        }
+    }
+
     fn on_messages(&mut self, direction: Direction, record: &Record, out: &mut Output<'_>) {
         let mut whole = Vec::new();
         let messages = &mut self.side(direction).messages;
@@ -223,7 +293,11 @@ impl Tls {
         for taken in whole {
             match taken {
                 Taken::Message(message) => match Handshake::read(&message, self.version) {
-                    Some(said) => self.on_message(direction, said, record.last, out),
+                    Some(said) => {
+                        self.inside.said(direction, &said, &message.raw, out.keys);
+                        self.keep_payload(self.inside.is_open());
+                        self.on_message(direction, said, record.last, out);
+                    }
                     None => out.loss.add("tls_messages_not_read", 1),
                 },
                 Taken::Skipped { .. } => out.loss.add("tls_messages_too_long", 1),
@@ -259,6 +333,13 @@ impl Tls {
             }
             (Handshake::CompressedCertificate { .. }, _) => {
                 out.loss.add("tls_compressed_certificates_not_read", 1);
+            }
+            // Out of a sealed record.
+            (Handshake::Finished(_), direction) => {
+                self.side(direction).finished = true;
+                if self.to_server.finished && self.to_client.finished {
+                    self.finish(at, out);
+                }
             }
             (said, direction) => {
                 if let Handshake::Certificate(certificate) = &said {
@@ -415,7 +496,10 @@ impl Tls {
 
     /// Ends a direction: a last record of the size of an alert was most likely one.
     fn end_side(&mut self, direction: Direction, out: &mut Output<'_>) {
+        let end = out.connection.half(direction).sent;
+        self.inside.end(direction, end, &mut out.inner);
         if let Some(cut) = self.side(direction).reader.cut()
+            && !self.inside.has_read()
             && cut.kind == APPLICATION_DATA
             && self.done
         {
@@ -466,6 +550,9 @@ impl Parser for Tls {
         if self.not_tls {
             return After::Stay;
         }
+        if self.blind && self.version.is_none() {
+            self.joined(out);
+        }
         let direction = data.direction;
         data = self.after_old_hello(data, out);
         self.side(direction).reader.segment(data.bytes);
@@ -500,11 +587,16 @@ impl Parser for Tls {
         if lost {
             side.messages.lose();
             self.blind |= self.version.is_none();
+            let from = record.as_ref().map_or(hole.offset, |cut| cut.offset);
+            self.inside.lose(hole.direction, from, hole.reason);
+        }
+        if self.version.is_none() {
+            self.joined(out);
         }
         if let Some(record) = record {
             self.on_record(hole.direction, record, out);
         }
-        if self.done && lost {
+        if self.done && lost && !self.inside.has_read() {
             // Somebody spoke, that much is sure.
             let piece = Piece::missing(hole, out.seen);
             match hole.direction {
@@ -524,6 +616,22 @@ impl Parser for Tls {
         self.end_side(Direction::ToClient, out);
         self.turns.stop(stop, out);
     }
+}
+
+fn not_decrypted(why: NotDecrypted, at: Mark, out: &mut Output<'_>) {
+    let name = match why {
+        NotDecrypted::NoSecret => "tls_connections_without_secret",
+        NotDecrypted::Incomplete => "tls_connections_with_secrets_missing",
+        NotDecrypted::Suite(_) | NotDecrypted::Version(_) => "tls_connections_of_other_suites",
+        NotDecrypted::NotAuthentic => "tls_connections_whose_secrets_do_not_fit",
+        NotDecrypted::Joined => "tls_connections_joined_midstream",
+    };
+    out.loss.add(name, 1);
+    if let NotDecrypted::Suite(suite) = why {
+        out.loss
+            .skip(&format!("TLS suite {}", open::suite_name(suite)));
+    }
+    tell(TlsStep::NotDecrypted { why }, at, out);
 }
 
 fn tell(step: TlsStep, at: Mark, out: &mut Output<'_>) {

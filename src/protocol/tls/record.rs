@@ -33,8 +33,12 @@ pub struct Record {
     pub first: Mark,
     /// The frame of its last byte seen.
     pub last: Mark,
-    /// The payload of an alert or of handshake messages; else empty.
+    /// The payload of an alert or of handshake messages, and where it may be decrypted all payload; else empty.
     pub payload: Vec<u8>,
+    /// The header as it was sent.
+    pub header: [u8; HEADER_LEN],
+    /// Where all payload is kept: how much of it had come with each frame.
+    pub places: Vec<(usize, Mark)>,
     /// Whether bytes of the payload are missing.
     pub torn: bool,
 }
@@ -57,6 +61,21 @@ pub struct Reader {
     have: usize,
     open: Option<(Record, usize)>,
     lost: bool,
+    keeps: bool,
+}
+
+/// Most frames of a record that are told apart: those of 16 kB come in twelve full segments.
+const PLACES_MAX: usize = 64;
+
+/// Shortest payload of an encrypted record: a byte and a tag.
+const SEALED_MIN: usize = 17;
+
+/// Where, in a segment, the header of an encrypted record may lie.
+fn sealed_header(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(HEADER_LEN).position(|window| {
+        matches!(window, [APPLICATION_DATA, 3, 3, high, low]
+            if (SEALED_MIN..=PAYLOAD_MAX).contains(&usize::from(u16::from_be_bytes([*high, *low]))))
+    })
 }
 
 /// Whether a segment starts with the header of a record.
@@ -87,7 +106,14 @@ impl Reader {
     pub fn next(&mut self, data: &mut Data<'_>) -> Found {
         while let Some(byte) = data.bytes.first() {
             if self.lost {
-                *data = data.after(data.bytes.len());
+                // What is decrypted proves that it was a record; what is not could not be told from chance.
+                match sealed_header(data.bytes).filter(|_| self.keeps) {
+                    Some(at) => {
+                        self.lost = false;
+                        *data = data.after(at);
+                    }
+                    None => *data = data.after(data.bytes.len()),
+                }
             } else if self.open.is_some() {
                 if let Some(record) = self.payload(data) {
                     return Found::Record(record);
@@ -133,6 +159,8 @@ impl Reader {
             first: data.carried,
             last: data.carried,
             payload: Vec::new(),
+            header: self.header,
+            places: Vec::new(),
             torn: false,
         };
         self.open = Some((record, left));
@@ -142,8 +170,18 @@ impl Reader {
     fn payload(&mut self, data: &mut Data<'_>) -> Option<Record> {
         let (record, left) = self.open.as_mut()?;
         let count = (*left).min(data.bytes.len());
-        if matches!(record.kind, ALERT | HANDSHAKE) && !record.torn {
+        if (self.keeps || matches!(record.kind, ALERT | HANDSHAKE)) && !record.torn {
             let bytes = data.bytes.get(..count).unwrap_or_default();
+            if self.keeps {
+                if record.payload.is_empty() {
+                    record.payload.reserve_exact(*left);
+                }
+                if record.places.len() >= PLACES_MAX {
+                    record.places.pop();
+                }
+                let end = record.payload.len().saturating_add(count);
+                record.places.push((end, data.carried));
+            }
             record.payload.extend_from_slice(bytes);
         }
         record.len += count as u64;
@@ -183,7 +221,15 @@ impl Reader {
     }
 
     fn lose(&mut self) {
-        *self = Self::joined();
+        *self = Self {
+            keeps: self.keeps,
+            ..Self::joined()
+        };
+    }
+
+    /// All payload is kept from here on, to be decrypted; or no more.
+    pub fn keep(&mut self, keeps: bool) {
+        self.keeps = keeps;
     }
 
     /// Whether records cannot be found at the moment.

@@ -1,0 +1,321 @@
+//! The inside of one TLS connection. In: its records, as far as they are whole, and where records are missing. Out: what each
+//! record holds, and pieces of the stream inside.
+//!
+//! The rule: the stream inside has a hole where a record is missing, and the hole is as long as what is missing: its records
+//! are counted by their sequence numbers. Early data wait until the server has said that it takes them
+//! (RFC 8446, section 4.2.10).
+
+use crate::capture::Keys;
+use crate::flow::Direction;
+use crate::protocol::observation::NotDecrypted;
+use crate::protocol::parser::Inner;
+use crate::protocol::tls::handshake::Handshake;
+use crate::protocol::tls::open::{Hello, Opened, Opening, Plain};
+use crate::protocol::tls::record::{APPLICATION_DATA, Record};
+use crate::tcp::event::GapReason;
+
+/// Length of a record's header.
+const HEADER_LEN: u64 = 5;
+
+/// Most early data that wait, bytes: servers take 16 kB at most unless they are told otherwise.
+const EARLY_MAX: usize = 64 * 1024;
+
+/// What is read of one connection. Without secrets it stays empty.
+#[derive(Debug, Default)]
+pub struct Inside {
+    state: Option<Box<State>>,
+    /// It was given up, or never begun: no other handshake of the connection is looked at.
+    over: bool,
+}
+
+#[derive(Debug)]
+struct State {
+    opening: Opening,
+    to_server: Side,
+    to_client: Side,
+    early: Vec<Inner>,
+    early_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Side {
+    /// Where the first record is missing, and why.
+    gap: Option<(u64, GapReason)>,
+}
+
+/// What became of a record.
+#[derive(Debug)]
+pub enum Read {
+    /// It is nobody's business here: in clear, or not to be decrypted.
+    Not(Record),
+    /// It was read: its payload is what it held, of this type.
+    Yes(Record, u8),
+    /// It was read, and holds early data: the handshake is not over.
+    Early,
+    /// It is sealed, and nothing is known of it.
+    Unknown,
+    /// It cannot be read, and nothing after it.
+    Never(Record, NotDecrypted),
+}
+
+impl Inside {
+    /// Whether the payload of all records is wanted.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.state.is_some()
+    }
+
+    /// Whether a record was decrypted.
+    #[must_use]
+    pub fn has_read(&self) -> bool {
+        self.state
+            .as_ref()
+            .is_some_and(|state| state.opening.has_read())
+    }
+
+    /// The handshake was not captured: gives the reason to tell, once, where secrets were given.
+    pub fn joined(&mut self, keys: &Keys) -> Option<NotDecrypted> {
+        let first = !std::mem::replace(&mut self.over, true);
+        (first && keys.are_given() && self.state.is_none()).then_some(NotDecrypted::Joined)
+    }
+
+    /// A message was read, in clear or out of a sealed record: `raw` with its header.
+    pub fn said(&mut self, direction: Direction, said: &Handshake, raw: &[u8], keys: &Keys) {
+        match (said, direction, &mut self.state) {
+            (Handshake::ClientHello(hello), Direction::ToServer, state) => match state {
+                Some(state) => state.opening.client_hello(hello.random),
+                None if keys.are_given() && !self.over => {
+                    self.state = Some(Box::new(State::new(Opening::new(
+                        hello.random,
+                        hello.early_data,
+                        keys,
+                    ))));
+                }
+                None => {}
+            },
+            (Handshake::ServerHello(hello), Direction::ToClient, Some(state)) => {
+                if hello.is_retry {
+                    state.opening.retry();
+                } else {
+                    state.opening.server_hello(Hello {
+                        version: hello.version,
+                        suite: hello.suite,
+                        random: hello.random,
+                        encrypt_then_mac: hello.encrypt_then_mac,
+                        extended_master_secret: hello.extended_master_secret,
+                    });
+                }
+            }
+            (Handshake::EncryptedExtensions(said), Direction::ToClient, Some(state)) => {
+                state.opening.early_data(said.early_data);
+                if !said.early_data {
+                    state.early.clear();
+                }
+            }
+            _ => {}
+        }
+        if let Some(state) = &mut self.state {
+            state.opening.message(direction, raw, keys);
+        }
+    }
+
+    /// A direction has sent ChangeCipherSpec.
+    pub fn change_cipher(&mut self, direction: Direction) {
+        if let Some(state) = &mut self.state {
+            state.opening.change_cipher(direction);
+        }
+    }
+
+    /// Records may be missing from this offset of the stream on.
+    pub fn lose(&mut self, direction: Direction, offset: u64, reason: GapReason) {
+        if let Some(state) = &mut self.state {
+            state.opening.lose(direction);
+            state.side(direction).gap.get_or_insert((offset, reason));
+        }
+    }
+
+    /// Takes a record. What it holds of the stream inside goes to `inner`.
+    pub fn take(
+        &mut self,
+        direction: Direction,
+        mut record: Record,
+        keys: &Keys,
+        inner: &mut Vec<Inner>,
+    ) -> Read {
+        let Some(state) = &mut self.state else {
+            return Read::Not(record);
+        };
+        if !state.opening.is_sealed(direction, record.kind) {
+            return Read::Not(record);
+        }
+        if record.torn {
+            state.torn(direction, record.offset);
+            return Read::Unknown;
+        }
+        match state
+            .opening
+            .open(direction, record.header, &mut record.payload, keys)
+        {
+            Opened::Plain {
+                plain,
+                skipped,
+                early,
+            } => {
+                state.end_hole(direction, &record, skipped, inner);
+                if plain.kind == APPLICATION_DATA {
+                    let piece = data(direction, &mut record, plain);
+                    state.give(piece, early, inner);
+                    if early {
+                        return Read::Early;
+                    }
+                } else {
+                    record.payload.truncate(plain.end);
+                    record.payload.drain(..plain.start);
+                }
+                Read::Yes(record, plain.kind)
+            }
+            Opened::Unlogged => Read::Unknown,
+            Opened::Torn => {
+                state.torn(direction, record.offset);
+                Read::Unknown
+            }
+            // Nothing was read yet, so that what can be seen from outside is all there is.
+            Opened::Wait if !state.opening.has_read() => {
+                self.give_up(record, NotDecrypted::NoSecret)
+            }
+            Opened::Never(why) if !state.opening.has_read() => self.give_up(record, why),
+            Opened::Wait | Opened::Never(_) => {
+                state.torn(direction, record.offset);
+                Read::Unknown
+            }
+        }
+    }
+
+    fn give_up(&mut self, record: Record, why: NotDecrypted) -> Read {
+        self.state = None;
+        self.over = true;
+        Read::Never(record, why)
+    }
+
+    /// The stream of a direction is over: what is missing at its end is told.
+    pub fn end(&mut self, direction: Direction, offset: u64, inner: &mut Vec<Inner>) {
+        let Some(state) = &mut self.state else {
+            return;
+        };
+        if !state.opening.has_read() {
+            return;
+        }
+        if let Some((from, reason)) = state.side(direction).gap.take() {
+            inner.push(Inner::Missing {
+                direction,
+                len: state.opening.room(
+                    direction,
+                    offset.saturating_sub(from).saturating_sub(HEADER_LEN),
+                ),
+                outer: (from, offset),
+                reason,
+            });
+        }
+    }
+}
+
+impl State {
+    fn new(opening: Opening) -> Self {
+        Self {
+            opening,
+            to_server: Side::default(),
+            to_client: Side::default(),
+            early: Vec::new(),
+            early_bytes: 0,
+        }
+    }
+
+    fn side(&mut self, direction: Direction) -> &mut Side {
+        match direction {
+            Direction::ToServer => &mut self.to_server,
+            Direction::ToClient => &mut self.to_client,
+        }
+    }
+
+    fn torn(&mut self, direction: Direction, offset: u64) {
+        self.opening.lose(direction);
+        let side = self.side(direction);
+        side.gap.get_or_insert((offset, GapReason::Lost));
+    }
+
+    /// A record was read after missing ones: the hole between is as long as what they held, where nothing padded them.
+    fn end_hole(
+        &mut self,
+        direction: Direction,
+        record: &Record,
+        skipped: u64,
+        inner: &mut Vec<Inner>,
+    ) {
+        let Some((from, reason)) = self.side(direction).gap.take() else {
+            return;
+        };
+        let span = record.offset.saturating_sub(from);
+        // What each record adds to what it holds.
+        let whole = 1 << 14;
+        let added = whole - self.opening.room(direction, whole).min(whole) + HEADER_LEN;
+        let len = span.saturating_sub(added.saturating_mul(skipped));
+        if len > 0 && skipped > 0 {
+            inner.push(Inner::Missing {
+                direction,
+                len,
+                outer: (from, record.offset),
+                reason,
+            });
+        }
+    }
+
+    fn give(&mut self, piece: Inner, early: bool, inner: &mut Vec<Inner>) {
+        if !early {
+            // The client goes on, so whatever it said before was taken or said again.
+            inner.push(piece);
+            return;
+        }
+        if let Some(true) = self.opening.early_taken() {
+            inner.push(piece);
+        } else if let Inner::Data { bytes, .. } = &piece {
+            let bytes = self.early_bytes.saturating_add(bytes.len());
+            if bytes <= EARLY_MAX {
+                self.early_bytes = bytes;
+                self.early.push(piece);
+            }
+        }
+    }
+
+    /// Early data that the server takes.
+    fn taken(&mut self) -> Vec<Inner> {
+        match self.opening.early_taken() {
+            Some(true) => std::mem::take(&mut self.early),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Inside {
+    /// Early data, once the server has said that it takes them.
+    pub fn early(&mut self) -> Vec<Inner> {
+        self.state
+            .as_mut()
+            .map(|state| state.taken())
+            .unwrap_or_default()
+    }
+}
+
+/// What a record holds of the stream inside.
+fn data(direction: Direction, record: &mut Record, plain: Plain) -> Inner {
+    let end = record
+        .offset
+        .saturating_add(HEADER_LEN)
+        .saturating_add(record.len);
+    Inner::Data {
+        direction,
+        bytes: std::mem::take(&mut record.payload),
+        range: plain.start..plain.end,
+        places: std::mem::take(&mut record.places),
+        outer: (record.offset, end),
+    }
+}

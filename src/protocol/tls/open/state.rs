@@ -1,0 +1,538 @@
+//! The keys of one connection through its life. In: what the hellos say, the secrets that were given, records and messages. Out:
+//! what each record holds, or why it cannot be read.
+//!
+//! The rule: secrets are looked up when the first sealed record comes, not before; what does not authenticate is never
+//! handed on. In TLS 1.3 keys change after Finished, EndOfEarlyData and KeyUpdate (RFC 8446, sections 4.4.4, 4.5 and
+//! 4.6.3), in TLS 1.2 after ChangeCipherSpec, in a renegotiation too (RFC 5246, section 7.1).
+
+use crate::capture::{Keys, Label, Secret, Session};
+use crate::flow::Direction;
+use crate::protocol::observation::NotDecrypted;
+
+use super::opener::{Opener, Plain};
+use super::schedule::{self, Agreed};
+use super::suite::{Suite, TLS12, TLS13};
+
+/// Length of a record's header.
+const HEADER: usize = 5;
+
+/// Most bytes of handshake messages that are kept for the extended master secret, which only a private key asks for: two
+/// certificate chains of the largest kind.
+const TRANSCRIPT_MAX: usize = 256 * 1024;
+
+/// Most records whose keys were not logged that are passed over while the first record under logged ones is looked for:
+/// a server's handshake takes five messages, a client's three, and a long chain fills a few more.
+const UNLOGGED_MAX: u8 = 16;
+
+/// Most sequence numbers that are tried for a record after lost ones. A gap of 16 MB holds a thousand full records.
+pub const SEQUENCE_TRIES_MAX: u64 = 1_024;
+/// Most bytes of trial decryption that one connection is worth: a second's work of a slow core at the very most.
+const TRIAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Type of a handshake message (RFC 8446, section 4).
+const END_OF_EARLY_DATA: u8 = 5;
+const CLIENT_KEY_EXCHANGE: u8 = 16;
+const FINISHED: u8 = 20;
+const KEY_UPDATE: u8 = 24;
+
+/// What became of a record.
+#[derive(Debug)]
+pub enum Opened {
+    /// It was read. Early data are told as such: the server may still refuse them.
+    Plain {
+        /// Its content.
+        plain: Plain,
+        /// Records before it that the capture lost.
+        skipped: u64,
+        /// Whether it is early data (0-RTT).
+        early: bool,
+    },
+    /// It is of the handshake, whose keys were not logged.
+    Unlogged,
+    /// The secrets are not here yet.
+    Wait,
+    /// It did not authenticate, after others that did.
+    Torn,
+    /// It cannot be read, and nothing after it.
+    Never(NotDecrypted),
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Opening {
+    client_random: [u8; 32],
+    hello: Option<Hello>,
+    session: Option<Session>,
+    client: Lane,
+    server: Lane,
+    early: Early,
+    /// What the server said of early data.
+    early_taken: Option<bool>,
+    transcript: Option<Vec<u8>>,
+    trial_bytes: u64,
+}
+
+/// What the server chose.
+#[derive(Clone, Copy, Debug)]
+pub struct Hello {
+    /// The version.
+    pub version: u16,
+    /// The suite's number.
+    pub suite: u16,
+    /// The server's random.
+    pub random: [u8; 32],
+    /// Encrypt-then-MAC (RFC 7366).
+    pub encrypt_then_mac: bool,
+    /// Extended master secret (RFC 7627).
+    pub extended_master_secret: bool,
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Lane {
+    opener: Option<Opener>,
+    /// TLS 1.2: what follows its ChangeCipherSpec.
+    next: Option<Opener>,
+    /// TLS 1.3: the secret that the opener was made of.
+    secret: Option<Secret>,
+    stage: Stage,
+    /// Records of which nothing is known.
+    unlogged: u8,
+    /// Whether a record of it was read.
+    read: bool,
+    /// Records may be missing before the next one.
+    lost: bool,
+}
+
+/// Which keys a direction uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// None.
+    #[default]
+    Clear,
+    /// TLS 1.3: those of the handshake.
+    Handshake,
+    /// Those of application data.
+    Application,
+}
+
+/// Early data of the client.
+#[derive(Debug, Default)]
+enum Early {
+    /// None, or no more.
+    #[default]
+    Over,
+    /// Announced.
+    Announced,
+    /// Under one of these keys: the suite is that of an earlier session.
+    Keys(Vec<Opener>),
+}
+
+impl Opening {
+    /// A connection whose client said hello. `early` where it announced early data; `keys` tell whether its messages are worth
+    /// keeping.
+    #[must_use]
+    pub fn new(client_random: [u8; 32], early: bool, keys: &Keys) -> Self {
+        let announced = if early { Early::Announced } else { Early::Over };
+        Self {
+            client_random,
+            hello: None,
+            session: None,
+            client: Lane::default(),
+            server: Lane::default(),
+            early: announced,
+            early_taken: None,
+            transcript: (!keys.private_keys().is_empty()).then(Vec::new),
+            trial_bytes: 0,
+        }
+    }
+
+    /// The server asks the client to say hello again: that refuses early data (RFC 8446, section 4.2.10).
+    pub fn retry(&mut self) {
+        self.early_data(false);
+    }
+
+    /// The server says whether it takes early data.
+    pub fn early_data(&mut self, taken: bool) {
+        self.early_taken = Some(taken);
+    }
+
+    /// What the server said of early data; `None` before it has.
+    #[must_use]
+    pub const fn early_taken(&self) -> Option<bool> {
+        self.early_taken
+    }
+
+    /// A client said hello again on the same connection: after a HelloRetryRequest, or in a renegotiation of TLS 1.2, whose
+    /// secrets are logged under its own random.
+    pub fn client_hello(&mut self, client_random: [u8; 32]) {
+        if client_random != self.client_random {
+            self.early = Early::Over;
+            self.client_random = client_random;
+            self.session = None;
+            self.hello = None;
+            self.transcript = self.transcript.take().map(|_| Vec::new());
+        }
+    }
+
+    /// The server chose.
+    pub fn server_hello(&mut self, hello: Hello) {
+        self.hello = Some(hello);
+        if hello.version == TLS13 {
+            self.client.stage = Stage::Handshake;
+            self.server.stage = Stage::Handshake;
+        }
+    }
+
+    /// A direction has sent ChangeCipherSpec; in TLS 1.3 that means nothing.
+    pub fn change_cipher(&mut self, direction: Direction) {
+        if self.hello.is_some_and(|hello| hello.version == TLS13) {
+            return;
+        }
+        let lane = self.lane(direction);
+        lane.stage = Stage::Application;
+        lane.opener = lane.next.take();
+        lane.lost = false;
+    }
+
+    /// Whether the records of a direction are sealed from here on. `kind` is the type of the record that comes next.
+    #[must_use]
+    pub fn is_sealed(&self, direction: Direction, kind: u8) -> bool {
+        const APPLICATION_DATA: u8 = 23;
+        let lane = match direction {
+            Direction::ToServer => &self.client,
+            Direction::ToClient => &self.server,
+        };
+        match self.hello {
+            Some(hello) if hello.version != TLS13 => lane.stage != Stage::Clear,
+            _ => kind == APPLICATION_DATA,
+        }
+    }
+
+    /// Records of a direction may be missing here.
+    pub fn lose(&mut self, direction: Direction) {
+        self.lane(direction).lost = true;
+    }
+
+    /// How many bytes a record of `payload` bytes holds in a direction at most.
+    #[must_use]
+    pub fn room(&self, direction: Direction, payload: u64) -> u64 {
+        let lane = match direction {
+            Direction::ToServer => &self.client,
+            Direction::ToClient => &self.server,
+        };
+        lane.opener
+            .as_ref()
+            .map_or(payload, |opener| opener.room(payload))
+    }
+
+    /// Whether a record was read of either direction.
+    #[must_use]
+    pub const fn has_read(&self) -> bool {
+        self.client.read || self.server.read
+    }
+
+    fn lane(&mut self, direction: Direction) -> &mut Lane {
+        match direction {
+            Direction::ToServer => &mut self.client,
+            Direction::ToClient => &mut self.server,
+        }
+    }
+
+    /// Opens the next record of a direction in place.
+    pub fn open(
+        &mut self,
+        direction: Direction,
+        header: [u8; HEADER],
+        payload: &mut [u8],
+        keys: &Keys,
+    ) -> Opened {
+        if direction == Direction::ToServer
+            && let Some(opened) = self.open_early(header, payload, keys)
+        {
+            return opened;
+        }
+        if let Err(why) = self.prepare(direction, keys) {
+            return match why {
+                NotDecrypted::NoSecret if keys.may_grow() => Opened::Wait,
+                why => Opened::Never(why),
+            };
+        }
+        let trial = self.lane(direction).lost || self.lane(direction).opener.is_none();
+        let tries = self.tries(direction, payload.len() as u64, trial);
+        let unlogged = self.unlogged(direction);
+        let lane = self.lane(direction);
+        let Some(opener) = lane.opener.as_mut() else {
+            return unlogged.map_or(Opened::Never(NotDecrypted::Incomplete), |opener| {
+                lane.first_of(opener, header, payload)
+            });
+        };
+        let found = if lane.lost {
+            opener.search(header, payload, tries)
+        } else {
+            opener.open(header, payload).map(|plain| (0, plain))
+        };
+        match found {
+            Some((skipped, plain)) => {
+                lane.read = true;
+                lane.lost = false;
+                let early = false;
+                Opened::Plain {
+                    plain,
+                    skipped,
+                    early,
+                }
+            }
+            None if lane.read => {
+                lane.lost = true;
+                Opened::Torn
+            }
+            None => Opened::Never(NotDecrypted::NotAuthentic),
+        }
+    }
+
+    /// How many sequence numbers may be tried.
+    fn tries(&mut self, direction: Direction, len: u64, trial: bool) -> u64 {
+        if !trial {
+            return 1;
+        }
+        let left = TRIAL_BYTES_MAX.saturating_sub(self.trial_bytes);
+        let tries = SEQUENCE_TRIES_MAX.min(left / len.max(1));
+        if self.lane(direction).lost {
+            self.trial_bytes = self.trial_bytes.saturating_add(len.saturating_mul(tries));
+        }
+        tries
+    }
+
+    /// TLS 1.3: the opener of application data of a direction whose handshake secret was not logged.
+    fn unlogged(&mut self, direction: Direction) -> Option<Opener> {
+        let (suite, label) = (self.suite().ok()?, traffic(direction));
+        let secret = *self.session.as_ref()?.get(label)?;
+        let lane = self.lane(direction);
+        if lane.opener.is_some() || lane.stage != Stage::Handshake {
+            return None;
+        }
+        lane.secret = Some(secret);
+        schedule::tls13(suite, &secret)
+    }
+
+    /// Tries a record of the client as early data; `None` where it is none.
+    fn open_early(
+        &mut self,
+        header: [u8; HEADER],
+        payload: &mut [u8],
+        keys: &Keys,
+    ) -> Option<Opened> {
+        if let Early::Announced = self.early {
+            let session = keys.session(&self.client_random);
+            let Some(secret) = session.and_then(|session| session.get(Label::ClientEarly)) else {
+                // Before the server has chosen they are nothing else.
+                let wait = keys.may_grow() && session.is_none();
+                return self.hello.is_none().then_some(match wait {
+                    true => Opened::Wait,
+                    false => Opened::Unlogged,
+                });
+            };
+            let suites = [0x1301, 0x1302, 0x1303].into_iter();
+            let openers = suites
+                .filter_map(|number| schedule::tls13(Suite::of(TLS13, number)?, secret))
+                .collect();
+            self.early = Early::Keys(openers);
+        }
+        let Early::Keys(openers) = &mut self.early else {
+            return None;
+        };
+        for index in 0..openers.len() {
+            let found = openers.get_mut(index)?.search(header, payload, 1);
+            if let Some((_, plain)) = found {
+                openers.swap(0, index);
+                openers.truncate(1);
+                return Some(Opened::Plain {
+                    plain,
+                    skipped: 0,
+                    early: true,
+                });
+            }
+        }
+        // They are over, or of a session that nobody logged.
+        self.hello.is_none().then_some(Opened::Unlogged)
+    }
+
+    /// Makes the opener of a direction, unless it is there.
+    fn prepare(&mut self, direction: Direction, keys: &Keys) -> Result<(), NotDecrypted> {
+        let lane = self.lane(direction);
+        if lane.opener.is_some() {
+            return Ok(());
+        }
+        let stage = lane.stage;
+        let hello = self.hello.ok_or(NotDecrypted::Incomplete)?;
+        let suite = self.suite()?;
+        if self.session.is_none() {
+            self.session = keys.session(&self.client_random).copied();
+        }
+        let session = self.session.as_ref().ok_or(NotDecrypted::NoSecret)?;
+        if hello.version == TLS13 {
+            let label = match (stage, direction) {
+                (Stage::Application, _) => traffic(direction),
+                (_, Direction::ToServer) => Label::ClientHandshake,
+                (_, Direction::ToClient) => Label::ServerHandshake,
+            };
+            let Some(secret) = session.get(label).copied() else {
+                // The keys of the handshake may be missing, those of what follows it not.
+                if session.get(traffic(direction)).is_some() && stage == Stage::Handshake {
+                    return Ok(());
+                }
+                // The other lines of it may be on their way.
+                self.session = None;
+                return Err(match keys.may_grow() {
+                    true => NotDecrypted::NoSecret,
+                    false => NotDecrypted::Incomplete,
+                });
+            };
+            let opener = schedule::tls13(suite, &secret).ok_or(NotDecrypted::NotAuthentic)?;
+            let lane = self.lane(direction);
+            lane.secret = Some(secret);
+            lane.opener = Some(opener);
+            return Ok(());
+        }
+        let master = session.get(Label::Master).ok_or(NotDecrypted::NoSecret)?;
+        let agreed = self.agreed(hello, suite);
+        let openers = schedule::tls12(&agreed, master.bytes());
+        let (client, server) = openers.ok_or(NotDecrypted::NotAuthentic)?;
+        let (mine, other) = match direction {
+            Direction::ToServer => (client, server),
+            Direction::ToClient => (server, client),
+        };
+        self.lane(direction).opener = Some(mine);
+        let lane = self.lane(direction.opposite());
+        // The other side may be ahead: then it waits for nothing but its keys.
+        if lane.stage == Stage::Application && lane.opener.is_none() {
+            lane.opener = Some(other);
+        } else {
+            lane.next = Some(other);
+        }
+        Ok(())
+    }
+
+    fn agreed(&self, hello: Hello, suite: Suite) -> Agreed {
+        Agreed {
+            suite,
+            client: self.client_random,
+            server: hello.random,
+            encrypt_then_mac: hello.encrypt_then_mac,
+        }
+    }
+
+    fn suite(&self) -> Result<Suite, NotDecrypted> {
+        let hello = self.hello.ok_or(NotDecrypted::Incomplete)?;
+        if !matches!(hello.version, TLS12 | TLS13) {
+            return Err(NotDecrypted::Version(hello.version));
+        }
+        Suite::of(hello.version, hello.suite).ok_or(NotDecrypted::Suite(hello.suite))
+    }
+
+    /// A handshake message of a direction, in clear or out of a record: `raw` with its header of four bytes.
+    pub fn message(&mut self, direction: Direction, raw: &[u8], keys: &Keys) {
+        let [kind, _, _, _, body @ ..] = raw else {
+            return;
+        };
+        self.keep(*kind, raw, keys, body);
+        let tls13 = self.hello.is_some_and(|hello| hello.version == TLS13);
+        if !tls13 {
+            return;
+        }
+        match *kind {
+            END_OF_EARLY_DATA => self.early = Early::Over,
+            FINISHED => {
+                if direction == Direction::ToServer {
+                    self.early = Early::Over;
+                }
+                let lane = self.lane(direction);
+                if lane.stage == Stage::Handshake {
+                    lane.stage = Stage::Application;
+                    lane.opener = None;
+                }
+            }
+            KEY_UPDATE => self.update(direction),
+            _ => {}
+        }
+    }
+
+    /// The sender of a KeyUpdate goes on with the next keys.
+    fn update(&mut self, direction: Direction) {
+        let Ok(suite) = self.suite() else { return };
+        let lane = self.lane(direction);
+        let next = lane
+            .secret
+            .as_ref()
+            .and_then(|secret| schedule::updated(suite, secret));
+        lane.opener = next
+            .as_ref()
+            .and_then(|secret| schedule::tls13(suite, secret));
+        lane.secret = next;
+    }
+
+    /// With a private key: keeps the messages that the master secret may depend on, and makes it at ClientKeyExchange.
+    fn keep(&mut self, kind: u8, raw: &[u8], keys: &Keys, body: &[u8]) {
+        let Some(transcript) = &mut self.transcript else {
+            return;
+        };
+        if transcript.len().saturating_add(raw.len()) > TRANSCRIPT_MAX {
+            self.transcript = None;
+            return;
+        }
+        transcript.extend_from_slice(raw);
+        if kind == CLIENT_KEY_EXCHANGE {
+            let transcript = self.transcript.take().unwrap_or_default();
+            if let Some(session) = self.by_private_key(&transcript, keys, body) {
+                self.session.get_or_insert(session);
+            }
+        }
+    }
+
+    fn by_private_key(&self, transcript: &[u8], keys: &Keys, body: &[u8]) -> Option<Session> {
+        if keys.session(&self.client_random).is_some() {
+            return None;
+        }
+        let hello = self.hello?;
+        let suite = self.suite().ok()?;
+        let ([high, low], encrypted) = body.split_first_chunk()?;
+        if usize::from(u16::from_be_bytes([*high, *low])) != encrypted.len() {
+            return None;
+        }
+        let mut keys = keys.private_keys().iter();
+        let premaster = keys.find_map(|key| key.premaster(encrypted))?;
+        let agreed = self.agreed(hello, suite);
+        let messages = hello.extended_master_secret.then_some(transcript);
+        let master = schedule::master(&agreed, &premaster, messages)?;
+        Some(Session::with_master(master))
+    }
+}
+
+impl Lane {
+    /// Tries a record as the first of application data, where the keys before are unknown.
+    fn first_of(&mut self, mut opener: Opener, header: [u8; HEADER], payload: &mut [u8]) -> Opened {
+        if let Some((_, plain)) = opener.search(header, payload, 1) {
+            self.opener = Some(opener);
+            self.stage = Stage::Application;
+            self.read = true;
+            return Opened::Plain {
+                plain,
+                skipped: 0,
+                early: false,
+            };
+        }
+        self.unlogged = self.unlogged.saturating_add(1);
+        if self.unlogged > UNLOGGED_MAX {
+            return Opened::Never(NotDecrypted::Incomplete);
+        }
+        Opened::Unlogged
+    }
+}
+
+const fn traffic(direction: Direction) -> Label {
+    match direction {
+        Direction::ToServer => Label::ClientTraffic,
+        Direction::ToClient => Label::ServerTraffic,
+    }
+}

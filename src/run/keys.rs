@@ -1,0 +1,84 @@
+//! Secrets that the user gives. In: settings. Out: an analyzer that has them, and has more of them when key logs grow.
+//!
+//! The rule: files are opened before the sandbox is entered and stay open. Offline a key log is read whole before the first
+//! frame; live it is read on whenever frames are waited for.
+
+use gwcap::analyzer::Analyzer;
+use gwcap::capture::{KeyLogFile, PrivateKey};
+use gwcap::loss::Loss;
+
+use crate::cli::Settings;
+use crate::run::failure::Failure;
+
+/// Key logs and private keys.
+#[derive(Debug, Default)]
+pub struct Keys {
+    logs: Vec<KeyLogFile>,
+    private: Vec<PrivateKey>,
+    grows: bool,
+    loss: Loss,
+}
+
+impl Keys {
+    /// Opens what the settings name.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is of no use.
+    pub fn open(settings: &Settings) -> Result<Self, Failure> {
+        let logs: Result<Vec<_>, _> = settings
+            .key_logs
+            .iter()
+            .map(|p| KeyLogFile::open(p))
+            .collect();
+        let keys: Result<Vec<_>, _> = settings
+            .private_keys
+            .iter()
+            .map(|p| PrivateKey::open(p))
+            .collect();
+        Ok(Self {
+            logs: logs?,
+            private: keys?,
+            grows: settings.inputs.ends_elsewhere(),
+            loss: Loss::default(),
+        })
+    }
+
+    /// Gives the analyzer all that is there.
+    ///
+    /// # Errors
+    /// A key log that cannot be read.
+    pub fn begin(&mut self, analyzer: &mut Analyzer) -> Result<(), Failure> {
+        for key in self.private.drain(..) {
+            analyzer.add_private_key(key);
+        }
+        for log in &mut self.logs {
+            if self.grows && log.is_regular() {
+                log.read_on(&mut self.loss, |lines, _| analyzer.add_key_log(lines))?;
+                analyzer.wait_for_keys();
+            } else {
+                log.read_all(&mut self.loss, |lines, _| analyzer.add_key_log(lines))?;
+            }
+            // A log without any line was given all the same.
+            analyzer.add_key_log(b"");
+        }
+        Ok(())
+    }
+
+    /// Gives the analyzer what has come since.
+    ///
+    /// # Errors
+    /// A key log that cannot be read.
+    pub fn look(&mut self, analyzer: &mut Analyzer) -> Result<(), Failure> {
+        if self.grows {
+            for log in &mut self.logs {
+                log.read_on(&mut self.loss, |lines, _| analyzer.add_key_log(lines))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What of key logs was not read.
+    pub fn into_loss(self) -> Loss {
+        self.loss
+    }
+}

@@ -1,0 +1,301 @@
+//! What is decrypted with a key log, held against tshark with the same key log, byte for byte, and against what the gateway's log
+//! says of the answers that were hidden.
+//!
+//! The rule: every recording with a `keys.log` beside it is compared; none of its bytes may be missing on either side.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gwcap::capture::{self, Fill, Keys};
+use gwcap::decode::segment::Packet;
+use gwcap::decode::{Decoded, decode};
+use gwcap::flow::{Direction, Vantage};
+use gwcap::frame::{Batch, Mark};
+use gwcap::loss::Loss;
+use gwcap::protocol::parser::{Beginning, Data, Hole, Inner, Output, Parser, Stop};
+use gwcap::protocol::tls::Tls;
+use gwcap::tcp::ConnectionTable;
+use gwcap::tcp::event::{Connection, StreamEvent};
+
+use crate::support::{Run, case_folders};
+
+/// What client and server said inside of TLS, by their endpoints.
+type Streams = BTreeMap<(String, String), (Vec<u8>, Vec<u8>)>;
+
+/// A reader of TLS for each connection, whatever it speaks.
+struct Reader(Box<dyn Parser>);
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self(Tls::start(Beginning::First))
+    }
+}
+
+/// Folders with a key log.
+fn keyed() -> Vec<PathBuf> {
+    let folders = case_folders().into_iter();
+    let keyed: Vec<_> = folders
+        .filter(|folder| folder.join("keys.log").exists())
+        .collect();
+    assert!(keyed.len() >= 8, "recordings with key logs were not found");
+    keyed
+}
+
+fn keys_of(folder: &Path) -> Keys {
+    let (mut keys, mut loss) = (Keys::default(), Loss::default());
+    keys.add_log(&std::fs::read(folder.join("keys.log")).unwrap(), &mut loss);
+    assert_eq!(loss, Loss::default());
+    keys
+}
+
+fn capture_of(folder: &Path) -> PathBuf {
+    folder.join("capture.pcapng")
+}
+
+impl Reader {
+    fn take(
+        &mut self,
+        connection: &Connection,
+        seen: Mark,
+        event: StreamEvent<'_>,
+        keys: &Keys,
+        streams: &mut Streams,
+        loss: &mut Loss,
+    ) {
+        let (mut observations, mut index) = (Vec::new(), 0);
+        let mut out = Output::new(connection, seen, keys, &mut observations, loss, &mut index);
+        match event {
+            StreamEvent::Data {
+                direction,
+                offset,
+                bytes,
+                carried,
+            } => {
+                let data = Data {
+                    direction,
+                    offset,
+                    bytes,
+                    carried,
+                };
+                self.0.on_data(data, &mut out);
+            }
+            StreamEvent::Gap {
+                direction,
+                offset,
+                len,
+                reason,
+            } => {
+                let hole = Hole {
+                    direction,
+                    offset,
+                    len,
+                    reason,
+                };
+                self.0.on_gap(hole, &mut out);
+            }
+            StreamEvent::Finished { direction } => self.0.on_finished(direction, &mut out),
+            StreamEvent::Ended(_) => self.0.on_stop(Stop::Closed, &mut out),
+            _ => {}
+        }
+        let ends = (connection.client.to_string(), connection.server.to_string());
+        for found in out.inner {
+            if let Inner::Data {
+                direction,
+                bytes,
+                range,
+                ..
+            } = found
+            {
+                let (client, server) = streams.entry(ends.clone()).or_default();
+                match direction {
+                    Direction::ToServer => client.extend(&bytes[range]),
+                    Direction::ToClient => server.extend(&bytes[range]),
+                }
+            }
+        }
+    }
+}
+
+/// The streams as gwcap decrypts them.
+fn decrypted(path: &Path, keys: &Keys) -> Streams {
+    let mut source = capture::open_file(path, 0, None).unwrap();
+    let mut table: ConnectionTable<Reader> = ConnectionTable::default();
+    let (mut batch, mut loss, mut last) = (Batch::default(), Loss::default(), Mark::default());
+    let mut streams = Streams::new();
+    loop {
+        let fill = source.fill(&mut batch, 1 << 20).unwrap();
+        for record in &batch.records {
+            last = record.mark;
+            let decoded = decode(
+                batch.frame(record),
+                Vantage::default(),
+                &mut Loss::default(),
+            );
+            if let Some(Packet::Segment(segment)) = decoded.and_then(Decoded::packet) {
+                table.push(
+                    &segment,
+                    &mut |reader: &mut Reader, connection, seen, event| {
+                        reader.take(connection, seen, event, keys, &mut streams, &mut loss);
+                    },
+                );
+            }
+        }
+        if fill == Fill::End {
+            break;
+        }
+    }
+    table.finish(last, &mut |reader: &mut Reader, connection, seen, event| {
+        reader.take(connection, seen, event, keys, &mut streams, &mut loss);
+    });
+    streams
+}
+
+/// What tshark prints of a recording with its key log.
+fn tshark(folder: &Path, words: &[&str]) -> String {
+    let output = Command::new("tshark")
+        .arg("-o")
+        .arg(format!(
+            "tls.keylog_file:{}",
+            folder.join("keys.log").display()
+        ))
+        .arg("-n")
+        .args(words)
+        .arg("-r")
+        .arg(capture_of(folder))
+        .output()
+        .expect("tshark is needed here: captures/lab/install");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The streams as tshark decrypts them.
+fn by_tshark(folder: &Path) -> Streams {
+    let mut streams = Streams::new();
+    for number in 0.. {
+        let first = tshark(
+            folder,
+            &[
+                "-Y",
+                &format!("tcp.stream eq {number}"),
+                "-T",
+                "fields",
+                "-E",
+                "separator= ",
+                "-e",
+                "ip.src",
+                "-e",
+                "tcp.srcport",
+                "-e",
+                "ip.dst",
+                "-e",
+                "tcp.dstport",
+            ],
+        );
+        let Some(first) = first.lines().next() else {
+            break;
+        };
+        let words: Vec<&str> = first.split(' ').collect();
+        let ends = (
+            format!("{}:{}", words[0], words[1]),
+            format!("{}:{}", words[2], words[3]),
+        );
+        let text = tshark(folder, &["-q", "-z", &format!("follow,tls,raw,{number}")]);
+        // What the first node said is not indented; the other one it does not name.
+        let node = text.lines().find_map(|line| line.strip_prefix("Node 0: "));
+        let by_server = node == Some(ends.1.as_str());
+        let (mut client, mut server) = (Vec::new(), Vec::new());
+        for line in text.lines() {
+            let digits = line.trim();
+            if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                continue;
+            }
+            let bytes = (0..digits.len() / 2)
+                .map(|at| u8::from_str_radix(&digits[at * 2..at * 2 + 2], 16).unwrap());
+            match line.starts_with('\t') == by_server {
+                true => client.extend(bytes),
+                false => server.extend(bytes),
+            }
+        }
+        if !client.is_empty() || !server.is_empty() {
+            streams.insert(ends, (client, server));
+        }
+    }
+    streams
+}
+
+#[test]
+fn tshark_decrypts_the_same_bytes() {
+    if std::env::var_os("GWCAP_LAB").is_none() {
+        return;
+    }
+    let mut bytes = 0;
+    for folder in keyed() {
+        let ours = decrypted(&capture_of(&folder), &keys_of(&folder));
+        let theirs = by_tshark(&folder);
+        assert!(!theirs.is_empty(), "{}", folder.display());
+        assert_eq!(ours, theirs, "{}", folder.display());
+        bytes += ours.values().map(|(c, s)| c.len() + s.len()).sum::<usize>();
+    }
+    println!("{bytes} decrypted bytes are the same");
+}
+
+#[test]
+fn all_that_was_recorded_with_a_key_log_is_http_inside() {
+    for folder in keyed() {
+        let streams = decrypted(&capture_of(&folder), &keys_of(&folder));
+        assert!(!streams.is_empty(), "{}", folder.display());
+        for (client, server) in streams.values() {
+            assert!(client.starts_with(b"GET / HTTP/1."), "{}", folder.display());
+            assert!(
+                server.is_empty() || server.starts_with(b"HTTP/1."),
+                "{}",
+                folder.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_key_log_shows_the_status_that_the_gateways_log_tells() {
+    let mut seen = 0;
+    for folder in keyed() {
+        if !folder.to_string_lossy().contains("client-leg") {
+            continue;
+        }
+        let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
+        let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let log = std::fs::read(folder.join("keys.log")).unwrap();
+        let report = Run::with_key_log(&capture_of(&folder), &log).report(false);
+        let without = Run::of(&capture_of(&folder), 1, 1 << 23)
+            .unwrap()
+            .report(false);
+        let truth = expected["findings"].as_array().unwrap();
+        assert_eq!(report.findings.len(), truth.len(), "{}", folder.display());
+        for (finding, truth) in report.findings.iter().zip(truth) {
+            assert_eq!(
+                finding.status.map(u64::from),
+                truth["log_status"].as_u64(),
+                "{}",
+                folder.display()
+            );
+            assert_eq!(finding.cause.code, truth["cause"].as_str().unwrap());
+            assert_eq!(finding.cause.confidence, "certain", "{}", folder.display());
+            seen += 1;
+        }
+        for finding in &without.findings {
+            assert_eq!(finding.status, None);
+            assert_ne!(finding.cause.confidence, "certain", "{}", folder.display());
+            let more = finding
+                .not_observable
+                .iter()
+                .any(|line| line.contains("--keylog"));
+            assert!(more, "{}", folder.display());
+        }
+    }
+    assert!(seen >= 3);
+}
