@@ -13,6 +13,7 @@ mod beside;
 mod captures;
 mod causes;
 mod causes_path;
+mod certificates;
 mod cli;
 mod clocks;
 mod coverage;

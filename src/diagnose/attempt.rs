@@ -497,7 +497,7 @@ impl Attempt<'_> {
         self.connection
             .tls
             .iter()
-            .find(|(step, _)| matches!(step, TlsStep::ClientHello { .. }))
+            .find(|(step, _)| matches!(step, TlsStep::ClientHello(_)))
             .map(|(_, at)| *at)
     }
 

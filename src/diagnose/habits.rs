@@ -84,7 +84,7 @@ impl Traits {
     #[must_use]
     pub fn of_connection(record: &ConnectionRecord) -> Self {
         let sni = record.tls.iter().find_map(|(step, _)| match step {
-            TlsStep::ClientHello { sni, .. } => sni.clone(),
+            TlsStep::ClientHello(offer) => offer.sni.clone(),
             _ => None,
         });
         Self {

@@ -99,21 +99,14 @@ impl<'a> Story<'a> {
     pub fn of(attempt: &Attempt<'a>) -> Option<Self> {
         let steps = &attempt.connection.tls;
         let (offer, rest) = steps.iter().enumerate().find_map(|(place, (step, at))| {
-            let TlsStep::ClientHello {
-                sni,
-                alpn,
-                versions,
-                suites,
-                ..
-            } = step
-            else {
+            let TlsStep::ClientHello(offered) = step else {
                 return None;
             };
             let offer = Offer {
-                sni: sni.as_deref(),
-                alpn,
-                versions,
-                suites,
+                sni: offered.sni.as_deref(),
+                alpn: &offered.alpn,
+                versions: &offered.versions,
+                suites: &offered.suites,
                 at: *at,
             };
             Some((offer, steps.get(place + 1..).unwrap_or_default()))
@@ -265,7 +258,11 @@ impl<'a> Story<'a> {
             return None;
         }
         match self.done {
-            None => self.sealed_rejection,
+            // Later it is patience that ended.
+            None => self.sealed_rejection.filter(|at| {
+                let flight = attempt.connection.facts.from_server.last_data;
+                flight.is_some_and(|flight| at.time.nanos_since(flight.time) <= AT_ONCE_NANOS)
+            }),
             // Its close_notify may be all that it says before the other side's FIN.
             Some(done) => attempt
                 .closed_by_gateway()
@@ -413,32 +410,34 @@ impl Offer<'_> {
         words
     }
 
-    /// What the server took from others and this offer does not hold, in words: a version above, or suites.
+    /// A version above that the server took from others, with its frame and in words.
     #[must_use]
-    pub fn falls_short_of(&self, accepted: &[Accepted]) -> Option<String> {
+    pub fn falls_short_of(&self, accepted: &[Accepted]) -> Option<(Mark, String)> {
         let highest = self.versions.first().copied()?;
         let version = accepted.iter().find(|other| other.version > highest)?;
-        Some(format!(
+        let words = format!(
             "the same upstream chose {} with {}; this gateway offers at most {}",
             version_name(version.version),
             version.client.addr,
             version_name(highest)
-        ))
+        );
+        Some((version.at, words))
     }
 
     /// The same for suites: none of those that the server chose elsewhere is offered.
     #[must_use]
-    pub fn shares_no_suite_of(&self, accepted: &[Accepted]) -> Option<String> {
+    pub fn shares_no_suite_of(&self, accepted: &[Accepted]) -> Option<(Mark, String)> {
         let other = accepted.first()?;
         let none = accepted
             .iter()
             .all(|other| !self.suites.contains(&other.suite));
         (none && !self.suites.is_empty()).then(|| {
-            format!(
+            let words = format!(
                 "the same upstream chose {} with {}, which this gateway does not offer",
                 suite_name(other.suite),
                 other.client.addr
-            )
+            );
+            (other.at, words)
         })
     }
 }

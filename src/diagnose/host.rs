@@ -144,6 +144,8 @@ pub struct Accepted {
     pub by_name: bool,
     /// By whom.
     pub client: Endpoint,
+    /// The frame of its ServerHello.
+    pub at: Mark,
 }
 
 impl Service {

@@ -64,30 +64,22 @@ fn facts(chain: &Chain) -> Vec<certificate::Facts> {
 }
 
 fn offer(step: &TlsStep) -> Option<Handshake> {
-    let TlsStep::ClientHello {
-        sni,
-        alpn,
-        versions,
-        suites,
-        ja4,
-        resumes,
-        early_data,
-    } = step
-    else {
+    let TlsStep::ClientHello(offer) = step else {
         return None;
     };
     Some(Handshake {
-        server_name: sni.as_deref().map(str::to_owned),
-        offered_versions: versions.iter().map(|it| version_name(*it)).collect(),
-        offered_protocols: alpn.iter().map(|it| it.to_string()).collect(),
-        offered_suites: suites
+        server_name: offer.sni.as_deref().map(str::to_owned),
+        offered_versions: offer.versions.iter().map(|it| version_name(*it)).collect(),
+        offered_protocols: offer.alpn.iter().map(|it| it.to_string()).collect(),
+        offered_suites: offer
+            .suites
             .iter()
             .take(SUITES_TOLD_MAX)
             .map(|it| suite_name(*it))
             .collect(),
-        ja4: (!ja4.is_empty()).then(|| ja4.to_string()),
-        resumption_offered: *resumes,
-        early_data: *early_data,
+        ja4: (!offer.ja4.is_empty()).then(|| offer.ja4.to_string()),
+        resumption_offered: offer.resumes,
+        early_data: offer.early_data,
         ..Handshake::default()
     })
 }

@@ -726,7 +726,7 @@ impl Timeline {
         let by_name = record
             .tls
             .iter()
-            .any(|(step, _)| matches!(step, TlsStep::ClientHello { sni: Some(_), .. }));
+            .any(|(step, _)| matches!(step, TlsStep::ClientHello(offer) if offer.sni.is_some()));
         let client = record.facts.client;
         let (vantage, server) = (record.facts.vantage, record.facts.server);
         let after_header = record.proxy_header.is_some();
@@ -740,6 +740,7 @@ impl Timeline {
                 suite,
                 by_name,
                 client,
+                at,
             });
             service.answered(after_header);
         }

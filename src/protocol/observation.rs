@@ -443,26 +443,30 @@ pub struct Chain {
     pub certificates: Vec<Box<[u8]>>,
 }
 
+/// What a ClientHello offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// Server name asked for.
+    pub sni: Option<Box<str>>,
+    /// Protocols offered.
+    pub alpn: Vec<Box<str>>,
+    /// Versions offered, as on the wire (0x0303 is TLS 1.2), highest first.
+    pub versions: Vec<u16>,
+    /// Cipher suites offered, in the client's order, as on the wire, without GREASE (RFC 8701).
+    pub suites: Box<[u16]>,
+    /// JA4 fingerprint; empty for a hello in the form of SSLv2.
+    pub ja4: Box<str>,
+    /// Whether it offers to resume an earlier handshake, by a ticket or a pre-shared key.
+    pub resumes: bool,
+    /// Whether it announces early data (RFC 8446, section 4.2.10).
+    pub early_data: bool,
+}
+
 /// A step of a TLS handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsStep {
-    /// The ClientHello.
-    ClientHello {
-        /// Server name asked for.
-        sni: Option<Box<str>>,
-        /// Protocols offered.
-        alpn: Vec<Box<str>>,
-        /// Versions offered, as on the wire (0x0303 is TLS 1.2), highest first.
-        versions: Vec<u16>,
-        /// Cipher suites offered, in the client's order, as on the wire, without GREASE (RFC 8701).
-        suites: Box<[u16]>,
-        /// JA4 fingerprint; empty for a hello in the form of SSLv2.
-        ja4: Box<str>,
-        /// Whether it offers to resume an earlier handshake, by a ticket or a pre-shared key.
-        resumes: bool,
-        /// Whether it announces early data (RFC 8446, section 4.2.10).
-        early_data: bool,
-    },
+    /// The ClientHello: what is offered. Boxed, so that an observation stays small.
+    ClientHello(Box<Offer>),
     /// The server asks for another ClientHello (RFC 8446, section 4.1.4).
     Retry,
     /// The ServerHello: what was chosen.

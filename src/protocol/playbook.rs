@@ -268,14 +268,12 @@ fn line(seen: &Seen) -> Option<String> {
         Seen::Unsolicited { prefix, .. } => format!("unsolicited {}", show(prefix)),
         Seen::ProxyHeader { version, .. } => format!("proxy header {version}"),
         Seen::Tls { step, .. } => match step {
-            TlsStep::ClientHello {
-                sni,
-                alpn,
-                versions,
-                ..
-            } => format!(
-                "tls ClientHello {{ sni: {sni:?}, alpn: {alpn:?}, versions: {versions:?} }}"
-            ),
+            TlsStep::ClientHello(offer) => {
+                let (sni, alpn, versions) = (&offer.sni, &offer.alpn, &offer.versions);
+                format!(
+                    "tls ClientHello {{ sni: {sni:?}, alpn: {alpn:?}, versions: {versions:?} }}"
+                )
+            }
             TlsStep::ServerHello { version, .. } => {
                 format!("tls ServerHello {{ version: {version} }}")
             }

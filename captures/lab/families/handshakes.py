@@ -162,8 +162,20 @@ def _beside_another():
                one_by_one("GET"), _route("nginx", "1.2"), healthy=True, clear_two_leg=False)
 
 
+def _checked():
+    """Health checks complete a handshake and leave, again and again, beside the requests of clients."""
+    for gateway in ("haproxy", "envoy"):
+        yield Case(f"{gateway}-tls12-healthy-checks", "Health checks complete the handshake and leave; all requests are served.",
+                   _with(Secured()), one_by_one(*["GET"] * 8, pause=0.2), _route(gateway, "1.2", health_checks=True), settle=0.7,
+                   healthy=True, clear_two_leg=False)
+        yield Case(f"{gateway}-tls12-checks-reset", "Health checks complete the handshake and leave; one request is reset.",
+                   _with(Secured(), in_order("ok", "ok", "reset", "ok")), one_by_one(*["GET"] * 4, pause=0.3),
+                   _route(gateway, "1.2", health_checks=True), settle=0.7, clear_two_leg=False)
+
+
 CASES = [
     *_refused_certificates(),
+    *_checked(),
     *_beside_another(),
     *_refused_by_the_upstream(),
     *_kept_keys(),

@@ -1,6 +1,6 @@
 //! `tls-closed-after-handshake`. In: an attempt that the gateway left when the handshake was complete. Out: the verdict, with what is wrong with the certificate.
 //!
-//! The rule: no request may have been sent, and the gateway must close at once. Where TLS 1.3 hides what was said, likely at most.
+//! The rule: no request may have been sent, and the gateway must close at once. Never certain: the gateway does not say why.
 
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
@@ -41,6 +41,10 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     story.done?;
     let at = story.silent_rejection(attempt)?;
     let verdict = story.rejected_in_silence(at);
+    let verdict = verdict.at_most(
+        Confidence::Likely,
+        "why the gateway left is not in the capture: the certificate that was shown need not be the reason",
+    );
     Some(if story.is_sealed() {
         verdict.at_most(
             Confidence::Likely,

@@ -52,11 +52,11 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     if story.choice.is_some() {
         return None;
     }
-    let words = story.offer.shares_no_suite_of(attempt.server_took)?;
+    let (at, words) = story.offer.shares_no_suite_of(attempt.server_took)?;
     Some(
         story
             .refusal(alert)
-            .proof(story.offer.at, words)
+            .proof(at, words)
             .at_most(
                 Confidence::Likely,
                 "handshake_failure has other reasons too: this one rests on what the upstream chose elsewhere",

@@ -60,6 +60,10 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     Some(
         story
             .refusal(alert)
+            .proof(
+                named.at,
+                format!("the same upstream answers {}, who asked by name", named.client.addr),
+            )
             .at_most(
                 Confidence::Likely,
                 format!(

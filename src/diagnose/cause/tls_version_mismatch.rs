@@ -44,7 +44,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
         None => story.rejection(story.rejected_by(&[PROTOCOL_VERSION])?),
     };
     Some(match story.offer.falls_short_of(attempt.server_took) {
-        Some(words) => verdict.proof(story.offer.at, words),
+        Some((at, words)) => verdict.proof(at, words),
         None => verdict,
     })
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::flow::Direction;
-use crate::protocol::observation::{Chain, TlsStep};
+use crate::protocol::observation::{Chain, Offer, TlsStep};
 use crate::protocol::tls::handshake::{Handshake, TLS13};
 use crate::protocol::tls::hello::{ClientHello, ServerHello, is_grease};
 use crate::protocol::tls::ja4;
@@ -24,7 +24,7 @@ pub(crate) fn offers(hello: ClientHello) -> (TlsStep, Offered) {
         session_id: hello.session_id.clone(),
     };
     let suites = hello.suites.iter().copied();
-    let step = TlsStep::ClientHello {
+    let step = Offer {
         versions: hello.offered_versions(),
         alpn: hello.alpn.iter().map(|name| text(name)).collect(),
         suites: suites.filter(|suite| !is_grease(*suite)).collect(),
@@ -33,7 +33,7 @@ pub(crate) fn offers(hello: ClientHello) -> (TlsStep, Offered) {
         early_data: hello.early_data,
         sni: hello.sni,
     };
-    (step, offered)
+    (TlsStep::ClientHello(Box::new(step)), offered)
 }
 
 /// The step of a server's hello.
@@ -97,13 +97,8 @@ pub(crate) fn old_hello(bytes: &[u8]) -> Option<(usize, u16)> {
 
 /// The step of such a hello.
 pub(crate) fn old_offers(version: u16) -> TlsStep {
-    TlsStep::ClientHello {
-        sni: None,
-        alpn: Vec::new(),
+    TlsStep::ClientHello(Box::new(Offer {
         versions: vec![version],
-        suites: Box::default(),
-        ja4: Box::default(),
-        resumes: false,
-        early_data: false,
-    }
+        ..Offer::default()
+    }))
 }
