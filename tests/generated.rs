@@ -129,6 +129,37 @@ fn the_same_seed_makes_the_same_capture() {
     }
 }
 
+#[test]
+fn a_crowd_of_failures_has_each_its_own_attempt() {
+    // More failures at once than are compared all with all, and so many that requests, refused connects and silent
+    // SYNs of different clients lie within each other.
+    for (kind, bytes, errors, slow_gateway) in [
+        (Kind::Short, 10_000_000, 400, true),
+        (Kind::Mixed, 5_000_000, 100, false),
+        (Kind::Mixed, 5_000_000, 100, true),
+    ] {
+        for seed in [1, 2] {
+            let capture = made(&Plan {
+                bytes,
+                errors,
+                slow_gateway,
+                seed,
+                ..Plan::new(kind)
+            });
+            let run = Run::of(&capture.path, 2, MIB).unwrap();
+            let (certain, expected) = (found(&run, true), expected(&capture.written));
+            assert!(certain.len() * 3 > expected.len(), "{kind:?} {seed}");
+            for (exchange, causes) in certain {
+                let truth = expected.get(&exchange);
+                let told = causes
+                    .iter()
+                    .all(|cause| truth.is_some_and(|truth| truth.contains(cause)));
+                assert!(told, "{kind:?} {seed} {exchange:?} {causes:?}");
+            }
+        }
+    }
+}
+
 /// The same bytes for every way of reading.
 fn same(plan: &Plan, ways: impl Iterator<Item = (usize, usize)>) {
     let capture = made(plan);

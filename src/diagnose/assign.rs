@@ -16,6 +16,10 @@ const IMPROVEMENT_PASSES_MAX: usize = 16;
 /// Largest group for which all pairs are compared; above it greedy order alone decides, so that an outage
 /// of 100,000 errors stays near linear.
 const COMPARED_MAX: usize = 160;
+/// In a larger group a case is compared with the owners of so many attempts, those that fit it best.
+const NEARBY_MAX: usize = 8;
+/// Passes over a larger group. What they leave undone shows as a narrow margin.
+const NEARBY_PASSES_MAX: usize = 4;
 /// What two pairs cost that keep not the order of their beginnings, and of their ends.
 const CROSSED_STARTS: f64 = 1.0;
 /// See [`CROSSED_STARTS`].
@@ -75,8 +79,11 @@ pub fn assign(
         order,
         compared,
     };
+    board.make_room();
     if compared {
         board.improve();
+    } else {
+        board.improve_nearby();
     }
     board.note_owners();
     (0..cases.len())
@@ -142,9 +149,11 @@ impl Board<'_> {
             .fits
             .iter()
             .find(|(other, _)| *other == index)
-            .map(|(_, fit)| fit.total())?;
+            .map(|(_, fit)| fit)?;
         let mine = self.candidates.get(index)?;
-        let others = if self.compared { self.chosen.len() } else { 0 };
+        // A request that is this exchange's alone stands where it stands; the others are placed around it.
+        let placed = self.compared && !score.own;
+        let others = if placed { self.chosen.len() } else { 0 };
         let crossed: f64 = self
             .chosen
             .iter()
@@ -156,7 +165,7 @@ impl Board<'_> {
             })
             .map(|(other, theirs)| self.crossing(entry, mine, other, theirs))
             .sum();
-        Some(score - crossed)
+        Some(score.total() - crossed)
     }
 
     /// The worth of two cases with the given candidates, the crossing between them included.
@@ -178,47 +187,102 @@ impl Board<'_> {
         Some(sum - between)
     }
 
-    /// For a case without a candidate: takes one whose owner has another that is free.
-    fn make_room(&mut self, one: usize) -> bool {
-        if self.chosen.get(one).copied().flatten().is_some() {
-            return false;
-        }
-        let Some(entry) = self.cases.get(one) else {
-            return false;
-        };
-        let mut best: Option<(f64, usize, usize, usize)> = None;
-        for (wanted, fit) in &entry.fits {
-            let Some(owner) = self
-                .chosen
-                .iter()
-                .position(|candidate| *candidate == Some(*wanted))
-            else {
+    /// Finds room for each case that has no candidate: one that fits it, whose owner takes another, whose owner takes
+    /// another, and so on to one that is free. Cases from which no way leads there are not asked again, so that all
+    /// searches together look at each pairing about once.
+    fn make_room(&mut self) {
+        let mut owners = self.owners_now();
+        let mut asked = vec![false; self.cases.len()];
+        for case in 0..self.cases.len() {
+            if self.chosen.get(case) != Some(&None) {
                 continue;
-            };
-            let Some(theirs) = self.cases.get(owner) else {
-                continue;
-            };
-            for (free, other) in theirs
-                .fits
-                .iter()
-                .filter(|(free, _)| !self.chosen.contains(&Some(*free)))
-            {
-                let sum = fit.total() + other.total();
-                if best.is_none_or(|(so_far, ..)| sum > so_far) {
-                    best = Some((sum, *wanted, owner, *free));
+            }
+            let mut seen = vec![case];
+            if let Some(steps) = self.way_to_free(&owners, &mut asked, &mut seen) {
+                for (case, candidate) in steps {
+                    if let (Some(slot), Some(owner)) =
+                        (self.chosen.get_mut(case), owners.get_mut(candidate))
+                    {
+                        *slot = Some(candidate);
+                        *owner = Some(case);
+                    }
+                }
+                // Ways may lead through them now as before.
+                for case in seen {
+                    if let Some(flag) = asked.get_mut(case) {
+                        *flag = false;
+                    }
                 }
             }
         }
-        let Some((_, wanted, owner, free)) = best else {
-            return false;
-        };
-        if let Some(slot) = self.chosen.get_mut(owner) {
-            *slot = Some(free);
+    }
+
+    /// The shortest way from the case in `seen` to a free candidate: which case takes which. All cases that were
+    /// looked at are added to `seen` and marked in `asked`.
+    fn way_to_free(
+        &self,
+        owners: &[Option<usize>],
+        asked: &mut [bool],
+        seen: &mut Vec<usize>,
+    ) -> Option<Vec<(usize, usize)>> {
+        // For each case in `seen`: the place of the case that wants its candidate.
+        let mut wanted_by: Vec<Option<usize>> = vec![None];
+        let mut place = 0;
+        while let Some(case) = seen.get(place).copied() {
+            if let Some(flag) = asked.get_mut(case) {
+                *flag = true;
+            }
+            let fits = self.cases.get(case).map_or(&[][..], |entry| &entry.fits);
+            let owner = |index: usize| owners.get(index).copied().flatten();
+            let free = fits
+                .iter()
+                .filter(|(index, _)| owner(*index).is_none())
+                .max_by(|a, b| a.1.total().total_cmp(&b.1.total()).then(b.0.cmp(&a.0)));
+            if let Some((free, _)) = free {
+                return Some(self.steps_back(seen, &wanted_by, place, *free));
+            }
+            for owner in fits.iter().filter_map(|(index, _)| owner(*index)) {
+                if let Some(flag) = asked.get_mut(owner).filter(|flag| !**flag) {
+                    *flag = true;
+                    seen.push(owner);
+                    wanted_by.push(Some(place));
+                }
+            }
+            place += 1;
         }
-        if let Some(slot) = self.chosen.get_mut(one) {
-            *slot = Some(wanted);
+        None
+    }
+
+    /// Who takes what when the case at `place` takes `free`: the one that wanted its candidate takes that, and so on.
+    fn steps_back(
+        &self,
+        seen: &[usize],
+        wanted_by: &[Option<usize>],
+        place: usize,
+        free: usize,
+    ) -> Vec<(usize, usize)> {
+        let mut steps = Vec::new();
+        let mut at = Some(place);
+        let mut takes = Some(free);
+        while let (Some(place), Some(candidate)) = (at, takes)
+            && let Some(case) = seen.get(place).copied()
+        {
+            steps.push((case, candidate));
+            takes = self.chosen.get(case).copied().flatten();
+            at = wanted_by.get(place).copied().flatten();
         }
-        true
+        steps
+    }
+
+    /// The case that has each candidate as things stand.
+    fn owners_now(&self) -> Vec<Option<usize>> {
+        let mut owners = vec![None; self.candidates.len()];
+        for (case, candidate) in self.chosen.iter().enumerate() {
+            if let Some(slot) = candidate.and_then(|candidate| owners.get_mut(candidate)) {
+                *slot = Some(case);
+            }
+        }
+        owners
     }
 
     /// Notes who has what, for the questions that come after the choice.
@@ -321,12 +385,72 @@ impl Board<'_> {
                 for other in one + 1..self.cases.len() {
                     better |= self.swap_if_better(one, other);
                 }
-                better |= self.move_if_better(one) || self.make_room(one);
+                better |= self.move_if_better(one);
             }
             if !better {
                 return;
             }
         }
+    }
+
+    /// The same in a group too large to compare all pairs: each case with those that have what fits it best.
+    fn improve_nearby(&mut self) {
+        let best: Vec<Vec<usize>> = self
+            .cases
+            .iter()
+            .map(|case| {
+                let mut fits: Vec<(f64, usize)> = case
+                    .fits
+                    .iter()
+                    .map(|(index, fit)| (fit.total(), *index))
+                    .collect();
+                fits.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+                fits.truncate(NEARBY_MAX);
+                fits.into_iter().map(|(_, index)| index).collect()
+            })
+            .collect();
+        let mut owners = self.owners_now();
+        for _ in 0..NEARBY_PASSES_MAX {
+            let mut better = false;
+            for (one, wanted) in best.iter().enumerate() {
+                for index in wanted {
+                    better |= self.take_if_better(one, *index, &mut owners);
+                }
+            }
+            if !better {
+                return;
+            }
+        }
+    }
+
+    /// Lets `one` have `wanted`, from its owner in exchange or as it is free, where the sum grows.
+    fn take_if_better(&mut self, one: usize, wanted: usize, owners: &mut [Option<usize>]) -> bool {
+        let has = self.chosen.get(one).copied().flatten();
+        if has == Some(wanted) {
+            return false;
+        }
+        let owner = owners.get(wanted).copied().flatten();
+        let better = match owner {
+            Some(other) => self.swap_if_better(one, other),
+            None => {
+                let now = self.worth(one, has, one);
+                let then = self.worth(one, Some(wanted), one);
+                let better = matches!((now, then), (Some(now), Some(then)) if then > now + 1e-9);
+                if better && let Some(slot) = self.chosen.get_mut(one) {
+                    *slot = Some(wanted);
+                }
+                better
+            }
+        };
+        if better {
+            if let Some(slot) = has.and_then(|has| owners.get_mut(has)) {
+                *slot = owner;
+            }
+            if let Some(slot) = owners.get_mut(wanted) {
+                *slot = Some(one);
+            }
+        }
+        better
     }
 
     fn swap_if_better(&mut self, one: usize, other: usize) -> bool {

@@ -32,6 +32,10 @@ const UNORDERED: f64 = 0.4;
 const OUT_OF_TURN_AT_FIRST: f64 = 0.6;
 /// Places beyond this cost no more: they are another matter.
 const PLACES_MAX: u64 = 32;
+/// What it costs that the gateway's kernel still sent the SYN again after the error.
+const SENT_AGAIN: f64 = 4.0;
+/// What it costs that the request is the very one that another failed exchange has asked.
+const ANOTHERS_REQUEST: f64 = 4.0;
 /// Below this sum a pairing is no pairing.
 const SCORE_MIN: f64 = -4.0;
 
@@ -47,6 +51,8 @@ pub struct Fit {
     pub reasons: Words,
     /// Whether an identity was carried across that no other exchange shares.
     pub decisive: bool,
+    /// Whether the attempt carries the request that this exchange alone, of those that failed, has asked.
+    pub own: bool,
     /// Whether the product is known not to answer this cause with this status.
     pub status_clash: bool,
     /// How long after what set it off the attempt began, nanoseconds.
@@ -58,6 +64,14 @@ impl Fit {
     #[must_use]
     pub fn total(&self) -> f64 {
         self.score - self.order_cost
+    }
+
+    /// Weighs that another failed exchange has asked for just what the attempt carries, and this one has not. A gateway
+    /// that rewrites may make one target of another by chance, so that it is not ruled out.
+    pub fn take_anothers_request(&mut self) {
+        if !self.decisive {
+            self.score -= ANOTHERS_REQUEST;
+        }
     }
 
     /// Weighs what a busy gateway had to do before: an event may have waited for its turn, `gap` nanoseconds in all.
@@ -110,6 +124,7 @@ pub fn fit(
         score: 0.0,
         reasons: Words::new(words),
         decisive: false,
+        own: false,
         status_clash: false,
         start_gap,
     };
@@ -148,6 +163,9 @@ pub fn fit(
         // An absence has no moment; it fits as well as something that ended ten milliseconds before.
         None => fit.score += 1.5,
     }
+    if sent_again_after(timeline, suspect, candidate) {
+        fit.score -= SENT_AGAIN;
+    }
     add_status(&mut fit, suspect, exchange, candidate, product);
     let attempt = candidate.id.index.and_then(|index| {
         timeline
@@ -168,6 +186,21 @@ pub fn fit(
         fit.decisive = decisive;
     }
     (fit.score > SCORE_MIN).then_some(fit)
+}
+
+/// Whether a SYN without an answer was sent again when the error was out: who gives up closes the socket, and its
+/// kernel is silent from then on. Only a pool that dials for requests to come goes on.
+fn sent_again_after(timeline: &Timeline, suspect: &Suspect, candidate: &Candidate) -> bool {
+    let last = timeline
+        .connection(candidate.id.connection)
+        .and_then(|record| record.facts.from_client.syns.last());
+    candidate.end.is_none()
+        && candidate.id.index.is_none()
+        && last.is_some_and(|last| {
+            let unsure = timeline.clock_tolerance(suspect.at.frame, last.frame);
+            let noise = CLEAN_UP_NANOS.saturating_add(unsure.unwrap_or(0));
+            last.time.nanos_since(suspect.at.time) > noise
+        })
 }
 
 fn add_status(

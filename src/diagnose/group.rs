@@ -3,7 +3,7 @@
 //!
 //! The rule: attempts are given out once, so that in a crowd each failure has its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::diagnose::assign::{Assignment, Case, assign};
 use crate::diagnose::backlog::RECOUNT_NANOS;
@@ -17,6 +17,7 @@ use crate::diagnose::inferred;
 use crate::diagnose::nothing;
 use crate::diagnose::order::{Order, relayed};
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
+use crate::diagnose::rewrites;
 use crate::diagnose::sidecar;
 use crate::diagnose::timeline::{SETTLED_KEPT_NANOS, Timeline};
 use crate::diagnose::turns::Turns;
@@ -169,6 +170,8 @@ struct Scene<'a> {
     unsettled: bool,
     /// How far apart two machines may show one instant, nanoseconds.
     unsure: i64,
+    /// How many members have asked each method and target.
+    asked: HashMap<(&'a str, &'a str), usize>,
 }
 
 impl<'a> Scene<'a> {
@@ -229,8 +232,15 @@ impl<'a> Scene<'a> {
                 .chain(attempts)
                 .filter_map(|id| timeline.connection(id))
                 .any(ConnectionRecord::is_lossy);
+        let mut asked = HashMap::new();
+        for (_, exchange) in &members {
+            if let Some(request) = request_of(exchange) {
+                *asked.entry(request).or_default() += 1;
+            }
+        }
         Some(Self {
             members,
+            asked,
             candidates: found,
             by_end,
             endless,
@@ -337,7 +347,7 @@ impl<'a> Scene<'a> {
         ) {
             return None;
         }
-        let trigger = self.trigger(candidate, exchange);
+        let trigger = self.trigger(timeline, candidate, exchange);
         let product = member.identified.gateway.product;
         let mut fit = fit(
             timeline,
@@ -355,25 +365,73 @@ impl<'a> Scene<'a> {
         if self.order.workers.same(client, candidate.id.connection) == Some(false) {
             fit.score -= OTHER_WORKER;
         }
+        self.weigh_request(timeline, &mut fit, exchange, candidate);
         self.turns.weigh(&mut fit, (member, exchange), candidate);
         Some(fit)
     }
 
+    /// Weighs whose request an attempt carries, among those that failed: most gateways pass the target on as it is.
+    fn weigh_request(
+        &self,
+        timeline: &Timeline,
+        fit: &mut Fit,
+        exchange: &ExchangeRecord,
+        candidate: &Candidate,
+    ) {
+        let (Some(sent), Some(asked)) = (sent_with(timeline, candidate), request_of(exchange))
+        else {
+            return;
+        };
+        let askers = self.asked.get(&sent).copied().unwrap_or(0);
+        if sent == asked {
+            fit.own = askers == 1;
+        } else if askers > 0 && !is_rewritten(timeline, exchange, candidate) {
+            fit.take_anothers_request();
+        }
+    }
+
+    /// Whether a failed attempt cannot have been a part of `exchange` though it lies within: it carries another's request.
+    fn is_anothers(
+        &self,
+        timeline: &Timeline,
+        exchange: &ExchangeRecord,
+        candidate: &Candidate,
+    ) -> bool {
+        match (sent_with(timeline, candidate), request_of(exchange)) {
+            (Some(sent), Some(asked)) => {
+                sent != asked
+                    && self.asked.contains_key(&sent)
+                    && !is_rewritten(timeline, exchange, candidate)
+            }
+            _ => false,
+        }
+    }
+
     /// What set an attempt off inside an exchange: the request, or the failure of an attempt before it.
-    fn trigger(&self, candidate: &Candidate, exchange: &ExchangeRecord) -> Mark {
+    fn trigger(
+        &self,
+        timeline: &Timeline,
+        candidate: &Candidate,
+        exchange: &ExchangeRecord,
+    ) -> Mark {
         let asked = match exchange.request_end {
             Some(end) if end.how.is_complete() && end.at <= candidate.start => end.at,
             _ => exchange
                 .asked_at()
                 .min(candidate.start.max(exchange.request_at)),
         };
-        self.predecessor(candidate, exchange)
+        self.predecessor(timeline, candidate, exchange)
             .and_then(|before| before.end)
             .map_or(asked, |failed| failed.max(asked))
     }
 
     /// The failed attempt that `candidate` may be the retry of, inside `exchange`.
-    fn predecessor(&self, candidate: &Candidate, exchange: &ExchangeRecord) -> Option<&Candidate> {
+    fn predecessor(
+        &self,
+        timeline: &Timeline,
+        candidate: &Candidate,
+        exchange: &ExchangeRecord,
+    ) -> Option<&Candidate> {
         let since_asked = candidate.start.time.nanos_since(exchange.asked_at().time);
         let ended = self.by_end.partition_point(|index| {
             self.end_of(*index)
@@ -398,7 +456,8 @@ impl<'a> Scene<'a> {
             .filter(|before| before.start >= exchange.request_at && before.start < candidate.start)
             .filter_map(|before| {
                 let gap = retry_gap(before, candidate)?;
-                (gap < since_asked).then_some((gap, before))
+                (gap < since_asked && !self.is_anothers(timeline, exchange, before))
+                    .then_some((gap, before))
             })
             .min_by_key(|(gap, before)| (*gap, before.id))
             .map(|(_, before)| before)
@@ -436,7 +495,7 @@ impl<'a> Scene<'a> {
                 !taken.contains(&before.id)
                     && recovery(timeline, before, &self.candidates).is_none()
             };
-            next = self.predecessor(candidate, exchange).filter(free);
+            next = self.predecessor(timeline, candidate, exchange).filter(free);
         }
         attempts.reverse();
         let unread = self.unread(timeline, member, exchange);
@@ -557,6 +616,34 @@ impl<'a> Scene<'a> {
             .collect();
         found.reverse();
         found
+    }
+}
+
+/// Method and target that a client asked.
+fn request_of(exchange: &ExchangeRecord) -> Option<(&str, &str)> {
+    let head = exchange.request.as_ref()?;
+    Some((&head.method, &head.target))
+}
+
+/// Method and target that an attempt carries.
+fn sent_with<'t>(timeline: &'t Timeline, candidate: &Candidate) -> Option<(&'t str, &'t str)> {
+    let record = timeline.connection(candidate.id.connection)?;
+    request_of(record.exchange(candidate.id.index?)?)
+}
+
+/// Whether an attempt carries what this gateway is known to make of the client's request.
+fn is_rewritten(timeline: &Timeline, exchange: &ExchangeRecord, candidate: &Candidate) -> bool {
+    let attempt = candidate.id.index.and_then(|index| {
+        timeline
+            .connection(candidate.id.connection)?
+            .exchange(index)
+    });
+    match (
+        &exchange.request,
+        attempt.and_then(|attempt| attempt.request.as_ref()),
+    ) {
+        (Some(asked), Some(sent)) => rewrites::seen(timeline, exchange, asked, sent).is_some(),
+        _ => false,
     }
 }
 
