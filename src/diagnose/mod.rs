@@ -24,6 +24,7 @@ mod early;
 pub mod events;
 pub mod finding;
 pub mod fit;
+mod forget;
 pub mod fragments;
 pub mod gateway;
 pub mod group;
