@@ -44,6 +44,11 @@ const SERVED_LOOKED_AT_MAX: usize = 4_096;
 const STRAY_ICMP_MAX: usize = 256;
 /// Most uses of upstreams that are looked through for one whose payload was kept out.
 pub const HIDDEN_LOOKED_AT_MAX: usize = 1_024;
+/// Most streams that are remembered of which only quotes were seen; a firewall that refuses more than that gives each SYN
+/// another port, and each is a stream of its own.
+const QUOTED_STREAMS_MAX: usize = 4_096;
+/// Uses of a host that are looked through for the connection that an ICMP error quotes, the latest first.
+const QUOTED_LOOKED_AT_MAX: usize = 256;
 /// What a server answers to what it cannot read (RFC 9110, section 15.5.1).
 const BAD_REQUEST: u16 = 400;
 /// How long something that ended well is remembered: a gateway relays within milliseconds, and a retry
@@ -67,6 +72,8 @@ pub struct Timeline {
     /// Second of the latest tick.
     pub(super) second: i64,
     streams_by_input: HashMap<u16, u32>,
+    /// Numbers of streams of which only quotes in ICMP errors were seen, by input and ends.
+    quoted_streams: HashMap<(u16, Endpoint, Endpoint), u32>,
     /// Certificates of servers and clients.
     pub(super) chains: Chains,
     /// Which roots judge them.
@@ -481,9 +488,11 @@ impl Timeline {
         if facts.from_server.last_seen.is_none() {
             self.unanswered.push_back(facts.id);
         }
-        let number = self.streams_by_input.entry(facts.id.0.input()).or_default();
-        let stream_number = *number;
-        *number = number.saturating_add(1);
+        let input = facts.id.0.input();
+        let quoted = self
+            .quoted_streams
+            .remove(&(input, facts.client, facts.server));
+        let stream_number = quoted.unwrap_or_else(|| self.next_stream(input));
         self.opened += 1;
         self.due.insert(facts.opened.time.second() + 2, facts.id);
         let record = ConnectionRecord {
@@ -523,7 +532,41 @@ impl Timeline {
         }
     }
 
+    /// Wireshark's number of the next stream of an input.
+    fn next_stream(&mut self, input: u16) -> u32 {
+        let next = self.streams_by_input.entry(input).or_default();
+        let number = *next;
+        *next = number.saturating_add(1);
+        number
+    }
+
+    /// Wireshark counts a stream of which only an ICMP error's quote was captured: that of a SYN which a host's own firewall
+    /// keeps from leaving.
+    fn number_quoted(&mut self, error: &IcmpError) {
+        let ends = (error.quoted_source, error.quoted_destination);
+        let uses = self.host(error.vantage, ends.0.addr);
+        let uses = uses.into_iter().flat_map(|host| host.uses.iter().rev());
+        let was_seen = uses.take(QUOTED_LOOKED_AT_MAX).any(|(_, id)| {
+            let record = self.connection(id.connection);
+            record.is_some_and(|record| (record.facts.client, record.facts.server) == ends)
+        });
+        let input = error.mark.frame.input();
+        let key = (input, ends.0, ends.1);
+        if was_seen || self.quoted_streams.contains_key(&key) {
+            return;
+        }
+        let number = self.next_stream(input);
+        if self.quoted_streams.len() < QUOTED_STREAMS_MAX {
+            self.quoted_streams.insert(key, number);
+        } else {
+            self.loss.add("quoted_streams_not_remembered", 1);
+        }
+    }
+
     fn on_icmp(&mut self, connection: Option<ConnectionId>, error: &IcmpError) {
+        if connection.is_none() && error.quoted_tcp {
+            self.number_quoted(error);
+        }
         let service = service_entry(
             &mut self.services,
             &mut self.loss,
