@@ -40,8 +40,7 @@ test-lab: libpcap
 	GWCAP_LAB=1 $(CARGO) test --test main -- --nocapture tshark:: decrypted:: recording:: live:: safety::
 	captures/lab/record --smoke --out "$(LAB_OUT)"
 	GWCAP_CASES="$(LAB_OUT)" $(CARGO) test --test main captures::table -- --nocapture
-	captures/lab/record --load --out "$(LAB_OUT)/load"
-	GWCAP_LOAD="$(LAB_OUT)/load" $(CARGO) test --test main load:: -- --nocapture
+	tools/crowds "$(LAB_OUT)"
 
 lint: libpcap
 	$(CARGO) fmt --check

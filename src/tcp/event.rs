@@ -314,7 +314,7 @@ pub enum StreamEvent<'a> {
         /// Who sent it: its direction.
         direction: Direction,
     },
-    /// A RST was seen (facts in [`HalfFacts::reset`]): the first of its direction, and the first that the
+    /// A RST was seen (facts in [`Trouble::reset`]): the first of its direction, and the first that the
     /// receiver accepts where that is a later one. What was buffered is told before.
     Reset {
         /// Who sent it: its direction.
