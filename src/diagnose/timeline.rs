@@ -30,7 +30,7 @@ use crate::protocol::observation::{ConnectionEvent, ExchangeId, Observation, See
 use crate::tcp::event::{Connection, ConnectionId};
 
 /// Most connections that are remembered, about 1 KB each: as many as fail in the longest time for which they are kept, at
-/// 800 a second. The oldest is forgotten first.
+/// 800 a second. Who leaves first is told in `forget.rs`.
 pub const CONNECTIONS_MAX: usize = 131_072;
 /// Most hosts that are remembered; more than a gateway has clients in a window.
 pub const HOSTS_MAX: usize = 100_000;
