@@ -24,8 +24,7 @@ const REACH: Reach = Reach {
 /// moment were told apart there by their place among what went well, which is no part of a slice.
 const TOLD_BY_OTHERS: &[(&str, usize)] = &[
     ("apache-crowd", 2),
-    ("envoy-crowd", 4),
-    ("envoy-crowd-request-ids", 2),
+    ("envoy-crowd", 2),
     ("haproxy-crowd", 2),
 ];
 

@@ -32,6 +32,7 @@ mod mutations;
 mod neighbours;
 mod pipes;
 mod pitfalls;
+mod pools;
 mod recording;
 mod rewrites;
 mod roles;

@@ -28,6 +28,9 @@ const CROSSED_ENDS: f64 = 0.6;
 /// event loops.
 const CROSSED_WAITS: f64 = 1.3;
 
+/// A wait is unusual that is so much longer than others.
+const MUCH_LONGER: f64 = 1.5;
+
 /// An exchange to which attempts are to be assigned, with those that fit.
 #[derive(Debug)]
 pub struct Case<'a> {
@@ -68,55 +71,27 @@ pub fn assign(
     candidates: &[Candidate],
     order: &Order,
 ) -> Vec<Option<Assignment>> {
-    let chosen = greedy(cases, candidates.len());
     let compared = cases.len() <= COMPARED_MAX;
     let mut board = Board {
         cases,
         candidates,
-        chosen,
-        owners: Vec::new(),
+        chosen: vec![None; cases.len()],
+        owners: vec![None; candidates.len()],
         vacant: Vec::new(),
         order,
         compared,
     };
+    board.greedy();
     board.make_room();
     if compared {
         board.improve();
     } else {
         board.improve_nearby();
     }
-    board.note_owners();
+    board.note_vacant();
     (0..cases.len())
         .map(|case| board.explain(case).or_else(|| board.share(case)))
         .collect()
-}
-
-fn greedy(cases: &[Case<'_>], candidates: usize) -> Vec<Option<usize>> {
-    let mut edges: Vec<(f64, usize, usize)> = Vec::new();
-    for (case, entry) in cases.iter().enumerate() {
-        edges.extend(
-            entry
-                .fits
-                .iter()
-                .map(|(candidate, fit)| (fit.total(), case, *candidate)),
-        );
-    }
-    edges.sort_by(|a, b| {
-        b.0.total_cmp(&a.0)
-            .then_with(|| (a.1, a.2).cmp(&(b.1, b.2)))
-    });
-    let mut chosen = vec![None; cases.len()];
-    let mut taken = vec![false; candidates];
-    for (_, case, candidate) in edges {
-        if let (Some(slot), Some(flag)) = (chosen.get_mut(case), taken.get_mut(candidate))
-            && slot.is_none()
-            && !*flag
-        {
-            *slot = Some(candidate);
-            *flag = true;
-        }
-    }
-    chosen
 }
 
 /// Cases, candidates, and who has which.
@@ -124,7 +99,7 @@ struct Board<'a> {
     cases: &'a [Case<'a>],
     candidates: &'a [Candidate],
     chosen: Vec<Option<usize>>,
-    /// The case that has each candidate, once the choice is made.
+    /// The case that has each candidate.
     owners: Vec<Option<usize>>,
     /// Cases without a candidate.
     vacant: Vec<usize>,
@@ -138,6 +113,52 @@ struct Board<'a> {
 const UNASSIGNED: f64 = -20.0;
 
 impl Board<'_> {
+    /// Gives out the best fits first.
+    fn greedy(&mut self) {
+        let mut edges: Vec<(f64, usize, usize)> = Vec::new();
+        for (case, entry) in self.cases.iter().enumerate() {
+            let fits = entry.fits.iter();
+            edges.extend(fits.map(|(candidate, fit)| (fit.total(), case, *candidate)));
+        }
+        edges.sort_by(|a, b| {
+            b.0.total_cmp(&a.0)
+                .then_with(|| (a.1, a.2).cmp(&(b.1, b.2)))
+        });
+        for (_, case, candidate) in edges {
+            if self.chosen.get(case) == Some(&None) && self.owner_of(candidate).is_none() {
+                self.give(case, Some(candidate));
+            }
+        }
+    }
+
+    /// Gives `candidate` to `case`, which has no other from then on. Who had it before keeps no claim to it.
+    fn give(&mut self, case: usize, candidate: Option<usize>) {
+        let Some(slot) = self.chosen.get_mut(case) else {
+            return;
+        };
+        let had = std::mem::replace(slot, candidate);
+        if let Some(owner) = had.and_then(|had| self.owners.get_mut(had))
+            && *owner == Some(case)
+        {
+            *owner = None;
+        }
+        if let Some(owner) = candidate.and_then(|candidate| self.owners.get_mut(candidate)) {
+            *owner = Some(case);
+        }
+    }
+
+    /// What a fit loses because the attempt that it would be the retry of is the last of another case: who got its error
+    /// for that one did not try again.
+    fn no_retry(&self, fit: &Fit, case: usize, without: usize) -> f64 {
+        match fit.retry_of {
+            Some((before, adds)) => match self.owner_of(before) {
+                Some(owner) if owner != case && owner != without => adds,
+                _ => 0.0,
+            },
+            None => 0.0,
+        }
+    }
+
     /// What `case` is worth with `candidate`, among the others as they stand except `without`; `None` when
     /// the two do not fit.
     fn worth(&self, case: usize, candidate: Option<usize>, without: usize) -> Option<f64> {
@@ -165,7 +186,7 @@ impl Board<'_> {
             })
             .map(|(other, theirs)| self.crossing(entry, mine, other, theirs))
             .sum();
-        Some(score.total() - crossed)
+        Some(score.total() - crossed - self.no_retry(score, case, without))
     }
 
     /// The worth of two cases with the given candidates, the crossing between them included.
@@ -176,36 +197,43 @@ impl Board<'_> {
     ) -> Option<f64> {
         let sum = self.worth(one.0, one.1, other.0)? + self.worth(other.0, other.1, one.0)?;
         let between = match (one.1, other.1) {
-            (Some(mine), Some(theirs)) => self.crossing(
-                self.cases.get(one.0)?,
-                self.candidates.get(mine)?,
-                self.cases.get(other.0)?,
-                self.candidates.get(theirs)?,
-            ),
+            (Some(mine), Some(theirs)) => {
+                self.crossing(
+                    self.cases.get(one.0)?,
+                    self.candidates.get(mine)?,
+                    self.cases.get(other.0)?,
+                    self.candidates.get(theirs)?,
+                ) + self.retried(one.0, mine, theirs)
+                    + self.retried(other.0, theirs, mine)
+            }
             _ => 0.0,
         };
         Some(sum - between)
+    }
+
+    /// What `case` with `mine` loses where it would be the retry of `theirs`, which another has.
+    fn retried(&self, case: usize, mine: usize, theirs: usize) -> f64 {
+        let fits = self.cases.get(case).map_or(&[][..], |entry| &entry.fits);
+        let fit = fits.iter().find(|(index, _)| *index == mine);
+        match fit.and_then(|(_, fit)| fit.retry_of) {
+            Some((before, adds)) if before == theirs => adds,
+            _ => 0.0,
+        }
     }
 
     /// Finds room for each case that has no candidate: one that fits it, whose owner takes another, whose owner takes
     /// another, and so on to one that is free. Cases from which no way leads there are not asked again, so that all
     /// searches together look at each pairing about once.
     fn make_room(&mut self) {
-        let mut owners = self.owners_now();
         let mut asked = vec![false; self.cases.len()];
         for case in 0..self.cases.len() {
             if self.chosen.get(case) != Some(&None) {
                 continue;
             }
             let mut seen = vec![case];
-            if let Some(steps) = self.way_to_free(&owners, &mut asked, &mut seen) {
+            if let Some(steps) = self.way_to_free(&mut asked, &mut seen) {
                 for (case, candidate) in steps {
-                    if let (Some(slot), Some(owner)) =
-                        (self.chosen.get_mut(case), owners.get_mut(candidate))
-                    {
-                        *slot = Some(candidate);
-                        *owner = Some(case);
-                    }
+                    self.give(case, Some(candidate));
                 }
                 // Ways may lead through them now as before.
                 for case in seen {
@@ -221,7 +249,6 @@ impl Board<'_> {
     /// looked at are added to `seen` and marked in `asked`.
     fn way_to_free(
         &self,
-        owners: &[Option<usize>],
         asked: &mut [bool],
         seen: &mut Vec<usize>,
     ) -> Option<Vec<(usize, usize)>> {
@@ -233,15 +260,14 @@ impl Board<'_> {
                 *flag = true;
             }
             let fits = self.cases.get(case).map_or(&[][..], |entry| &entry.fits);
-            let owner = |index: usize| owners.get(index).copied().flatten();
             let free = fits
                 .iter()
-                .filter(|(index, _)| owner(*index).is_none())
+                .filter(|(index, _)| self.owner_of(*index).is_none())
                 .max_by(|a, b| a.1.total().total_cmp(&b.1.total()).then(b.0.cmp(&a.0)));
             if let Some((free, _)) = free {
                 return Some(self.steps_back(seen, &wanted_by, place, *free));
             }
-            for owner in fits.iter().filter_map(|(index, _)| owner(*index)) {
+            for owner in fits.iter().filter_map(|(index, _)| self.owner_of(*index)) {
                 if let Some(flag) = asked.get_mut(owner).filter(|flag| !**flag) {
                     *flag = true;
                     seen.push(owner);
@@ -274,29 +300,12 @@ impl Board<'_> {
         steps
     }
 
-    /// The case that has each candidate as things stand.
-    fn owners_now(&self) -> Vec<Option<usize>> {
-        let mut owners = vec![None; self.candidates.len()];
-        for (case, candidate) in self.chosen.iter().enumerate() {
-            if let Some(slot) = candidate.and_then(|candidate| owners.get_mut(candidate)) {
-                *slot = Some(case);
-            }
-        }
-        owners
-    }
-
-    /// Notes who has what, for the questions that come after the choice.
-    fn note_owners(&mut self) {
-        let mut owners = vec![None; self.candidates.len()];
-        for (case, candidate) in self.chosen.clone().into_iter().enumerate() {
-            match candidate.and_then(|candidate| owners.get_mut(candidate)) {
-                Some(owner) => *owner = Some(case),
-                None if self.share(case).is_none() => self.vacant.push(case),
-                None => {}
-            }
-        }
-        self.owners = owners;
-        self.vacant.truncate(COMPARED_MAX);
+    /// Notes who has nothing, for the questions that come after the choice.
+    fn note_vacant(&mut self) {
+        self.vacant = (0..self.cases.len())
+            .filter(|case| self.chosen.get(*case) == Some(&None) && self.share(*case).is_none())
+            .take(COMPARED_MAX)
+            .collect();
     }
 
     /// For an exchange that was left without an attempt: the failed connect of another, when it fits closely.
@@ -341,9 +350,9 @@ impl Board<'_> {
     ) -> f64 {
         let starts = crosses(
             one.exchange.asked_at().time,
-            mine.start.time,
+            mine.begun_since(one.exchange.request_at).time,
             other.exchange.asked_at().time,
-            theirs.start.time,
+            theirs.begun_since(other.exchange.request_at).time,
         );
         let clients = (
             one.suspect.exchange.connection,
@@ -409,12 +418,11 @@ impl Board<'_> {
                 fits.into_iter().map(|(_, index)| index).collect()
             })
             .collect();
-        let mut owners = self.owners_now();
         for _ in 0..NEARBY_PASSES_MAX {
             let mut better = false;
             for (one, wanted) in best.iter().enumerate() {
                 for index in wanted {
-                    better |= self.take_if_better(one, *index, &mut owners);
+                    better |= self.take_if_better(one, *index);
                 }
             }
             if !better {
@@ -424,31 +432,19 @@ impl Board<'_> {
     }
 
     /// Lets `one` have `wanted`, from its owner in exchange or as it is free, where the sum grows.
-    fn take_if_better(&mut self, one: usize, wanted: usize, owners: &mut [Option<usize>]) -> bool {
+    fn take_if_better(&mut self, one: usize, wanted: usize) -> bool {
         let has = self.chosen.get(one).copied().flatten();
         if has == Some(wanted) {
             return false;
         }
-        let owner = owners.get(wanted).copied().flatten();
-        let better = match owner {
-            Some(other) => self.swap_if_better(one, other),
-            None => {
-                let now = self.worth(one, has, one);
-                let then = self.worth(one, Some(wanted), one);
-                let better = matches!((now, then), (Some(now), Some(then)) if then > now + 1e-9);
-                if better && let Some(slot) = self.chosen.get_mut(one) {
-                    *slot = Some(wanted);
-                }
-                better
-            }
-        };
+        if let Some(other) = self.owner_of(wanted) {
+            return self.swap_if_better(one, other);
+        }
+        let now = self.worth(one, has, one);
+        let then = self.worth(one, Some(wanted), one);
+        let better = matches!((now, then), (Some(now), Some(then)) if then > now + 1e-9);
         if better {
-            if let Some(slot) = has.and_then(|has| owners.get_mut(has)) {
-                *slot = owner;
-            }
-            if let Some(slot) = owners.get_mut(wanted) {
-                *slot = Some(one);
-            }
+            self.give(one, Some(wanted));
         }
         better
     }
@@ -467,7 +463,8 @@ impl Board<'_> {
         let then = self.worth_of_two((one, y), (other, x));
         let better = matches!((now, then), (Some(now), Some(then)) if then > now + 1e-9);
         if better {
-            self.chosen.swap(one, other);
+            self.give(one, y);
+            self.give(other, x);
         }
         better
     }
@@ -481,15 +478,15 @@ impl Board<'_> {
         let free = entry
             .fits
             .iter()
-            .filter(|(index, _)| !self.chosen.contains(&Some(*index)))
+            .filter(|(index, _)| self.owner_of(*index).is_none())
             .filter_map(|(index, _)| {
                 self.worth(one, Some(*index), one)
                     .map(|worth| (worth, *index))
             })
             .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
-        match (free, self.chosen.get_mut(one)) {
-            (Some((worth, index)), Some(slot)) if worth > current + 1e-9 => {
-                *slot = Some(index);
+        match free {
+            Some((worth, index)) if worth > current + 1e-9 => {
+                self.give(one, Some(index));
                 true
             }
             _ => false,
@@ -572,20 +569,48 @@ impl Board<'_> {
             .fold(f64::INFINITY, f64::min)
     }
 
-    /// The margin without what order says.
+    /// The margin without what order says; and without what the gaps say, where the gateway keeps no order and the
+    /// exchange of the two would be nothing unusual.
     fn plain_margin(&self, case: usize, mine: usize, other: usize) -> Option<f64> {
-        let score = |case: usize, candidate: usize| {
+        let fit = |case: usize, candidate: usize| {
             let fits = &self.cases.get(case)?.fits;
-            fits.iter()
-                .find(|(index, _)| *index == candidate)
-                .map(|(_, fit)| fit.score)
+            let fit = fits.iter().find(|(index, _)| *index == candidate);
+            fit.map(|(_, fit)| fit)
         };
-        let own = score(case, mine)? - score(case, other)?;
-        let owner = self.owner_of(other);
-        match owner.filter(|owner| *owner != case) {
-            None => Some(own),
-            Some(owner) => Some(own + score(owner, other)? - score(owner, mine)?),
-        }
+        let (own, instead) = (fit(case, mine)?, fit(case, other)?);
+        let owner = self.owner_of(other).filter(|owner| *owner != case);
+        let Some(owner) = owner else {
+            return Some(own.score - instead.score);
+        };
+        let (theirs, exchanged) = (fit(owner, other)?, fit(owner, mine)?);
+        let worth: fn(&Fit) -> f64 = if self.is_usual([own, theirs], [instead, exchanged]) {
+            Fit::timeless
+        } else {
+            |fit| fit.score
+        };
+        Some(worth(own) + worth(theirs) - worth(instead) - worth(exchanged))
+    }
+
+    /// Whether a gateway that keeps no order may as well have had two pairs the other way: no wait were much longer then
+    /// than those of the pairs as they stand, or than is usual here.
+    fn is_usual(&self, pairs: [&Fit; 2], exchanged: [&Fit; 2]) -> bool {
+        let Some((lag_of_starts, lag_of_ends)) = self.order.lags.filter(|_| !self.order.kept)
+        else {
+            return false;
+        };
+        let longest = |fits: [&Fit; 2]| {
+            fits.iter().fold((0, 0), |(start, end), fit| {
+                (
+                    fit.start_gap.max(start),
+                    fit.end_gap.unwrap_or_default().max(end),
+                )
+            })
+        };
+        let (now, then) = (longest(pairs), longest(exchanged));
+        let usual = |then: i64, now: i64, lag: i64| {
+            then as f64 <= now.max(lag.saturating_mul(2)) as f64 * MUCH_LONGER
+        };
+        usual(then.0, now.0, lag_of_starts) && usual(then.1, now.1, lag_of_ends)
     }
 }
 

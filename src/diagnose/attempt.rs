@@ -187,6 +187,17 @@ impl Attempt<'_> {
         }
     }
 
+    /// The latest moment at which the exchange that `product` made it for can have been asked: when it began, or when its
+    /// request went out, where a pool may have dialled for another.
+    #[must_use]
+    pub fn sent_by(&self, product: Option<&Product>) -> Mark {
+        let hands_over = product.is_none_or(|product| product.hands_over);
+        match self.exchange.filter(|_| hands_over) {
+            Some(exchange) => exchange.request_at.max(self.started()),
+            None => self.started(),
+        }
+    }
+
     /// Responses that were complete on this connection before this use.
     #[must_use]
     pub fn prior_responses(&self) -> u32 {

@@ -64,6 +64,9 @@ pub struct Candidate {
     pub start: Mark,
     /// The SYN of its connection, where this is the first use of it.
     pub dialled: Option<Mark>,
+    /// The latest moment at which its exchange can have been asked: the start, or its request where the gateway's pool
+    /// may have dialled for somebody else.
+    pub sent: Mark,
     /// Its first byte of payload, where the start is a SYN.
     pub request_at: Option<Mark>,
     /// The event that ended it: the cause's, or the end of the answer.
@@ -82,6 +85,18 @@ pub struct Candidate {
     pub whole: bool,
     /// Whether it was given to another exchange already.
     pub claimed: bool,
+}
+
+impl Candidate {
+    /// When it began for who became free for it at `since`: a connection that was dialled before was dialled for another.
+    #[must_use]
+    pub fn begun_since(&self, since: Mark) -> Mark {
+        if self.start < since {
+            self.sent
+        } else {
+            self.start
+        }
+    }
 }
 
 /// The attempts of `gateway` that began in `from..=until`, judged by what was seen up to `until` and the
@@ -144,7 +159,7 @@ pub fn candidates(
             }
         }
     }
-    found.sort_by_key(|candidate| (candidate.start, candidate.id));
+    found.sort_by_key(|candidate| (candidate.sent, candidate.id));
     found
 }
 
@@ -208,6 +223,7 @@ fn judge(
         id,
         upstream: record.facts.server,
         start: attempt.started(),
+        sent: attempt.sent_by(gateway.product),
         dialled: (id.index.unwrap_or(0) == 0)
             .then(|| record.facts.from_client.syns.first().copied())
             .flatten(),

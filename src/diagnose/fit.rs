@@ -36,6 +36,8 @@ const PLACES_MAX: u64 = 32;
 const SENT_AGAIN: f64 = 4.0;
 /// What it costs that the request is the very one that another failed exchange has asked.
 const ANOTHERS_REQUEST: f64 = 4.0;
+/// What it costs that the gateway's own page tells another kind of failure: as much as a status that does not fit.
+const CONTRADICTED: f64 = 4.0;
 /// Below this sum a pairing is no pairing.
 const SCORE_MIN: f64 = -4.0;
 
@@ -55,8 +57,16 @@ pub struct Fit {
     pub own: bool,
     /// Whether the product is known not to answer this cause with this status.
     pub status_clash: bool,
+    /// The failed attempt that it would be the retry of, by index into the candidates, and what that adds to the score.
+    pub retry_of: Option<(usize, f64)>,
+    /// The part of the score that the two gaps make.
+    timed: f64,
     /// How long after what set it off the attempt began, nanoseconds.
-    start_gap: i64,
+    pub start_gap: i64,
+    /// How long before the error it ended, nanoseconds; `None` where it has no end.
+    pub end_gap: Option<i64>,
+    /// When it began.
+    start: Mark,
 }
 
 impl Fit {
@@ -64,6 +74,24 @@ impl Fit {
     #[must_use]
     pub fn total(&self) -> f64 {
         self.score - self.order_cost
+    }
+
+    /// The score without what the gaps say.
+    #[must_use]
+    pub fn timeless(&self) -> f64 {
+        self.score - self.timed
+    }
+
+    /// Weighs that the gateway's own page tells another kind of failure.
+    pub fn take_contradiction(&mut self) {
+        self.score -= CONTRADICTED;
+    }
+
+    /// Notes that the attempt would be the retry of `before`, for an exchange that was asked at `asked`.
+    pub fn retries(&mut self, before: usize, asked: Mark) {
+        let since = self.start.time.nanos_since(asked.time);
+        let adds = closeness(self.start_gap) - closeness(since);
+        self.retry_of = (adds > 0.0).then_some((before, adds));
     }
 
     /// Weighs that another failed exchange has asked for just what the attempt carries, and this one has not. A gateway
@@ -110,7 +138,8 @@ pub fn fit(
     product: Option<&'static Product>,
     words: bool,
 ) -> Option<Fit> {
-    let start_gap = candidate.start.time.nanos_since(trigger.time);
+    let start = candidate.begun_since(exchange.request_at);
+    let start_gap = start.time.nanos_since(trigger.time);
     let overdue = candidate.start.time.nanos_since(suspect.at.time);
     // Where nothing is known of a clock the verdict says so; here its times are taken as they are.
     let unsure = timeline.clock_tolerance(suspect.at.frame, candidate.start.frame);
@@ -126,9 +155,13 @@ pub fn fit(
         decisive: false,
         own: false,
         status_clash: false,
+        retry_of: None,
+        timed: 0.0,
         start_gap,
+        end_gap: None,
+        start,
     };
-    fit.score += closeness(start_gap);
+    fit.timed += closeness(start_gap);
     fit.reasons
         .say(|| format!("began {} after the request", millis(start_gap)));
     match candidate.end {
@@ -147,7 +180,8 @@ pub fn fit(
             {
                 return None;
             }
-            fit.score += closeness(gap) * CLOSE_END;
+            fit.timed += closeness(gap) * CLOSE_END;
+            fit.end_gap = Some(gap);
             fit.reasons.say(|| {
                 if gap >= 0 {
                     format!("failed {} before the error", millis(gap))
@@ -157,12 +191,13 @@ pub fn fit(
             });
         }
         // Candidates are judged up to the group's last error: an absence must have lasted until this one.
-        None if suspect.at.time.nanos_since(candidate.start.time) < ABSENCE_MIN_NANOS => {
+        None if suspect.at.time.nanos_since(start.time) < ABSENCE_MIN_NANOS => {
             return None;
         }
         // An absence has no moment; it fits as well as something that ended ten milliseconds before.
-        None => fit.score += 1.5,
+        None => fit.timed += 1.5,
     }
+    fit.score += fit.timed;
     if sent_again_after(timeline, suspect, candidate) {
         fit.score -= SENT_AGAIN;
     }

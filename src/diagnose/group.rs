@@ -16,6 +16,7 @@ use crate::diagnose::fit::{Fit, fit};
 use crate::diagnose::inferred;
 use crate::diagnose::nothing;
 use crate::diagnose::order::{Order, relayed};
+use crate::diagnose::page;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::rewrites;
 use crate::diagnose::sidecar;
@@ -158,11 +159,11 @@ fn from_chain(
 /// All attempts of a gateway in the window of a group.
 struct Scene<'a> {
     members: Vec<(&'a Member, &'a ExchangeRecord)>,
-    /// By their beginning.
+    /// By the moment at which they were sent at the latest.
     candidates: Vec<Candidate>,
     /// Failed ones with a moment of failure, by that moment.
     by_end: Vec<usize>,
-    /// Failed ones without (nobody ever answered), by their beginning.
+    /// Failed ones without (nobody ever answered), in the order of `candidates`.
     endless: Vec<usize>,
     order: Order,
     turns: Turns,
@@ -202,7 +203,7 @@ impl<'a> Scene<'a> {
         );
         let turns = Turns::count(&members, &found, &order, before);
         let widest = timeline.clocks.widest();
-        found.retain(|candidate| candidate.start.time >= from.plus_nanos(-widest));
+        found.retain(|candidate| candidate.sent.time >= from.plus_nanos(-widest));
         // An answer that a client has got was not refused, however odd it is.
         let spoken_for = |candidate: &Candidate| {
             candidate.claimed || (candidate.whole && order.served.contains(&candidate.id))
@@ -255,8 +256,8 @@ impl<'a> Scene<'a> {
         self.candidates.get(index)?.end
     }
 
-    fn start_of(&self, index: usize) -> Option<Mark> {
-        Some(self.candidates.get(index)?.start)
+    fn sent_at(&self, index: usize) -> Option<Mark> {
+        Some(self.candidates.get(index)?.sent)
     }
 
     /// Gives each member its last attempt.
@@ -269,7 +270,7 @@ impl<'a> Scene<'a> {
                 let fits = near
                     .into_iter()
                     .filter_map(|index| {
-                        Some((index, self.fit(timeline, member, exchange, index, false)?))
+                        Some((index, self.fit(timeline, member, exchange, index, None)?))
                     })
                     .collect();
                 Case {
@@ -292,7 +293,7 @@ impl<'a> Scene<'a> {
             .by_end
             .partition_point(|index| self.end_of(*index).is_some_and(|end| end.time <= at));
         let inside = |index: &usize| {
-            self.start_of(*index)
+            self.sent_at(*index)
                 .is_some_and(|start| start >= asked && start.time <= at)
         };
         let last = self
@@ -306,7 +307,7 @@ impl<'a> Scene<'a> {
             .take(NEAR_MAX);
         let begun = self
             .candidates
-            .partition_point(|candidate| candidate.start < asked);
+            .partition_point(|candidate| candidate.sent < asked);
         let first = (begun..self.candidates.len())
             .take(SCANNED_MAX)
             .filter(|index| {
@@ -318,7 +319,7 @@ impl<'a> Scene<'a> {
             .take(NEAR_MAX);
         let waited = self
             .endless
-            .partition_point(|index| self.start_of(*index).is_some_and(|start| start < asked));
+            .partition_point(|index| self.sent_at(*index).is_some_and(|start| start < asked));
         let silent = self
             .endless
             .iter()
@@ -329,13 +330,14 @@ impl<'a> Scene<'a> {
         last.chain(first).chain(silent).collect()
     }
 
+    /// How a candidate fits. `given` are the last attempts of all members once they are known; the words are wanted then.
     fn fit(
         &self,
         timeline: &Timeline,
         member: &Member,
         exchange: &ExchangeRecord,
         index: usize,
-        words: bool,
+        given: Option<&BTreeSet<AttemptId>>,
     ) -> Option<Fit> {
         let candidate = self.candidates.get(index)?;
         if sidecar::is_of_a_neighbour(
@@ -347,7 +349,7 @@ impl<'a> Scene<'a> {
         ) {
             return None;
         }
-        let trigger = self.trigger(timeline, candidate, exchange);
+        let (trigger, before) = self.trigger(timeline, candidate, exchange, given);
         let product = member.identified.gateway.product;
         let mut fit = fit(
             timeline,
@@ -356,14 +358,23 @@ impl<'a> Scene<'a> {
             candidate,
             trigger,
             product,
-            words,
+            given.is_some(),
         )?;
+        if let Some(before) = before {
+            fit.retries(before, asked_before(candidate, exchange));
+        }
         let client = member.suspect.exchange.connection;
-        fit.order_cost +=
-            self.order
-                .against(client, exchange.asked_at().time, candidate.start.time);
+        let start = candidate.begun_since(exchange.request_at).time;
+        fit.order_cost += self.order.against(client, exchange.asked_at().time, start);
         if self.order.workers.same(client, candidate.id.connection) == Some(false) {
             fit.score -= OTHER_WORKER;
+        }
+        if candidate
+            .code
+            .and_then(|code| page::contradicts(member, code))
+            == Some(true)
+        {
+            fit.take_contradiction();
         }
         self.weigh_request(timeline, &mut fit, exchange, candidate);
         self.turns.weigh(&mut fit, (member, exchange), candidate);
@@ -407,22 +418,25 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// What set an attempt off inside an exchange: the request, or the failure of an attempt before it.
+    /// What set an attempt off inside an exchange: the request, or the failure of an attempt before it, which is named then.
+    /// What is the last attempt of a member (`given`) led to no other.
     fn trigger(
         &self,
         timeline: &Timeline,
         candidate: &Candidate,
         exchange: &ExchangeRecord,
-    ) -> Mark {
-        let asked = match exchange.request_end {
-            Some(end) if end.how.is_complete() && end.at <= candidate.start => end.at,
-            _ => exchange
-                .asked_at()
-                .min(candidate.start.max(exchange.request_at)),
-        };
-        self.predecessor(timeline, candidate, exchange)
-            .and_then(|before| before.end)
-            .map_or(asked, |failed| failed.max(asked))
+        given: Option<&BTreeSet<AttemptId>>,
+    ) -> (Mark, Option<usize>) {
+        let asked = asked_before(candidate, exchange);
+        let free = |before: &Candidate| given.is_none_or(|given| !given.contains(&before.id));
+        let before = self
+            .predecessor(timeline, candidate, exchange)
+            .and_then(|index| Some((index, self.candidates.get(index)?)))
+            .filter(|(_, before)| free(before));
+        match before.and_then(|(index, before)| Some((index, before.end?))) {
+            Some((index, failed)) if failed > asked => (failed, Some(index)),
+            _ => (asked, None),
+        }
     }
 
     /// The failed attempt that `candidate` may be the retry of, inside `exchange`.
@@ -431,15 +445,15 @@ impl<'a> Scene<'a> {
         timeline: &Timeline,
         candidate: &Candidate,
         exchange: &ExchangeRecord,
-    ) -> Option<&Candidate> {
-        let since_asked = candidate.start.time.nanos_since(exchange.asked_at().time);
-        let ended = self.by_end.partition_point(|index| {
-            self.end_of(*index)
-                .is_some_and(|end| end <= candidate.start)
-        });
+    ) -> Option<usize> {
+        let start = candidate.begun_since(exchange.request_at);
+        let since_asked = start.time.nanos_since(exchange.asked_at().time);
+        let ended = self
+            .by_end
+            .partition_point(|index| self.end_of(*index).is_some_and(|end| end <= start));
         let begun = self
             .endless
-            .partition_point(|index| self.start_of(*index).is_some_and(|at| at < candidate.start));
+            .partition_point(|index| self.sent_at(*index).is_some_and(|at| at < start));
         let before = |list: &'_ [usize], until: usize| -> Vec<usize> {
             list.iter()
                 .take(until)
@@ -451,16 +465,16 @@ impl<'a> Scene<'a> {
         before(&self.by_end, ended)
             .into_iter()
             .chain(before(&self.endless, begun))
-            .filter_map(|index| self.candidates.get(index))
-            .filter(|before| !before.whole && before.id != candidate.id)
-            .filter(|before| before.start >= exchange.request_at && before.start < candidate.start)
-            .filter_map(|before| {
+            .filter_map(|index| Some((index, self.candidates.get(index)?)))
+            .filter(|(_, before)| !before.whole && before.id != candidate.id)
+            .filter(|(_, before)| before.sent >= exchange.request_at && before.start < start)
+            .filter_map(|(index, before)| {
                 let gap = retry_gap(before, candidate)?;
                 (gap < since_asked && !self.is_anothers(timeline, exchange, before))
-                    .then_some((gap, before))
+                    .then_some((gap, before.id, index))
             })
-            .min_by_key(|(gap, before)| (*gap, before.id))
-            .map(|(_, before)| before)
+            .min()
+            .map(|(.., index)| index)
     }
 
     /// The attempts of a member: its last one and the failures that led to it. `taken` are the last attempts
@@ -477,7 +491,7 @@ impl<'a> Scene<'a> {
         if let Some(given) = &mut assignment {
             // The words of the chosen pairing, which the comparison did without.
             given.fit = self
-                .fit(timeline, member, exchange, given.candidate, true)
+                .fit(timeline, member, exchange, given.candidate, Some(taken))
                 .unwrap_or_else(|| given.fit.clone());
         }
         let mut attempts = Vec::new();
@@ -486,7 +500,10 @@ impl<'a> Scene<'a> {
             .as_ref()
             .and_then(|assignment| at(assignment.candidate));
         while let Some(candidate) = next {
-            attempts.push(candidate.clone());
+            attempts.push(Candidate {
+                start: candidate.begun_since(exchange.request_at),
+                ..candidate.clone()
+            });
             if attempts.len() >= CHAIN_MAX {
                 break;
             }
@@ -495,7 +512,10 @@ impl<'a> Scene<'a> {
                 !taken.contains(&before.id)
                     && recovery(timeline, before, &self.candidates).is_none()
             };
-            next = self.predecessor(timeline, candidate, exchange).filter(free);
+            next = self
+                .predecessor(timeline, candidate, exchange)
+                .and_then(at)
+                .filter(free);
         }
         attempts.reverse();
         let unread = self.unread(timeline, member, exchange);
@@ -592,16 +612,16 @@ impl<'a> Scene<'a> {
         let (asked, answered) = (exchange.request_at, member.suspect.at);
         let from = self
             .candidates
-            .partition_point(|candidate| candidate.start < asked.back_nanos(self.unsure));
+            .partition_point(|candidate| candidate.sent < asked.back_nanos(self.unsure));
         let until = self
             .candidates
-            .partition_point(|candidate| candidate.start.back_nanos(self.unsure) <= answered);
+            .partition_point(|candidate| candidate.sent.back_nanos(self.unsure) <= answered);
         let other = |candidate: &&Candidate| {
             let unsure = timeline.clock_tolerance(answered.frame, candidate.start.frame);
             let unsure = unsure.unwrap_or(0);
             candidate.standing != Standing::Failed
-                && candidate.start >= asked.back_nanos(unsure)
-                && candidate.start.back_nanos(unsure) <= answered
+                && candidate.sent >= asked.back_nanos(unsure)
+                && candidate.sent.back_nanos(unsure) <= answered
                 && candidate
                     .end
                     .is_none_or(|end| end.back_nanos(unsure) <= answered)
@@ -616,6 +636,15 @@ impl<'a> Scene<'a> {
             .collect();
         found.reverse();
         found
+    }
+}
+
+/// When `exchange` had asked for what `candidate` carries: its request was whole, or had begun.
+fn asked_before(candidate: &Candidate, exchange: &ExchangeRecord) -> Mark {
+    let start = candidate.begun_since(exchange.request_at);
+    match exchange.request_end {
+        Some(end) if end.how.is_complete() && end.at <= start => end.at,
+        _ => exchange.asked_at().min(start.max(exchange.request_at)),
     }
 }
 
@@ -671,7 +700,7 @@ pub fn recovery<'c>(
     failed: &Candidate,
     candidates: &'c [Candidate],
 ) -> Option<&'c Candidate> {
-    let first = candidates.partition_point(|next| next.start < failed.start);
+    let first = candidates.partition_point(|next| next.sent < failed.start);
     let soon = failed
         .end
         .unwrap_or(failed.start)
@@ -680,7 +709,7 @@ pub fn recovery<'c>(
     candidates
         .iter()
         .skip(first)
-        .take_while(|next| failed.end.is_none() || next.start.time <= soon)
+        .take_while(|next| failed.end.is_none() || next.sent.time <= soon)
         .filter(|next| next.whole || matches!(next.standing, Standing::Well | Standing::Opaque))
         .filter(|next| retry_gap(failed, next).is_some() && same_request(timeline, failed, next))
         .find(|next| retried_not_asked(timeline, failed, next))

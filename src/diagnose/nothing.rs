@@ -13,6 +13,7 @@ use crate::diagnose::finding::{AttemptReport, Confidence, Evidence, Failure, Fin
 use crate::diagnose::gateway::product::Wait;
 use crate::diagnose::hidden::{self, Hidden};
 use crate::diagnose::lookup::failed_lookups;
+use crate::diagnose::page;
 use crate::diagnose::reason;
 use crate::diagnose::record::ExchangeRecord;
 use crate::diagnose::silent;
@@ -212,6 +213,7 @@ fn from_unread(
             let mut conclusion = silent::although_well(member).unwrap_or_else(|| {
                 Conclusion::new("attempt-succeeded-but-error", Confidence::Certain)
             });
+            page::compare(member, &mut conclusion);
             let status = candidate.status.unwrap_or_default();
             if let Some(end) = candidate.end {
                 let summary = format!(

@@ -51,8 +51,13 @@ pub struct Order {
     anchors: Vec<Anchor>,
     /// How well attempts begin in the order of requests: from 0 (order means nothing here) to 1.
     pub starts: f64,
+    /// Whether the product keeps an order at all, as far as known.
+    pub kept: bool,
     /// How well answers are passed on in the order in which they came.
     pub ends: f64,
+    /// How long requests usually waited before they were passed on, and answers: medians, nanoseconds; `None` where too
+    /// few were seen.
+    pub lags: Option<(i64, i64)>,
     /// Attempts whose answer a client has got.
     pub served: BTreeSet<AttemptId>,
     /// Which connections work together.
@@ -135,11 +140,22 @@ impl Order {
             .anchors
             .sort_unstable_by_key(|anchor| (anchor.asked, anchor.started));
         order.starts = order.how_well(|anchor| (anchor.asked, anchor.started));
-        if gateway.product.is_some_and(|product| !product.keeps_order) {
+        order.kept = gateway.product.is_none_or(|product| product.keeps_order);
+        if !order.kept {
             order.starts = 0.0;
         }
         order.ends = order.how_well(|anchor| (anchor.answered, anchor.passed_on));
+        order.lags = order
+            .median(|anchor| anchor.started.nanos_since(anchor.asked))
+            .zip(order.median(|anchor| anchor.passed_on.nanos_since(anchor.answered)));
         order
+    }
+
+    /// What half of the anchors do not exceed.
+    fn median(&self, of: fn(&Anchor) -> i64) -> Option<i64> {
+        let mut all: Vec<i64> = self.anchors.iter().map(of).collect();
+        let at = all.len() / 2;
+        (all.len() >= COMPARED_MIN as usize).then(|| *all.select_nth_unstable(at).1)
     }
 
     fn how_well(&self, of: fn(&Anchor) -> (Timestamp, Timestamp)) -> f64 {
@@ -222,7 +238,9 @@ fn attempts_that_went_well<'a>(
                 && record.facts.server != gateway.endpoint
                 && timeline.is_best_client_view(id.connection, gateway.vantage, &gateway.addrs)
             {
-                let fresh = index == 0 && record.opened_for_first_use();
+                // A pool that hands over may have dialled for another, who was served meanwhile.
+                let hands_over = gateway.product.is_none_or(|product| product.hands_over);
+                let fresh = index == 0 && !hands_over && record.opened_for_first_use();
                 found.push((if fresh { record.facts.opened } else { *at }, *id, exchange));
             }
         }

@@ -38,6 +38,15 @@ pub fn compare(member: &Member, conclusion: &mut Conclusion) {
     }
 }
 
+/// Whether the page tells another kind of failure than `code`; `None` where either tells none.
+#[must_use]
+pub fn contradicts(member: &Member, code: &str) -> Option<bool> {
+    let recognised = member.identified.recognised.as_ref();
+    let page = recognised.filter(|page| page.own_page)?;
+    let (kind, _) = said(page)?;
+    Some(page.page_cause != Some(code) && !kinds(code)?.contains(&kind))
+}
+
 /// Says which application server wrote the upstream's answer, where it shows: the error was made there, and by no proxy.
 pub fn author(answered: &ExchangeRecord, conclusion: &mut Conclusion) {
     let written = answered
@@ -67,29 +76,38 @@ fn said(page: &Recognised) -> Option<(Kind, &'static str)> {
 
 /// The kinds that pages name for a code, the usual one first; none where no page tells it.
 fn kinds(code: &str) -> Option<&'static [Kind]> {
+    use Kind::{Broken, Content, Ended, Handshake, Name, Nothing, Timer, Unconnected};
     match code {
-        "tls-handshake-timeout" => return Some(&[Kind::Timer, Kind::Handshake, Kind::Ended]),
+        "tls-handshake-timeout" => {
+            return Some(&[Timer, Handshake, Ended, Unconnected, Broken]);
+        }
+        "connect-timeout" => return Some(&[Timer, Unconnected]),
         // Where a connection hangs, what ends the wait is a timer, or the kernel's word that it failed.
         "connect-half-open"
         | "connect-stale-tuple"
         | "listen-queue-overflow"
-        | "neighbor-unresolved" => return Some(&[Kind::Ended, Kind::Timer]),
+        | "neighbor-unresolved" => return Some(&[Unconnected, Ended, Broken, Timer]),
+        // The connection was made, and ended before it was of use.
+        "connect-reset-after-accept" => return Some(&[Unconnected, Ended, Broken]),
         // A head that breaks off is not valid either.
-        "closed-mid-head" | "reset-mid-head" => return Some(&[Kind::Ended, Kind::Content]),
-        "tls-on-http-port" => return Some(&[Kind::Handshake, Kind::Ended]),
+        "closed-mid-head" | "reset-mid-head" => return Some(&[Ended, Broken, Content]),
+        "tls-on-http-port" => return Some(&[Handshake, Ended, Unconnected, Broken]),
+        // What is whole may be refused for what it says, and for no other reason.
+        "attempt-succeeded-but-error" => return Some(&[Content]),
         // What came was content, and what failed was the end: products say either.
         "bad-interim-response" | "unsolicited-response" => return None,
         _ => {}
     }
     if code.ends_with("-timeout") && !code.starts_with("dns-") {
-        return Some(&[Kind::Timer]);
+        return Some(&[Timer]);
     }
     match cause::by_code(code)?.family {
-        Family::NameResolution => Some(&[Kind::Name]),
-        Family::NoUpstreamPackets => Some(&[Kind::Nothing]),
-        Family::MalformedHead => Some(&[Kind::Content]),
-        Family::Tls => Some(&[Kind::Ended, Kind::Handshake]),
-        Family::Connect | Family::WaitingForHead => Some(&[Kind::Ended]),
+        Family::NameResolution => Some(&[Name]),
+        Family::NoUpstreamPackets => Some(&[Nothing]),
+        Family::MalformedHead => Some(&[Content]),
+        Family::Tls => Some(&[Ended, Handshake, Unconnected, Broken]),
+        Family::Connect => Some(&[Unconnected, Broken]),
+        Family::WaitingForHead => Some(&[Ended, Broken]),
         _ => None,
     }
 }
@@ -108,7 +126,7 @@ mod tests {
             usual("stale-keepalive-reuse"),
             usual("closed-before-response")
         );
-        assert_eq!(usual("tls-handshake-reset"), usual("connect-refused"));
+        assert_ne!(usual("closed-before-response"), usual("connect-refused"));
         assert_ne!(usual("response-timeout"), usual("reset-before-response"));
         assert_ne!(usual("connect-timeout"), usual("connect-refused"));
         assert_ne!(usual("dns-timeout"), usual("connect-timeout"));
@@ -125,5 +143,7 @@ mod tests {
         assert!(agrees(Kind::Handshake, "tls-alert-from-upstream"));
         assert!(!agrees(Kind::Handshake, "connect-refused"));
         assert!(agrees(Kind::Timer, "connect-half-open"));
+        assert!(agrees(Kind::Unconnected, "tls-handshake-reset"));
+        assert!(!agrees(Kind::Ended, "connect-refused"));
     }
 }

@@ -107,7 +107,7 @@ pub fn is_of_a_neighbour(
     if suspect.status.is_none_or(|status| status < SERVER_ERROR) {
         return false;
     }
-    let before = candidates.partition_point(|other| other.start < attempt.start);
+    let before = candidates.partition_point(|other| other.sent < attempt.start);
     let around = candidates.get(..before).unwrap_or_default();
     around.iter().rev().take(AROUND_MAX).any(|other| {
         other.id != attempt.id

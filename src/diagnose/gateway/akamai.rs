@@ -19,6 +19,7 @@ pub const PRODUCT: Product = Product {
     advice: ADVICE,
     timers: TIMERS,
     keeps_order: true,
+    hands_over: false,
     response_head_max: None,
     response_line_max: None,
     response_lines_max: None,
@@ -29,7 +30,7 @@ const NUMBERS: &[(&str, Kind)] = &[
     // ERR_READ_TIMEOUT
     ("1", Kind::Timer),
     // ERR_CONNECT_FAIL
-    ("6", Kind::Ended),
+    ("6", Kind::Unconnected),
     // ERR_DNS_FAIL
     ("11", Kind::Name),
     // ERR_ZERO_SIZE_OBJECT

@@ -19,6 +19,7 @@ pub const PRODUCT: Product = Product {
     advice: ADVICE,
     timers: TIMERS,
     keeps_order: true,
+    hands_over: false,
     response_head_max: None,
     response_line_max: None,
     response_lines_max: None,
@@ -30,7 +31,7 @@ const MESSAGES: &[(u16, &str, Option<Kind>)] = &[
     (
         504,
         "Network error communicating with endpoint",
-        Some(Kind::Ended),
+        Some(Kind::Broken),
     ),
     (500, "Internal server error", None),
     (502, "Internal server error", None),
@@ -227,7 +228,7 @@ mod tests {
         assert_eq!(network.len(), 56);
         let found = recognise(&head, network).unwrap();
         assert!(found.own_page);
-        assert_eq!(found.page_kind, Some(Kind::Ended));
+        assert_eq!(found.page_kind, Some(Kind::Broken));
         let timed_out = b"{\"message\": \"Endpoint request timed out\"}";
         assert_eq!(
             recognise(&head, timed_out).unwrap().page_kind,

@@ -19,6 +19,7 @@ pub const PRODUCT: Product = Product {
     advice: ADVICE,
     timers: &[timer("request timeout", Wait::Response, 20_000)],
     keeps_order: true,
+    hands_over: false,
     response_head_max: None,
     response_line_max: None,
     response_lines_max: None,

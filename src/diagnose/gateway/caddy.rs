@@ -19,6 +19,7 @@ pub const PRODUCT: Product = Product {
     advice: ADVICE,
     timers: TIMERS,
     keeps_order: true,
+    hands_over: true,
     response_head_max: None,
     response_line_max: None,
     response_lines_max: None,

@@ -19,6 +19,7 @@ pub const PRODUCT: Product = Product {
     advice: ADVICE,
     timers: TIMERS,
     keeps_order: true,
+    hands_over: false,
     response_head_max: Some(32_768),
     response_line_max: None,
     response_lines_max: None,
@@ -50,7 +51,7 @@ fn recognise(head: &ResponseHead, body: &[u8]) -> Option<Recognised> {
             _ => None,
         };
         found.page_kind = match head.status {
-            523 => Some(Kind::Ended),
+            523 => Some(Kind::Unconnected),
             525 | 526 => Some(Kind::Handshake),
             530 => Some(Kind::Name).filter(|_| clue::holds(body, "1016")),
             _ => None,

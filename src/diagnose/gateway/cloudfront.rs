@@ -19,6 +19,7 @@ pub const PRODUCT: Product = Product {
     advice: ADVICE,
     timers: TIMERS,
     keeps_order: true,
+    hands_over: false,
     response_head_max: None,
     response_line_max: None,
     response_lines_max: None,
@@ -29,7 +30,7 @@ pub const PRODUCT: Product = Product {
 const SENTENCES: &[(&str, Kind)] = &[
     (
         "CloudFront wasn't able to connect to the origin",
-        Kind::Ended,
+        Kind::Broken,
     ),
     (
         "CloudFront wasn't able to resolve the origin domain name",

@@ -19,6 +19,7 @@ pub const PRODUCT: Product = Product {
     advice: ADVICE,
     timers: TIMERS,
     keeps_order: false,
+    hands_over: true,
     response_head_max: Some(61_440),
     response_line_max: None,
     response_lines_max: Some(100),
@@ -51,9 +52,9 @@ const REASONS: &[(&str, &str)] = &[
 
 /// Reset reasons that stand for several causes of one kind.
 const KINDS: &[(&str, Kind)] = &[
-    ("connection failure", Kind::Ended),
-    ("remote connection failure", Kind::Ended),
-    ("local connection failure", Kind::Ended),
+    ("connection failure", Kind::Unconnected),
+    ("remote connection failure", Kind::Unconnected),
+    ("local connection failure", Kind::Unconnected),
     ("protocol error", Kind::Content),
 ];
 

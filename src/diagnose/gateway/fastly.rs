@@ -19,6 +19,7 @@ pub const PRODUCT: Product = Product {
     advice: ADVICE,
     timers: TIMERS,
     keeps_order: true,
+    hands_over: false,
     response_head_max: None,
     response_line_max: None,
     response_lines_max: None,
@@ -46,7 +47,7 @@ const REASONS: &[(&str, &str)] = &[
 
 /// Reason phrases that stand for several causes of one kind.
 const KINDS: &[(&str, Kind)] = &[
-    ("Network unreachable", Kind::Ended),
+    ("Network unreachable", Kind::Unconnected),
     ("SSL handshake error", Kind::Handshake),
     (
         "hostname doesn't match against certificate",

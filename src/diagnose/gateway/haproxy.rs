@@ -18,6 +18,7 @@ pub const PRODUCT: Product = Product {
     advice: ADVICE,
     timers: TIMERS,
     keeps_order: true,
+    hands_over: false,
     response_head_max: Some(16_384 - 1_024),
     response_line_max: None,
     response_lines_max: Some(101),

@@ -16,6 +16,7 @@ pub const PRODUCT: Product = Product {
     advice: ADVICE,
     timers: &[],
     keeps_order: true,
+    hands_over: false,
     response_head_max: Some(65_535),
     response_line_max: None,
     response_lines_max: None,

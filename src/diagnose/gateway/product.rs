@@ -23,6 +23,9 @@ pub struct Product {
     /// Whether requests leave towards upstreams in the order in which they came, as they do from a plain event
     /// loop; Envoy flushes each connection's writes in a later turn, in another order.
     pub keeps_order: bool,
+    /// Whether its pool hands a connection that was dialled for one request to another one that waits, as Envoy and Go's
+    /// `net/http` do: the first was served meanwhile by a connection that had become free.
+    pub hands_over: bool,
     /// Most bytes of a whole response head that the product takes with default settings.
     pub response_head_max: Option<u32>,
     /// Most bytes of one response header line.
@@ -53,8 +56,12 @@ pub enum Kind {
     Content,
     /// TLS could not be agreed on.
     Handshake,
-    /// The connection did not come about, or ended.
+    /// The connection did not come about.
+    Unconnected,
+    /// The connection ended.
     Ended,
+    /// One of the two, the page does not say which.
+    Broken,
 }
 
 impl Kind {
@@ -67,7 +74,9 @@ impl Kind {
             Self::Timer => "a timer ran out",
             Self::Content => "the upstream's answer was not valid",
             Self::Handshake => "the TLS handshake failed",
-            Self::Ended => "the upstream's connection failed or ended",
+            Self::Unconnected => "no connection to the upstream was made",
+            Self::Ended => "the upstream's connection ended",
+            Self::Broken => "the upstream's connection failed or ended",
         }
     }
 }

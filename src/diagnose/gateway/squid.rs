@@ -18,6 +18,7 @@ pub const PRODUCT: Product = Product {
     advice: ADVICE,
     timers: TIMERS,
     keeps_order: true,
+    hands_over: false,
     response_head_max: Some(65_536),
     response_line_max: None,
     response_lines_max: None,
@@ -41,7 +42,7 @@ const ERRORS: &[(&str, &str)] = &[
 
 /// Names of errors that stand for several causes of one kind, whatever the errno.
 const KINDS: &[(&str, Kind)] = &[
-    ("ERR_CONNECT_FAIL", Kind::Ended),
+    ("ERR_CONNECT_FAIL", Kind::Unconnected),
     ("ERR_SECURE_CONNECT_FAIL", Kind::Handshake),
     ("ERR_INVALID_RESP", Kind::Content),
 ];

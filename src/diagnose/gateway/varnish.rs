@@ -19,6 +19,7 @@ pub const PRODUCT: Product = Product {
     advice: ADVICE,
     timers: TIMERS,
     keeps_order: true,
+    hands_over: false,
     response_head_max: Some(32_768),
     response_line_max: Some(8_192),
     response_lines_max: Some(64),
