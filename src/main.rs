@@ -18,6 +18,7 @@ mod cli;
 mod run;
 
 use cli::{Inputs, Settings, Task};
+use run::absences::Absences;
 use run::companions::Companions;
 use run::confine::Confinement;
 use run::errands;
@@ -110,6 +111,7 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
         recording,
         upstreams: Upstreams::of(settings, follow),
         status: status(settings)?,
+        absences: Absences::new(settings.quiet),
         keys,
         signals,
         latest: Instant::now(),

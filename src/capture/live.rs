@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use pcap::{Active, Capture, Device, Linktype, PacketHeader, Precision};
 
+use crate::capture::absence::{Absence, Now};
 use crate::capture::error::CaptureError;
 use crate::capture::filter::{Filter, Verdict, link_type_of, pcap_message};
 use crate::capture::follow::Follow;
@@ -44,6 +45,9 @@ const NOT_WIDENED: LossName = "filter_not_widened";
 
 /// Changes of the filter during which frames may have passed that nobody counted.
 const FILTER_PAUSES: LossName = "filter_changes_with_a_pause";
+
+/// Times that the interface went away.
+const ABSENCES: LossName = "interface_absences";
 
 /// The device that stands for all interfaces on Linux.
 const ANY: &str = "any";
@@ -117,7 +121,10 @@ pub struct LiveSource {
     /// The user's own filter, where a wider one is in the kernel and it matters which frames were asked for.
     own_filter: Option<Filter>,
     dropped: u32,
-    interface_dropped: u32,
+    /// What the interface itself dropped so far; `None` once it was away, after which the kernel counts another's.
+    interface_dropped: Option<u32>,
+    /// Waits for an interface that went away; none for `any`, which never does.
+    absence: Option<Absence>,
     finished: bool,
 }
 
@@ -173,6 +180,10 @@ impl LiveSource {
         let capture = capture
             .setnonblock()
             .map_err(|error| refused(interface, &error))?;
+        let absence = match interface {
+            ANY => None,
+            _ => Absence::of(&capture, interface, promiscuous),
+        };
         let mut ledger = Ledger::new(input, interface.to_owned(), None);
         ledger.facts.format = "live";
         ledger.facts.filter = filter.map(str::to_owned);
@@ -187,7 +198,8 @@ impl LiveSource {
             widening,
             own_filter,
             dropped: 0,
-            interface_dropped: 0,
+            interface_dropped: Some(0),
+            absence,
             finished: false,
         })
     }
@@ -217,17 +229,17 @@ impl LiveSource {
             let packet = match self.capture.next_packet() {
                 Ok(packet) => packet,
                 Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => return Ok(()),
-                Err(error) if self.ledger.facts.frames == 0 => {
-                    return Err(refused(&self.ledger.facts.path, &error));
-                }
-                Err(error) => {
-                    // What was seen until then is judged all the same.
-                    let offset = self.ledger.facts.bytes;
-                    let what = format!("the capture ended by itself: {}", pcap_message(&error));
-                    self.ledger.unreadable(offset, what);
-                    self.finished = true;
-                    return Ok(());
-                }
+                Err(error) => match self.find(&pcap_message(&error)) {
+                    Now::Here => continue,
+                    Now::Away => return Ok(()),
+                    Now::Lost(_) if self.ledger.facts.frames == 0 => {
+                        return Err(refused(&self.ledger.facts.path, &error));
+                    }
+                    Now::Lost(why) => {
+                        self.give_up(&why);
+                        return Ok(());
+                    }
+                },
             };
             let found = Found {
                 start: batch.bytes.len(),
@@ -253,17 +265,42 @@ impl LiveSource {
         Ok(())
     }
 
+    /// Looks for the interface after libpcap has said `error`, and notes when it goes and comes.
+    fn find(&mut self, error: &str) -> Now {
+        let Some(absence) = &mut self.absence else {
+            return Now::Lost(error.to_owned());
+        };
+        let was_away = absence.is_away();
+        let now = absence.look(&self.capture, error);
+        if matches!(now, Now::Away) && !was_away {
+            self.ledger.loss.add(ABSENCES, 1);
+            self.interface_dropped = None;
+        }
+        self.ledger.facts.away = absence.is_away();
+        now
+    }
+
+    /// Ends the capture: what was seen until then is judged all the same.
+    fn give_up(&mut self, why: &str) {
+        let offset = self.ledger.facts.bytes;
+        let what = format!("the capture ended by itself: {why}");
+        self.ledger.unreadable(offset, what);
+        self.finished = true;
+    }
+
     /// Adds what the kernel dropped since the last call. Its counters are 32 bits wide and turn over.
     fn count_drops(&mut self) {
         let Ok(now) = self.capture.stats() else {
             return;
         };
         let dropped = now.dropped.wrapping_sub(self.dropped);
-        let interface_dropped = now.if_dropped.wrapping_sub(self.interface_dropped);
+        let by_interface = self
+            .interface_dropped
+            .map_or(0, |before| now.if_dropped.wrapping_sub(before));
         self.ledger
-            .dropped(u64::from(dropped), u64::from(interface_dropped));
+            .dropped(u64::from(dropped), u64::from(by_interface));
         self.dropped = now.dropped;
-        self.interface_dropped = now.if_dropped;
+        self.interface_dropped = self.interface_dropped.and(Some(now.if_dropped));
     }
 }
 
@@ -272,6 +309,18 @@ impl Source for LiveSource {
         batch.clear();
         if self.finished {
             return Ok(Fill::End);
+        }
+        if self.ledger.facts.away {
+            std::thread::sleep(NAP.saturating_mul(NAPS_PER_TICK));
+            if self.stop.is_stopped() {
+                self.finished = true;
+                return Ok(Fill::End);
+            }
+            if let Now::Lost(why) = self.find("") {
+                self.give_up(&why);
+                return Ok(Fill::End);
+            }
+            return Ok(Fill::Quiet);
         }
         for _ in 0..NAPS_PER_TICK {
             self.follow();

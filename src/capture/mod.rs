@@ -3,6 +3,7 @@
 //! The rule: this is the only room that opens files and interfaces. Frames are numbered as Wireshark numbers them, and
 //! damage is counted, never fatal.
 
+mod absence;
 mod block;
 mod compressed;
 mod error;
@@ -17,6 +18,7 @@ mod merge;
 mod names;
 mod pcap;
 mod pcapng;
+mod rebind;
 mod recorder;
 mod roots;
 #[cfg(test)]

@@ -69,6 +69,8 @@ pub struct InputFacts {
     pub first_time: Option<Timestamp>,
     /// Latest capture time.
     pub last_time: Option<Timestamp>,
+    /// Whether the interface is away at the moment.
+    pub away: bool,
     /// Frames that the capturing kernel dropped, as far as the input tells: a total.
     pub kernel_drops: u64,
     /// Frames that the interface dropped, as far as the input tells: a total.

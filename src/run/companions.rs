@@ -9,6 +9,7 @@ use gwcap::analyzer::Analyzer;
 use gwcap::capture::InputFacts;
 use gwcap::frame::Batch;
 
+use crate::run::absences::Absences;
 use crate::run::failure::Failure;
 use crate::run::feed::Companion;
 use crate::run::keys::Keys;
@@ -28,6 +29,8 @@ pub struct Companions<'s> {
     pub upstreams: Option<Upstreams>,
     /// Tells where a live run stands; none elsewhere.
     pub status: Option<Status>,
+    /// Tells which interfaces go and come.
+    pub absences: Absences,
     /// Secrets that the user gives.
     pub keys: Keys,
     /// Metrics and programs.
@@ -42,6 +45,7 @@ impl Companion for Companions<'_> {
             status.note(inputs);
         }
         self.signals.note(inputs);
+        self.absences.note(inputs, &mut self.status);
         if !batch.records.is_empty() {
             self.latest = Instant::now();
         }

@@ -13,7 +13,7 @@ use caps::Capability;
 use crate::cli::{Inputs, Settings};
 use crate::run::failure::{Failure, exit};
 use crate::run::memory;
-use crate::run::sandbox::limits::Limits;
+use crate::run::sandbox::limits::{Errand, Limits};
 use crate::run::sandbox::person::{self, Person};
 use crate::run::sandbox::{self, as_person, trial};
 
@@ -174,12 +174,16 @@ impl<'a> Confinement<'a> {
             (Inputs::Files(_), None) => OF_ROOT.to_vec(),
             _ => Vec::new(),
         };
+        let errand = match &settings.inputs {
+            Inputs::Files(_) => Errand::None,
+            Inputs::Interfaces(_) => Errand::Captures,
+        };
         Limits {
             person: self.person.clone(),
             keep,
             read,
             write,
-            ..Limits::default()
+            errand,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the binary does around the library: the first look, reading ahead, progress, hashes, outputs, exit codes.
 
+pub mod absences;
 pub mod companions;
 pub mod confine;
 pub mod create;

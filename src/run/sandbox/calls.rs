@@ -15,9 +15,11 @@ const SPEAKING: &[libc::c_long] = &[
     libc::SYS_socket,
     libc::SYS_socketpair,
     libc::SYS_connect,
-    libc::SYS_bind,
     libc::SYS_listen,
 ];
+
+/// What gives a socket an address. Where none can be made it concerns those that are open.
+const BINDING: &[libc::c_long] = &[libc::SYS_bind];
 
 /// Ways to be spoken to.
 const ANSWERING: &[libc::c_long] = &[libc::SYS_accept, libc::SYS_accept4];
@@ -67,8 +69,9 @@ const X32: (i64, &[i64]) = (0x4000_0000, &[520, 521, 539, 540, 545]);
 pub fn forbid(limits: &Limits) -> Option<String> {
     let mut calls = REACHING.to_vec();
     match limits.errand {
-        Errand::None => calls.extend([SPEAKING, ANSWERING].concat()),
-        Errand::Accepts => calls.extend(SPEAKING),
+        Errand::None => calls.extend([SPEAKING, BINDING, ANSWERING].concat()),
+        Errand::Captures => calls.extend([SPEAKING, ANSWERING].concat()),
+        Errand::Accepts => calls.extend([SPEAKING, BINDING].concat()),
         Errand::RunsPrograms => return None,
     }
     let applied = program(&calls)
@@ -120,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_filter_compiles_and_fits() {
-        let all = [REACHING, SPEAKING, ANSWERING].concat();
+        let all = [REACHING, SPEAKING, BINDING, ANSWERING].concat();
         let program = program(&all).unwrap();
         // BPF_MAXINSNS of linux/bpf_common.h.
         assert!(program.len() < 4_096);

@@ -27,6 +27,8 @@ pub enum Errand {
     /// Nothing: it parses packets.
     #[default]
     None,
+    /// It parses packets of an interface, and binds its socket again when that comes back.
+    Captures,
     /// It answers on a socket that it holds.
     Accepts,
     /// It runs the user's own programs, which have their own needs: only privileges are given up.
