@@ -299,3 +299,89 @@ fn a_key_log_shows_the_status_that_the_gateways_log_tells() {
     }
     assert!(seen >= 3);
 }
+
+/// The capture of a case with its key log inside, in a decryption secrets block behind the section header (pcapng, section
+/// 4.7), as `editcap --inject-secrets` writes it.
+fn with_secrets_inside(folder: &Path, to: &Path) {
+    let capture = std::fs::read(capture_of(folder)).unwrap();
+    let mut log = std::fs::read(folder.join("keys.log")).unwrap();
+    let told = u32::try_from(log.len()).unwrap();
+    log.resize(log.len().next_multiple_of(4), b'\n');
+    let word = |at: usize| u32::from_le_bytes(capture[at..at + 4].try_into().unwrap());
+    assert_eq!(word(8), 0x1a2b_3c4d, "little-endian");
+    let header = word(4) as usize;
+    let whole = u32::try_from(log.len() + 20).unwrap();
+    let mut file = capture[..header].to_vec();
+    for number in [10, whole, 0x544c_534b, told] {
+        file.extend(number.to_le_bytes());
+    }
+    file.extend(&log);
+    file.extend(whole.to_le_bytes());
+    file.extend(&capture[header..]);
+    std::fs::write(to, file).unwrap();
+}
+
+/// What a report says of its findings and of what was not decrypted.
+fn report(words: &[&std::ffi::OsStr]) -> (Vec<String>, Vec<String>) {
+    let said = assert_cmd::Command::cargo_bin("gwcap")
+        .unwrap()
+        .args(words)
+        .args(["-f", "json"])
+        .output()
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    let told = |what: &str, of: fn(&serde_json::Value) -> String| {
+        report[what].as_array().unwrap().iter().map(of).collect()
+    };
+    let warnings: Vec<String> = told("warnings", |it| it["message"].as_str().unwrap().to_owned());
+    let undecrypted = warnings
+        .into_iter()
+        .filter(|message| message.starts_with("not decrypted"));
+    let codes = told("findings", |it| {
+        format!("{} {} {}", it["id"], it["failure"], it["cause"])
+    });
+    (codes, undecrypted.collect())
+}
+
+#[test]
+fn secrets_inside_of_a_capture_decrypt_it() {
+    let place = tempfile::tempdir().unwrap();
+    for folder in keyed() {
+        let (capture, log) = (capture_of(&folder), folder.join("keys.log"));
+        let inside = place.path().join("inside.pcapng");
+        with_secrets_inside(&folder, &inside);
+        let beside = report(&[
+            "-r".as_ref(),
+            capture.as_ref(),
+            "--keylog".as_ref(),
+            log.as_ref(),
+        ]);
+        let brought = report(&["-r".as_ref(), inside.as_ref()]);
+        let name = folder.display();
+        assert_eq!(brought, beside, "{name}");
+        assert!(!brought.0.is_empty(), "{name}");
+        assert_ne!(
+            report(&["-r".as_ref(), capture.as_ref()]).0,
+            brought.0,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_a_key_log_does_not_open_is_listed() {
+    let folder = keyed().remove(0);
+    let capture = capture_of(&folder);
+    let words = [
+        "-r".as_ref(),
+        capture.as_ref(),
+        "--keylog".as_ref(),
+        "/dev/null".as_ref(),
+    ];
+    let (_, undecrypted) = report(&words);
+    let [none] = undecrypted.as_slice() else {
+        panic!("{undecrypted:?}");
+    };
+    assert!(none.contains("no secret of it was given"), "{none}");
+    assert!(none.contains(" -> 10.77.0."), "{none}");
+}

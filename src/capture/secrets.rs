@@ -9,6 +9,7 @@ mod keys;
 mod private;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::capture::window::Order;
 use crate::loss::{Loss, LossName};
@@ -19,6 +20,9 @@ pub use private::{PREMASTER, PrivateKey};
 
 /// Most bytes of TLS key logs that are kept: about 20,000 sessions of TLS 1.3, which log five lines of 170 bytes each.
 pub const SECRETS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What a key log takes beside its bytes, so that empty ones are bounded too.
+const LOG_OVERHEAD: usize = 64;
 
 /// TLS secrets beyond [`SECRETS_BYTES_MAX`].
 pub const SECRETS_NOT_KEPT: LossName = "tls_secrets_not_kept";
@@ -32,7 +36,9 @@ const FIELDS: usize = 3;
 /// TLS key logs of one input, in the format of NSS (SSLKEYLOGFILE), in order of appearance.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
-    log: Vec<u8>,
+    /// Shared, so that a copy of the facts of an input copies no secret.
+    logs: Vec<Arc<[u8]>>,
+    bytes: usize,
     count: u64,
 }
 
@@ -46,10 +52,9 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// The lines of all key logs.
-    #[must_use]
-    pub fn key_log(&self) -> &[u8] {
-        &self.log
+    /// The key logs but for the first `known`, in order of appearance.
+    pub fn key_logs(&self, known: usize) -> impl Iterator<Item = &[u8]> {
+        self.logs.iter().skip(known).map(AsRef::as_ref)
     }
 
     /// How many secrets they hold: lines that look like one.
@@ -76,17 +81,14 @@ impl Secrets {
             .split(|byte| *byte == b'\n')
             .filter(|line| is_secret(line));
         let found = found.count() as u64;
-        let room = SECRETS_BYTES_MAX.saturating_sub(self.log.len());
-        // One byte more for a last line without its end.
-        if log.len() >= room {
+        let taken = log.len().saturating_add(LOG_OVERHEAD);
+        if taken > SECRETS_BYTES_MAX.saturating_sub(self.bytes) {
             loss.add(SECRETS_NOT_KEPT, found);
             return;
         }
         self.count = self.count.saturating_add(found);
-        self.log.extend_from_slice(log);
-        if !log.ends_with(b"\n") {
-            self.log.push(b'\n');
-        }
+        self.bytes = self.bytes.saturating_add(taken);
+        self.logs.push(Arc::from(log));
     }
 }
 
@@ -142,7 +144,8 @@ mod tests {
                 secrets.read(order, &body, &mut loss).unwrap();
             }
             assert_eq!(secrets.count(), 4);
-            assert_eq!(secrets.key_log(), format!("{LOG}\n{LOG}\n").as_bytes());
+            assert!(secrets.key_logs(0).eq([LOG.as_bytes(); 2]));
+            assert_eq!(secrets.key_logs(1).count(), 1);
             assert_eq!(loss, Loss::default());
             assert_eq!(format!("{secrets:?}"), "Secrets { count: 4, .. }");
         }
@@ -175,10 +178,10 @@ mod tests {
     fn what_is_too_much_is_counted() {
         let (mut secrets, mut loss) = (Secrets::default(), Loss::default());
         let line = b"CLIENT_RANDOM 00 11\n";
-        secrets.add(&line.repeat(SECRETS_BYTES_MAX / line.len() - 1), &mut loss);
+        secrets.add(&line.repeat(SECRETS_BYTES_MAX / line.len() - 4), &mut loss);
         let kept = secrets.count();
         secrets.add(&line.repeat(9), &mut loss);
         assert_eq!((secrets.count(), loss.get(SECRETS_NOT_KEPT)), (kept, 9));
-        assert!(secrets.key_log().len() <= SECRETS_BYTES_MAX);
+        assert!(secrets.bytes <= SECRETS_BYTES_MAX);
     }
 }

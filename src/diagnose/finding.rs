@@ -266,6 +266,8 @@ pub struct Handshake {
     pub judged: Option<String>,
     /// Which roots these are.
     pub judged_by: Option<String>,
+    /// Why the connection was not decrypted, where secrets were given.
+    pub not_decrypted: Option<String>,
 }
 
 /// A failed exchange with its attempts, cause and evidence.

@@ -63,6 +63,7 @@ pub mod suspect;
 pub mod timeline;
 pub mod trust;
 pub mod turns;
+pub mod undecrypted;
 pub mod unresolved;
 pub mod verdict;
 mod views;
@@ -317,6 +318,7 @@ impl Diagnose {
         out.health.retransmissions = self.timeline.retransmissions;
         warnings::add(&self.seen, out);
         self.timeline.chains.warn(&mut out.warnings);
+        self.timeline.undecrypted.warn(&mut out.warnings);
         warnings::ended_early(&self.unanswered, out);
         self.timeline.clock.warn(out);
         out.clocks = std::mem::take(&mut self.timeline.clocks);

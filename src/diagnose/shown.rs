@@ -11,6 +11,7 @@ use crate::diagnose::handshake::{suite_name, version_name};
 use crate::diagnose::ocsp;
 use crate::diagnose::record::ConnectionRecord;
 use crate::diagnose::trust::Trust;
+use crate::diagnose::undecrypted;
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::protocol::observation::{Chain, TlsStep};
@@ -105,6 +106,7 @@ fn add(found: &mut Handshake, step: &TlsStep, at: Mark) {
         } => found.client_certificates = facts(chain),
         TlsStep::OcspResponse { der } => found.ocsp = Some(ocsp::words(der, at.time)),
         TlsStep::Renegotiation => found.renegotiated = true,
+        TlsStep::NotDecrypted { why } => found.not_decrypted = Some(undecrypted::words(*why)),
         _ => {}
     }
 }

@@ -22,6 +22,7 @@ use crate::diagnose::machines::Machines;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::rhythm::Habitual;
 use crate::diagnose::trust::Trust;
+use crate::diagnose::undecrypted::Undecrypted;
 use crate::diagnose::views::Views;
 use crate::flow::{Direction, Endpoint, Vantage};
 use crate::frame::{FrameId, Mark};
@@ -76,6 +77,8 @@ pub struct Timeline {
     quoted_streams: HashMap<(u16, Endpoint, Endpoint), u32>,
     /// Certificates of servers and clients.
     pub(super) chains: Chains,
+    /// Connections that the secrets at hand do not open.
+    pub(super) undecrypted: Undecrypted,
     /// Which roots judge them.
     pub(super) trust: Trust,
     /// The capture's clock.
@@ -633,6 +636,9 @@ impl Timeline {
             .any(|(step, _)| matches!(step, TlsStep::ClientHello(offer) if offer.sni.is_some()));
         let client = record.facts.client;
         let (vantage, server) = (record.facts.vantage, record.facts.server);
+        if let TlsStep::NotDecrypted { why } = *step {
+            self.undecrypted.note(why, client, server, at);
+        }
         let after_header = record.proxy_header.is_some();
         if let TlsStep::ServerHello { version, suite, .. } = *step
             && let Some(service) =

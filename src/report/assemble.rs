@@ -368,6 +368,7 @@ impl Words {
             ocsp: handshake.ocsp.clone(),
             judged: self.optional(handshake.judged.as_ref()),
             judged_by: self.optional(handshake.judged_by.as_ref()),
+            not_decrypted: handshake.not_decrypted.clone(),
         }
     }
 

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Version of the JSON schema (semver): additions are minor.
-pub const SCHEMA_VERSION: &str = "1.2.0";
+pub const SCHEMA_VERSION: &str = "1.3.0";
 
 /// Everything that a format may show.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -353,6 +353,8 @@ pub struct Tls {
     pub judged: Option<String>,
     /// Which roots these are: the gateway's own may differ.
     pub judged_by: Option<String>,
+    /// Why the connection was not decrypted though secrets were given; null where none were, or they fit.
+    pub not_decrypted: Option<String>,
 }
 
 /// An X.509 certificate.

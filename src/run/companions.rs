@@ -40,7 +40,13 @@ pub struct Companions<'s> {
 }
 
 impl Companion for Companions<'_> {
-    fn frames(&mut self, batch: &Batch, inputs: &[InputFacts]) -> Result<bool, Failure> {
+    fn frames(
+        &mut self,
+        analyzer: &mut Analyzer,
+        batch: &Batch,
+        inputs: &[InputFacts],
+    ) -> Result<bool, Failure> {
+        self.keys.bring(inputs, analyzer);
         if let Some(status) = &mut self.status {
             status.note(inputs);
         }

@@ -44,7 +44,12 @@ pub trait Companion {
     ///
     /// # Errors
     /// An output that cannot be written.
-    fn frames(&mut self, batch: &Batch, inputs: &[InputFacts]) -> Result<bool, Failure>;
+    fn frames(
+        &mut self,
+        analyzer: &mut Analyzer,
+        batch: &Batch,
+        inputs: &[InputFacts],
+    ) -> Result<bool, Failure>;
 
     /// A batch was analysed, or nothing came for a while. False ends the run.
     ///
@@ -115,7 +120,7 @@ pub fn feed(
             .truncate(usize::try_from(left).unwrap_or(usize::MAX));
         left = left.saturating_sub(step.batch.records.len() as u64);
         fed.records = fed.records.saturating_add(step.batch.records.len() as u64);
-        let go_on = companion.frames(&step.batch, &fed.inputs)?;
+        let go_on = companion.frames(analyzer, &step.batch, &fed.inputs)?;
         if !step.batch.records.is_empty() {
             analyzer.feed(&step.batch);
         }

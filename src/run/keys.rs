@@ -4,7 +4,7 @@
 //! frame; live it is read on whenever frames are waited for.
 
 use gwcap::analyzer::Analyzer;
-use gwcap::capture::{KeyLogFile, PrivateKey};
+use gwcap::capture::{InputFacts, KeyLogFile, PrivateKey};
 use gwcap::loss::Loss;
 
 use crate::cli::Settings;
@@ -15,6 +15,8 @@ use crate::run::failure::Failure;
 pub struct Keys {
     logs: Vec<KeyLogFile>,
     private: Vec<PrivateKey>,
+    /// How many key logs of each input were given already.
+    brought: Vec<usize>,
     grows: bool,
     loss: Loss,
 }
@@ -38,6 +40,7 @@ impl Keys {
         Ok(Self {
             logs: logs?,
             private: keys?,
+            brought: Vec::new(),
             grows: settings.inputs.ends_elsewhere(),
             loss: Loss::default(),
         })
@@ -75,6 +78,18 @@ impl Keys {
             }
         }
         Ok(())
+    }
+
+    /// Gives the analyzer what the captures themselves have brought along since: secrets stand before the frames that they
+    /// decrypt (pcapng, section 4.7).
+    pub fn bring(&mut self, inputs: &[InputFacts], analyzer: &mut Analyzer) {
+        self.brought.resize(inputs.len(), 0);
+        for (input, known) in inputs.iter().zip(&mut self.brought) {
+            for log in input.secrets.key_logs(*known) {
+                analyzer.add_key_log(log);
+                *known = known.saturating_add(1);
+            }
+        }
     }
 
     /// What of key logs was not read.

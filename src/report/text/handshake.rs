@@ -30,6 +30,9 @@ pub fn section(page: &mut Page, finding: &Finding) {
     if let (Some(judged), Some(by)) = (&tls.judged, &tls.judged_by) {
         page.prose("     judged by ", &format!("{by}: {judged}"));
     }
+    if let Some(why) = &tls.not_decrypted {
+        page.prose("     not decrypted: ", why);
+    }
 }
 
 fn offered(tls: &Tls) -> String {
