@@ -54,6 +54,8 @@ pub enum Read {
     Early,
     /// It is sealed, and nothing is known of it.
     Unknown,
+    /// Its secrets are not here yet.
+    Wait(Record),
     /// It cannot be read, and nothing after it.
     Never(Record, NotDecrypted),
 }
@@ -179,11 +181,12 @@ impl Inside {
                 state.torn(direction, record.offset);
                 Read::Unknown
             }
+            Opened::Wait if !state.opening.has_read() => Read::Wait(record),
             // Nothing was read yet, so that what can be seen from outside is all there is.
-            Opened::Wait if !state.opening.has_read() => {
-                self.give_up(record, NotDecrypted::NoSecret)
+            Opened::Never(why) if !state.opening.has_read() => {
+                self.give_up();
+                Read::Never(record, why)
             }
-            Opened::Never(why) if !state.opening.has_read() => self.give_up(record, why),
             Opened::Wait | Opened::Never(_) => {
                 state.torn(direction, record.offset);
                 Read::Unknown
@@ -191,10 +194,10 @@ impl Inside {
         }
     }
 
-    fn give_up(&mut self, record: Record, why: NotDecrypted) -> Read {
+    /// Nothing of the connection will be read.
+    pub fn give_up(&mut self) {
         self.state = None;
         self.over = true;
-        Read::Never(record, why)
     }
 
     /// The stream of a direction is over: what is missing at its end is told.

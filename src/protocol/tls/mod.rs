@@ -18,6 +18,7 @@ pub(crate) mod record;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use crate::flow::Direction;
 use crate::frame::Mark;
@@ -34,6 +35,7 @@ use record::{
     looks_like_record,
 };
 use steps::Offered;
+use waiting::Waiting;
 
 /// Length of a record's header.
 const HEADER_LEN: u64 = 5;
@@ -62,6 +64,7 @@ pub struct Tls {
     to_client: Side,
     turns: Turns,
     inside: Inside,
+    waiting: Waiting,
     hello_told: bool,
     offered: Offered,
     /// Bytes that are left of a hello in the form of SSLv2.
@@ -185,6 +188,55 @@ impl Tls {
 
     fn on_record(&mut self, direction: Direction, record: Record, out: &mut Output<'_>) {
         self.server_spoke |= direction == Direction::ToClient;
+        if self.waiting.is_empty() {
+            self.process(direction, record, out);
+            return;
+        }
+        if self.waiting.may_end(out.keys) {
+            self.ask_again(out);
+        }
+        self.follow(direction, record, out);
+    }
+
+    /// Processes a record behind those that wait, or lets it wait too.
+    fn follow(&mut self, direction: Direction, record: Record, out: &mut Output<'_>) {
+        if self.waiting.is_empty() {
+            self.process(direction, record, out);
+        } else if let Err(record) = self.waiting.take(direction, record, out.keys) {
+            self.wait_no_more(out);
+            self.process(direction, record, out);
+        }
+    }
+
+    /// Secrets have come: looks whether they are those that are waited for.
+    fn ask_again(&mut self, out: &mut Output<'_>) {
+        for (direction, record) in self.waiting.end() {
+            self.follow(direction, record, out);
+        }
+    }
+
+    /// The secrets will not come in time: what waits is looked at from outside.
+    fn wait_no_more(&mut self, out: &mut Output<'_>) {
+        let waited = self.waiting.end();
+        if let Some((_, first)) = waited.first() {
+            self.inside.give_up();
+            self.keep_payload(false);
+            not_decrypted(NotDecrypted::NoSecret, first.last, out);
+        }
+        for (direction, record) in waited {
+            self.process(direction, record, out);
+        }
+    }
+
+    /// Nothing more comes for now: what waits is decided.
+    fn end_wait(&mut self, out: &mut Output<'_>) {
+        if !self.waiting.is_empty() {
+            self.ask_again(out);
+            self.wait_no_more(out);
+        }
+    }
+
+    fn process(&mut self, direction: Direction, record: Record, out: &mut Output<'_>) {
         let Some(record) = self.after_reading(direction, record, out) else {
             return;
         };
@@ -242,6 +294,15 @@ impl Tls {
                 out.loss.add("tls_records_not_decrypted", 1);
                 return None;
             }
+            Read::Wait(record) => match self.waiting.take(direction, record, out.keys) {
+                Ok(()) => return None,
+                Err(record) => {
+                    self.inside.give_up();
+                    self.keep_payload(false);
+                    not_decrypted(NotDecrypted::NoSecret, record.last, out);
+                    return Some(record);
+                }
+            },
             Read::Never(record, why) => {
                 self.keep_payload(false);
                 not_decrypted(why, record.last, out);
@@ -580,6 +641,7 @@ impl Parser for Tls {
     }
 
     fn on_gap(&mut self, hole: Hole, out: &mut Output<'_>) {
+        self.end_wait(out);
         self.server_spoke |= hole.direction == Direction::ToClient;
         let side = self.side(hole.direction);
         let record = side.reader.gap(hole.len, out.seen);
@@ -607,11 +669,13 @@ impl Parser for Tls {
     }
 
     fn on_finished(&mut self, direction: Direction, out: &mut Output<'_>) {
+        self.end_wait(out);
         self.end_side(direction, out);
         self.turns.finished(direction, out);
     }
 
     fn on_stop(&mut self, stop: Stop, out: &mut Output<'_>) {
+        self.end_wait(out);
         self.end_side(Direction::ToServer, out);
         self.end_side(Direction::ToClient, out);
         self.turns.stop(stop, out);

@@ -429,3 +429,52 @@ fn sixteen_megabytes_of_certificates_are_counted_and_what_follows_is_read() {
     assert_eq!(play.lines().last().unwrap(), "tls CertificateRequested");
     assert_eq!(play.loss.get("tls_messages_too_long"), 1);
 }
+
+/// The simple handshake of RFC 8448 and what follows it. The lines of the key log come behind the handshake, if at all; what
+/// is `lost` stands in for the client's flight, and only of a log that `grows` anything is expected.
+fn told_with_a_log(grows: bool, comes: bool, lost: bool) -> String {
+    use super::open::rfc8448::*;
+    let mut play = Play::new();
+    play.keys.add_log(b"", &mut play.loss);
+    if grows {
+        play.keys.grow();
+    }
+    play.client(hex(SIMPLE_CLIENT_HELLO));
+    play.server(hex(SIMPLE_SERVER_HELLO));
+    play.server(hex(SIMPLE_SERVER_FLIGHT));
+    let flight = hex(SIMPLE_CLIENT_FLIGHT);
+    match lost {
+        true => play.gap(ToServer, flight.len() as u64),
+        false => play.client(flight),
+    };
+    if comes {
+        let random = &hex(SIMPLE_CLIENT_HELLO)[11..43];
+        let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        for (label, secret) in SIMPLE {
+            let line = format!("{label} {random} {secret}\n");
+            play.keys.add_log(line.as_bytes(), &mut play.loss);
+        }
+    }
+    play.server(hex(SIMPLE_TICKET));
+    play.client(hex(SIMPLE_CLIENT_DATA));
+    play.server(hex(SIMPLE_SERVER_DATA));
+    play.fin(ToClient);
+    play.lines().join("\n")
+}
+
+#[test]
+fn records_wait_for_a_key_log_that_comes_a_moment_later() {
+    let told = told_with_a_log(true, true, false);
+    assert!(told.contains("tls Decrypted"), "{told}");
+    // Both sides' close_notify was read, which stands behind all that waited.
+    assert_eq!(told.matches("tls Alert").count(), 2, "{told}");
+}
+
+#[test]
+fn what_waits_in_vain_is_told_from_outside() {
+    for lost in [false, true] {
+        let told = told_with_a_log(true, false, lost);
+        assert!(told.contains("NoSecret"), "{told}");
+        assert_eq!(told, told_with_a_log(false, false, lost));
+    }
+}
