@@ -29,6 +29,7 @@ use run::keys::Keys;
 use run::output::{self, Follower};
 use run::progress::Progress;
 use run::recording::Recording;
+use run::secrets::Lent;
 use run::signals::Starting;
 use run::status::Status;
 use run::upstreams::Upstreams;
@@ -84,9 +85,11 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let filter = settings.filter.clone();
     let sources = run::open::open(settings.inputs.clone(), filter, live.clone())?;
     let mut sinks = output::open(settings)?;
-    let recording = Recording::open(settings, sources.describe(), &confinement)?;
+    let writes_secrets = settings.evidence.as_ref().is_some_and(|it| it.with_secrets);
+    let lent = writes_secrets.then(Lent::default);
+    let recording = Recording::open(settings, sources.describe(), &confinement, lent.clone())?;
     let threads = threads(settings);
-    let mut keys = Keys::open(settings)?;
+    let mut keys = Keys::open(settings, lent)?;
     confinement.enter()?;
     if settings.check_sandbox {
         return print(&Confinement::tried()?);

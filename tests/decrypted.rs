@@ -385,3 +385,53 @@ fn what_a_key_log_does_not_open_is_listed() {
     assert!(none.contains("no secret of it was given"), "{none}");
     assert!(none.contains(" -> 10.77.0."), "{none}");
 }
+
+/// Evidence holds the secrets of its connections only where that was asked for: then it says by itself what the capture said
+/// with its key log.
+#[test]
+fn evidence_holds_secrets_only_on_request() {
+    let place = tempfile::tempdir().unwrap();
+    let mut with = 0;
+    for folder in keyed() {
+        let (capture, log) = (capture_of(&folder), folder.join("keys.log"));
+        let words: [&std::ffi::OsStr; 4] = [
+            "-r".as_ref(),
+            capture.as_ref(),
+            "--keylog".as_ref(),
+            log.as_ref(),
+        ];
+        let text = std::fs::read_to_string(&log).unwrap();
+        let secrets: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split(' ').nth(2))
+            .collect();
+        for asked in [false, true] {
+            let evidence = place.path().join("evidence.pcapng");
+            let mut more = words.to_vec();
+            more.extend(["--evidence".as_ref(), evidence.as_os_str()]);
+            if asked {
+                more.push("--with-secrets".as_ref());
+            }
+            let whole = report(&more);
+            let file = std::fs::read(&evidence).unwrap();
+            let holds = |secret: &&&str| {
+                let secret = secret.as_bytes();
+                file.windows(secret.len()).any(|window| window == secret)
+            };
+            let held = secrets.iter().filter(holds).count();
+            std::fs::remove_file(&evidence).unwrap();
+            if !asked {
+                assert_eq!(held, 0, "{}", folder.display());
+                continue;
+            }
+            with += usize::from(held > 0);
+            std::fs::write(&evidence, file).unwrap();
+            let again = report(&["-r".as_ref(), evidence.as_os_str()]);
+            std::fs::remove_file(&evidence).unwrap();
+            assert_eq!(again.0.len(), whole.0.len(), "{}", folder.display());
+            assert!(again.1.is_empty(), "{:?}", again.1);
+        }
+    }
+    assert!(with >= 8, "{with}");
+}

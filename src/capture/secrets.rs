@@ -28,7 +28,7 @@ const LOG_OVERHEAD: usize = 64;
 pub const SECRETS_NOT_KEPT: LossName = "tls_secrets_not_kept";
 
 /// The type of a TLS key log (`TLSK`).
-const TLS_KEY_LOG: u32 = 0x544c_534b;
+pub(super) const TLS_KEY_LOG: u32 = 0x544c_534b;
 
 /// Fields of a line of a key log: label, client random, secret.
 const FIELDS: usize = 3;

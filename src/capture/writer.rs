@@ -11,8 +11,10 @@ mod tests;
 use std::io::{self, Write};
 
 use crate::capture::block::{
-    BLOCK_MIN, BYTE_ORDER_MAGIC, ENHANCED_PACKET, INTERFACE, SECTION_HEADER, STATISTICS,
+    BLOCK_MIN, BYTE_ORDER_MAGIC, DECRYPTION_SECRETS, ENHANCED_PACKET, INTERFACE, SECTION_HEADER,
+    STATISTICS,
 };
+use crate::capture::secrets::TLS_KEY_LOG;
 use crate::capture::source::InputFacts;
 use crate::frame::{Batch, Frame, LinkType, Record, Way};
 use crate::loss::{Loss, LossName};
@@ -223,6 +225,19 @@ impl<W: Write> Writer<W> {
             let (first, last) = interface.times.unwrap_or((time, time));
             interface.times = Some((first.min(time), last.max(time)));
         }
+        self.end()
+    }
+
+    /// Writes secrets, which decrypt frames that are written after them: `key_log` is in the form of SSLKEYLOGFILE.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn secrets(&mut self, key_log: &str) -> io::Result<()> {
+        self.begin(DECRYPTION_SECRETS);
+        self.word(TLS_KEY_LOG);
+        self.word(u32::try_from(key_log.len()).unwrap_or(u32::MAX));
+        self.block.extend_from_slice(key_log.as_bytes());
+        self.pad();
         self.end()
     }
 

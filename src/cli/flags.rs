@@ -121,6 +121,11 @@ pub struct Flags {
     #[arg(long, value_name = "TIME", default_value = "5s", requires = "evidence", value_parser = amount::nanos)]
     pub after: i64,
 
+    /// With --evidence: the files hold the TLS secrets of their connections (of --keylog, and of pcapng inputs), so that others
+    /// can read them
+    #[arg(long, requires = "evidence")]
+    pub with_secrets: bool,
+
     /// With --evidence, live or from a pipe: memory for the last frames (`64M`, `1G`)
     #[arg(long, value_name = "BYTES", default_value = "64M", requires = "evidence", value_parser = amount::ring_bytes)]
     pub ring: usize,
@@ -237,28 +242,4 @@ pub struct Flags {
     /// Bytes that are read at once; the report does not depend on it
     #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u64).range(4096..=1 << 30))]
     pub batch_bytes: Option<u64>,
-
-    #[command(flatten)]
-    pub missing: Missing,
-}
-
-/// What tcpdump or a later version has, and this one has not.
-#[derive(Debug, clap::Args)]
-pub struct Missing {
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
-    with_secrets: Option<String>,
-}
-
-impl Missing {
-    /// The first flag that was given and is not there yet, with what to do instead.
-    pub fn first(&self) -> Option<(&'static str, &'static str)> {
-        [(
-            &self.with_secrets,
-            "--with-secrets",
-            "evidence is written without the TLS secrets of its input",
-        )]
-        .into_iter()
-        .find(|(value, ..)| value.is_some())
-        .map(|(_, flag, advice)| (flag, advice))
-    }
 }

@@ -32,11 +32,6 @@ const INPUTS_MAX: usize = 512;
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Task, clap::Error> {
     let matches = Flags::command().try_get_matches_from(words)?;
     let flags = Flags::from_arg_matches(&matches)?;
-    if let Some((flag, advice)) = flags.missing.first() {
-        return Err(usage(&format!(
-            "{flag} is not in this version yet; {advice}"
-        )));
-    }
     if let Some(explain) = flags.explain {
         return Ok(explain.map_or(Task::ListCauses, Task::Explain));
     }
@@ -90,6 +85,7 @@ fn settings(mut flags: Flags, matches: &ArgMatches) -> Result<Settings, clap::Er
         reach,
         ring_bytes: flags.ring,
         keep: flags.keep as usize,
+        with_secrets: flags.with_secrets,
     });
     Ok(Settings {
         write,
@@ -326,7 +322,7 @@ mod tests {
             "-r x -w y -C 1T",
             "-r x --evidence y --before 5y",
             "-r x --evidence y --ring 1k",
-            "-r x --evidence y --with-secrets",
+            "-r x --with-secrets",
             "-r x -B none",
             "-r x -f markdown",
             "-r x -f html",

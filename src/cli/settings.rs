@@ -149,6 +149,8 @@ pub struct Evidence {
     pub ring_bytes: usize,
     /// Most files.
     pub keep: usize,
+    /// Whether the files hold the secrets of their connections.
+    pub with_secrets: bool,
 }
 
 /// A program that is run for each finding.

@@ -18,6 +18,7 @@ use crate::cli::Evidence;
 use crate::run::dump::APPLICATION;
 use crate::run::failure::Failure;
 use crate::run::folder::Folder;
+use crate::run::secrets::{Lent, OfFile};
 use crate::run::slice::remarks_at_the_head;
 
 /// Least nanoseconds between two files of one incident: an outage of an hour is sixty samples and not thousands.
@@ -63,6 +64,7 @@ pub struct Incidents {
     reach: Reach,
     ring_bytes: usize,
     show_secrets: bool,
+    lent: Option<Lent>,
     clock: Timestamp,
     pending: Vec<Pending>,
     known: BTreeSet<String>,
@@ -79,13 +81,18 @@ impl Incidents {
     ///
     /// # Errors
     /// A folder in which nothing can be written.
-    pub fn open(evidence: &Evidence, show_secrets: bool) -> Result<Self, Failure> {
+    pub fn open(
+        evidence: &Evidence,
+        show_secrets: bool,
+        lent: Option<Lent>,
+    ) -> Result<Self, Failure> {
         Ok(Self {
             ring: Ring::new(evidence.ring_bytes),
             folder: Folder::open(&evidence.path, evidence.keep)?,
             reach: evidence.reach,
             ring_bytes: evidence.ring_bytes,
             show_secrets,
+            lent,
             clock: Timestamp::MIN,
             pending: Vec::new(),
             known: BTreeSet::new(),
@@ -229,7 +236,7 @@ impl Incidents {
         for frame in &frames {
             missing.remove(&frame.mark.frame);
         }
-        let mut comments = remarks_at_the_head(slice);
+        let mut comments = remarks_at_the_head(slice, self.lent.is_some());
         comments.extend(self.gap(slice, missing.len()));
         self.loss.add(GONE, missing.len() as u64);
         let section = Section {
@@ -240,7 +247,11 @@ impl Incidents {
         let mut lost = Loss::default();
         let write = |out: &mut dyn io::Write| {
             let mut writer = Writer::new(out, &section, inputs)?;
+            let mut secrets = OfFile::new(self.lent.as_ref());
             for frame in &frames {
+                if let Some(lines) = secrets.before(frame) {
+                    writer.secrets(&lines)?;
+                }
                 writer.frame(frame, slice.remarks(frame.mark.frame), inputs)?;
             }
             lost = writer.finish(inputs)?.1;
@@ -351,8 +362,9 @@ mod tests {
             },
             ring_bytes: 4 << 20,
             keep: 1_000,
+            with_secrets: false,
         };
-        Incidents::open(&evidence, false).unwrap()
+        Incidents::open(&evidence, false, None).unwrap()
     }
 
     fn files(folder: &Path) -> Vec<PathBuf> {

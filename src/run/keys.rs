@@ -9,6 +9,7 @@ use gwcap::loss::Loss;
 
 use crate::cli::Settings;
 use crate::run::failure::Failure;
+use crate::run::secrets::Lent;
 
 /// Key logs and private keys.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Keys {
     /// How many key logs of each input were given already.
     brought: Vec<usize>,
     grows: bool,
+    /// Those who write evidence with secrets.
+    lent: Option<Lent>,
     loss: Loss,
 }
 
@@ -26,7 +29,7 @@ impl Keys {
     ///
     /// # Errors
     /// A file that cannot be read, or is of no use.
-    pub fn open(settings: &Settings) -> Result<Self, Failure> {
+    pub fn open(settings: &Settings, lent: Option<Lent>) -> Result<Self, Failure> {
         let logs: Result<Vec<_>, _> = settings
             .key_logs
             .iter()
@@ -42,6 +45,7 @@ impl Keys {
             private: keys?,
             brought: Vec::new(),
             grows: settings.inputs.ends_elsewhere(),
+            lent,
             loss: Loss::default(),
         })
     }
@@ -54,12 +58,13 @@ impl Keys {
         for key in self.private.drain(..) {
             analyzer.add_private_key(key);
         }
+        let lent = self.lent.clone();
         for log in &mut self.logs {
             if self.grows && log.is_regular() {
-                log.read_on(&mut self.loss, |lines, _| analyzer.add_key_log(lines))?;
+                log.read_on(&mut self.loss, |lines, _| give(&lent, analyzer, lines))?;
                 analyzer.wait_for_keys();
             } else {
-                log.read_all(&mut self.loss, |lines, _| analyzer.add_key_log(lines))?;
+                log.read_all(&mut self.loss, |lines, _| give(&lent, analyzer, lines))?;
             }
             // A log without any line was given all the same.
             analyzer.add_key_log(b"");
@@ -73,8 +78,9 @@ impl Keys {
     /// A key log that cannot be read.
     pub fn look(&mut self, analyzer: &mut Analyzer) -> Result<(), Failure> {
         if self.grows {
+            let lent = self.lent.clone();
             for log in &mut self.logs {
-                log.read_on(&mut self.loss, |lines, _| analyzer.add_key_log(lines))?;
+                log.read_on(&mut self.loss, |lines, _| give(&lent, analyzer, lines))?;
             }
         }
         Ok(())
@@ -86,7 +92,7 @@ impl Keys {
         self.brought.resize(inputs.len(), 0);
         for (input, known) in inputs.iter().zip(&mut self.brought) {
             for log in input.secrets.key_logs(*known) {
-                analyzer.add_key_log(log);
+                give(&self.lent, analyzer, log);
                 *known = known.saturating_add(1);
             }
         }
@@ -95,5 +101,13 @@ impl Keys {
     /// What of key logs was not read.
     pub fn into_loss(self) -> Loss {
         self.loss
+    }
+}
+
+/// Gives lines of a key log to the analyzer, and to whoever writes them.
+fn give(lent: &Option<Lent>, analyzer: &mut Analyzer, lines: &[u8]) {
+    analyzer.add_key_log(lines);
+    if let Some(lent) = lent {
+        lent.add(lines);
     }
 }

@@ -21,6 +21,7 @@ pub mod output;
 pub mod progress;
 pub mod recording;
 pub mod sandbox;
+pub mod secrets;
 pub mod signals;
 pub mod slice;
 pub mod status;

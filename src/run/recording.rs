@@ -16,6 +16,7 @@ use crate::run::create::Taken;
 use crate::run::dump::Dump;
 use crate::run::failure::Failure;
 use crate::run::incidents::Incidents;
+use crate::run::secrets::Lent;
 use crate::run::slice::SliceFile;
 
 /// The writers of a run.
@@ -49,6 +50,7 @@ impl Recording {
         settings: &Settings,
         inputs: Vec<InputFacts>,
         confinement: &Confinement<'_>,
+        lent: Option<Lent>,
     ) -> Result<Self, Failure> {
         if let Some(Evidence { path, .. }) = &settings.evidence
             && settings.inputs.ends_elsewhere()
@@ -97,13 +99,13 @@ impl Recording {
         if let Some(evidence) = &settings.evidence {
             if settings.inputs.ends_elsewhere() {
                 let incidents = confinement.opened_folder(&evidence.path, || {
-                    Incidents::open(evidence, settings.show_secrets)
+                    Incidents::open(evidence, settings.show_secrets, lent)
                 })?;
                 recording.incidents = Some(incidents);
             } else {
                 // Further machines have files of their own, beside it.
                 let slice = confinement.opened(true, || {
-                    SliceFile::create(&evidence.path, evidence.reach, &taken)
+                    SliceFile::create(&evidence.path, evidence.reach, &taken, lent)
                 })?;
                 recording.slice = Some(slice);
             }

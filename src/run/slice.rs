@@ -21,6 +21,7 @@ use crate::run::dump::APPLICATION;
 use crate::run::failure::Failure;
 use crate::run::open;
 use crate::run::progress::Progress;
+use crate::run::secrets::{Lent, OfFile};
 
 /// The flag that asks for this.
 const FLAG: &str = "--evidence";
@@ -31,6 +32,7 @@ pub struct SliceFile {
     file: File,
     reach: Reach,
     taken: Taken,
+    lent: Option<Lent>,
 }
 
 impl SliceFile {
@@ -38,7 +40,12 @@ impl SliceFile {
     ///
     /// # Errors
     /// A path that is taken or cannot be created.
-    pub fn create(path: &Path, reach: Reach, taken: &Taken) -> Result<Self, Failure> {
+    pub fn create(
+        path: &Path,
+        reach: Reach,
+        taken: &Taken,
+        lent: Option<Lent>,
+    ) -> Result<Self, Failure> {
         taken.refuse(path, FLAG)?;
         let file = create::file(path)
             .map_err(|error| Failure::output(&path.display().to_string(), &error))?;
@@ -47,6 +54,7 @@ impl SliceFile {
             file,
             reach,
             taken: taken.clone(),
+            lent,
         })
     }
 
@@ -66,7 +74,7 @@ impl SliceFile {
         for finding in findings {
             slice.add(finding, self.reach, settings.show_secrets);
         }
-        let comments = remarks_at_the_head(&slice);
+        let comments = remarks_at_the_head(&slice, self.lent.is_some());
         let sources = open::open(settings.inputs.clone(), settings.filter.clone(), live)?;
         let mut sources = sources.corrected(&clocks.errors());
         let mut progress = Progress::new(settings.inputs.files());
@@ -98,7 +106,7 @@ impl SliceFile {
 }
 
 /// What the section header of a slice says.
-pub fn remarks_at_the_head(slice: &Slice) -> Vec<String> {
+pub fn remarks_at_the_head(slice: &Slice, with_secrets: bool) -> Vec<String> {
     let mut remarks = slice.told();
     if remarks.is_empty() {
         remarks.push("no findings".to_owned());
@@ -106,6 +114,12 @@ pub fn remarks_at_the_head(slice: &Slice) -> Vec<String> {
     remarks.push(
         "These frames are as they were captured: secrets in them were not taken out.".to_owned(),
     );
+    if with_secrets {
+        remarks.push(
+            "TLS secrets of its connections are in this file: whoever has it can read them."
+                .to_owned(),
+        );
+    }
     remarks
 }
 
@@ -115,7 +129,7 @@ struct Machines<'a> {
     comments: &'a [String],
     inputs: Vec<InputFacts>,
     clocks: &'a Clocks,
-    writers: BTreeMap<u16, (String, Writer<BufWriter<File>>)>,
+    writers: BTreeMap<u16, (String, Writer<BufWriter<File>>, OfFile)>,
 }
 
 impl<'a> Machines<'a> {
@@ -137,8 +151,10 @@ impl<'a> Machines<'a> {
     fn frame(&mut self, frame: &Frame<'_>, remarks: &[String]) -> Result<(), Failure> {
         let machine = self.clocks.of(frame.mark.frame.input()).vantage.0;
         self.begin(machine)?;
-        if let Some((name, writer)) = self.writers.get_mut(&machine) {
-            let written = writer.frame(frame, remarks, &self.inputs);
+        if let Some((name, writer, secrets)) = self.writers.get_mut(&machine) {
+            let lines = secrets.before(frame);
+            let written = lines.map_or(Ok(()), |lines| writer.secrets(&lines));
+            let written = written.and_then(|()| writer.frame(frame, remarks, &self.inputs));
             written.map_err(|error| Failure::output(name, &error))?;
         }
         Ok(())
@@ -165,13 +181,14 @@ impl<'a> Machines<'a> {
         let begun =
             opened.and_then(|file| Writer::new(BufWriter::new(file), &section, &self.inputs));
         let writer = begun.map_err(|error| Failure::output(&name, &error))?;
-        self.writers.insert(machine, (name, writer));
+        let secrets = OfFile::new(self.of.lent.as_ref());
+        self.writers.insert(machine, (name, writer, secrets));
         Ok(())
     }
 
     fn finish(self) -> Result<Loss, Failure> {
         let mut loss = Loss::default();
-        for (name, writer) in self.writers.into_values() {
+        for (name, writer, _) in self.writers.into_values() {
             let finished: io::Result<_> = writer.finish(&self.inputs);
             let (_, lost) = finished.map_err(|error| Failure::output(&name, &error))?;
             loss.merge(lost);

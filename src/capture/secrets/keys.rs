@@ -184,6 +184,21 @@ impl Keys {
         self.sessions.get(client_random).map(Box::as_ref)
     }
 
+    /// The secrets of the connection that began with this client random, as lines of a key log; none where nobody gave any.
+    #[must_use]
+    pub fn lines_of(&self, client_random: &[u8; 32]) -> Option<String> {
+        let hex =
+            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+        let session = self.session(client_random)?;
+        let random = hex(client_random);
+        let lines = NAMES.iter().filter_map(|(name, label)| {
+            let secret = session.get(*label)?;
+            let name = String::from_utf8_lossy(name);
+            Some(format!("{name} {random} {}\n", hex(secret.bytes())))
+        });
+        Some(lines.collect())
+    }
+
     /// The private keys of servers.
     #[must_use]
     pub fn private_keys(&self) -> &[PrivateKey] {
