@@ -7,6 +7,7 @@
 
 use crate::capture::Keys;
 use crate::flow::Direction;
+use crate::loss::{Loss, LossName};
 use crate::protocol::observation::NotDecrypted;
 use crate::protocol::parser::Inner;
 use crate::protocol::tls::handshake::Handshake;
@@ -19,6 +20,9 @@ const HEADER_LEN: u64 = 5;
 
 /// Most early data that wait, bytes: servers take 16 kB at most unless they are told otherwise.
 const EARLY_MAX: usize = 64 * 1024;
+
+/// Bytes of early data beyond [`EARLY_MAX`] that a server took.
+const EARLY_NOT_KEPT: LossName = "tls_early_data_bytes_not_kept";
 
 /// What is read of one connection. Without secrets it stays empty.
 #[derive(Debug, Default)]
@@ -35,6 +39,8 @@ struct State {
     to_client: Side,
     early: Vec<Inner>,
     early_bytes: usize,
+    /// Early data beyond [`EARLY_MAX`]: how many bytes, and where in the stream they lie.
+    early_lost: Option<(u64, (u64, u64))>,
 }
 
 #[derive(Debug, Default)]
@@ -230,6 +236,7 @@ impl State {
             to_client: Side::default(),
             early: Vec::new(),
             early_bytes: 0,
+            early_lost: None,
         }
     }
 
@@ -280,30 +287,44 @@ impl State {
         }
         if let Some(true) = self.opening.early_taken() {
             inner.push(piece);
-        } else if let Inner::Data { bytes, .. } = &piece {
-            let bytes = self.early_bytes.saturating_add(bytes.len());
-            if bytes <= EARLY_MAX {
+        } else if let Inner::Data { range, outer, .. } = &piece {
+            let bytes = self.early_bytes.saturating_add(range.len());
+            if bytes <= EARLY_MAX && self.early_lost.is_none() {
                 self.early_bytes = bytes;
                 self.early.push(piece);
+            } else {
+                let (lost, (from, _)) = self.early_lost.unwrap_or((0, *outer));
+                let lost = lost.saturating_add(range.len() as u64);
+                self.early_lost = Some((lost, (from, outer.1)));
             }
         }
     }
 
-    /// Early data that the server takes.
-    fn taken(&mut self) -> Vec<Inner> {
-        match self.opening.early_taken() {
-            Some(true) => std::mem::take(&mut self.early),
-            _ => Vec::new(),
+    /// Early data that the server takes. What did not wait is missing among them.
+    fn taken(&mut self, loss: &mut Loss) -> Vec<Inner> {
+        if self.opening.early_taken() != Some(true) {
+            return Vec::new();
         }
+        let mut taken = std::mem::take(&mut self.early);
+        if let Some((len, outer)) = self.early_lost.take() {
+            loss.add(EARLY_NOT_KEPT, len);
+            taken.push(Inner::Missing {
+                direction: Direction::ToServer,
+                len,
+                outer,
+                reason: GapReason::Lost,
+            });
+        }
+        taken
     }
 }
 
 impl Inside {
     /// Early data, once the server has said that it takes them.
-    pub fn early(&mut self) -> Vec<Inner> {
+    pub fn early(&mut self, loss: &mut Loss) -> Vec<Inner> {
         self.state
             .as_mut()
-            .map(|state| state.taken())
+            .map(|state| state.taken(loss))
             .unwrap_or_default()
     }
 }

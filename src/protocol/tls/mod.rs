@@ -15,6 +15,8 @@ pub mod open;
 #[cfg(test)]
 mod oracle;
 pub(crate) mod record;
+#[cfg(test)]
+mod spoken;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -317,7 +319,8 @@ impl Tls {
             HANDSHAKE => {
                 record.kind = kind;
                 self.on_messages(direction, &record, out);
-                out.inner.extend(self.inside.early());
+                let early = self.inside.early(out.loss);
+                out.inner.extend(early);
             }
             ALERT => {
                 if let [level, description] = *record.payload {
