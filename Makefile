@@ -67,7 +67,7 @@ bench-check: bench-build
 
 # Whether the benches run, not how fast: with the profile of the tests, so that little is compiled anew.
 bench-smoke: libpcap
-	$(CARGO) test --bench walk
+	$(CARGO) test --bench walk --bench decrypt
 
 instructions: bench-build
 	tools/instructions

@@ -10,7 +10,7 @@ mod body;
 mod exchange;
 mod lane;
 mod random;
-mod wire;
+pub mod wire;
 
 use std::io::{self, Write};
 
