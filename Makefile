@@ -6,7 +6,7 @@ DEMO = captures/nginx-connect-refused/capture.pcapng
 LAB_OUT ?= $(eval LAB_OUT := $(shell mktemp -d))$(LAB_OUT)
 
 .PHONY: help demo test cases test-lab lint docs docs-causes golden bench bench-check bench-smoke bench-build \
-	instructions instructions-accept libpcap
+	fuzz instructions instructions-accept libpcap
 
 help:
 	@echo "make demo         build, and analyse a recorded capture"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench        how fast it is, beside tcpdump, httpry, tshark and others: minutes, and 10 GB of disk"
 	@echo "make bench-check  the same, and whether each limit of speed and memory is met"
 	@echo "make instructions whether it takes more instructions than it did (valgrind)"
+	@echo "make fuzz         each reader of strangers' bytes for a minute (cargo-fuzz and a nightly compiler)"
 	@echo "make golden       write tests/golden/ from the reports; read the difference"
 
 libpcap:
@@ -68,6 +69,15 @@ bench-check: bench-build
 # Whether the benches run, not how fast: with the profile of the tests, so that little is compiled anew.
 bench-smoke: libpcap
 	$(CARGO) test --bench walk --bench decrypt
+
+# Seconds for each target.
+FUZZ_SECONDS ?= 60
+
+fuzz: libpcap
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs them: rustup toolchain install nightly; cargo install cargo-fuzz" >&2; exit 1; }
+	@for target in $$($(CARGO) +nightly fuzz list); do \
+		$(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 || exit 1; \
+	done
 
 instructions: bench-build
 	tools/instructions

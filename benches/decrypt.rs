@@ -3,7 +3,7 @@
 //! Both ends are rustls's own; the throughput is that of the answers, so that all can be compared. Without its key log the
 //! same capture shows what the rest of the walk takes.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[allow(dead_code)]
 mod traffic;

@@ -22,6 +22,9 @@ mod determinism;
 mod docs;
 mod evidence;
 mod fragments;
+#[path = "../fuzz/src/lib.rs"]
+mod fuzz_targets;
+mod fuzzed;
 mod generated;
 mod hostile;
 mod incidents;
