@@ -451,7 +451,7 @@ mod tests {
         let read = read(&file);
         let numbers: Vec<_> = read.frames.iter().map(|frame| frame.number).collect();
         assert_eq!(numbers, [1, 3]);
-        assert!(read.facts.secrets.key_logs(0).eq([b"CLIENT_RANDOM 0 1\n"]));
+        assert!(read.facts.secrets.key_logs(0).eq([b"CLIENT_RANDOM 0 1"]));
         assert!(!format!("{:?}", read.facts).contains("RANDOM"));
         assert!(read.loss.damage().is_empty());
     }
