@@ -37,7 +37,7 @@ cases: libpcap
 
 test-lab: libpcap
 	@test "$$(id -u)" -eq 0 || { echo "make test-lab needs root: it makes network namespaces" >&2; exit 1; }
-	captures/lab/install
+	CARGO="$(CARGO)" captures/lab/install
 	GWCAP_LAB=1 $(CARGO) test --test main -- --nocapture tshark:: decrypted:: recording:: live:: safety::
 	captures/lab/record --smoke --out "$(LAB_OUT)"
 	GWCAP_CASES="$(LAB_OUT)" $(CARGO) test --test main captures::table -- --nocapture

@@ -116,21 +116,28 @@ class Secured:
             return context.wrap_socket(connection.socket, server_side=True)
         return wrapped
 
-    def _context(self, lab):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version, context.maximum_version = VERSIONS[self.lowest], VERSIONS[self.highest]
+    def issue(self, lab):
+        """Makes what either side wants: upstream.key and upstream.crt, ca.crt and crl.pem, and gateway.* where the gateway shows one."""
         trusted = Authority(lab.work, "trusted", "Shop Root")
         foreign = Authority(lab.work, "foreign", "Somebody Else Root")
-        context.load_cert_chain(*reversed(self._issued(lab.work, trusted, foreign)))
+        issued = self._issued(lab.work, trusted, foreign)
         (lab.work / "ca.crt").write_text(trusted.certificate.read_text())
         trusted.write_list(lab.work / "crl.pem")
         if self.client:
             issuer = foreign if self.client == "foreign" else trusted
-            key, certificate = issuer.issue(lab.work / "gateway", "gateway.shop.example")
+            # With an alternative name it is of version 3, the only one that rustls reads.
+            key, certificate = issuer.issue(lab.work / "gateway", "gateway.shop.example", "DNS:gateway.shop.example")
             (lab.work / "gateway.pem").write_text(key.read_text() + certificate.read_text())
+        return issued
+
+    def _context(self, lab):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version, context.maximum_version = VERSIONS[self.lowest], VERSIONS[self.highest]
+        key, certificate = self.issue(lab)
+        context.load_cert_chain(certificate, key)
         if self.demands:
             context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(str(trusted.certificate))
+            context.load_verify_locations(str(lab.work / "ca.crt"))
         if self.suites:
             context.set_ciphers(self.suites)
         if self.only_named:

@@ -40,6 +40,7 @@ class Lab:
         self.case, self.network, self.work = case, network, work
         self.upstream_book, self.client_book = Book(), Book()
         self.upstreams, self.processes = [], []
+        self.programs = []              # upstreams that are programs of their own, and have more to say when all is over
         self.regular = None             # the visitor who was there before the capture began
         self.captures = []              # the recordings that are kept
         self.held = []                  # sockets that only have to be there
@@ -220,6 +221,8 @@ def _start_inner(inner, lab):
 
 
 def _keep(case, lab, whole, folder):
+    for program in lab.programs:
+        program.tell(lab.upstream_book)
     lab.upstream_book.write(lab.work / "upstream.log")
     lab.client_book.write(lab.work / "client.log")
     case.gateway.tidy(lab.work)

@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import programs
 from gateways import envoy
 from topology import CLEAN_ENVIRONMENT
 
@@ -14,14 +15,18 @@ def missing(chosen):
     lines = []
     if os.geteuid():
         lines.append("Recording needs root: it makes network namespaces. Run it with sudo.")
-    programs = [*TOOLS, *sorted({case.gateway.PROGRAM for case in chosen if case.gateway.PROGRAM != "envoy"})]
+    wanted = [*TOOLS, *sorted({case.gateway.PROGRAM for case in chosen if case.gateway.PROGRAM != "envoy"})]
     # Varnish compiles its configuration, and its log is read by a program of its own.
-    programs += sorted({case.inner.gateway.PROGRAM for case in chosen if case.inner and case.inner.gateway.PROGRAM != "envoy"} - set(programs))
-    programs += ["varnishlog", "gcc"] if "varnishd" in programs else []
-    absent = [program for program in programs if not shutil.which(program, path=CLEAN_ENVIRONMENT["PATH"])]
+    wanted += sorted({case.inner.gateway.PROGRAM for case in chosen if case.inner and case.inner.gateway.PROGRAM != "envoy"} - set(wanted))
+    wanted += ["varnishlog", "gcc"] if "varnishd" in wanted else []
+    libraries = {library for case in chosen for library in case.programs}
+    wanted += [programs.GO] if programs.GO in libraries - set(wanted) else []
+    absent = [program for program in wanted if not shutil.which(program, path=CLEAN_ENVIRONMENT["PATH"])]
     if absent:
         lines.append(f"Not found: {', '.join(absent)}. captures/lab/install brings them.")
     if any("envoy" in (case.gateway.PROGRAM, case.inner and case.inner.gateway.PROGRAM) for case in chosen):
         if not envoy.binary().exists():
             lines.append("Envoy is not there yet. captures/lab/install brings it.")
+    if programs.RUSTLS in libraries and not programs.rustls_binary().exists():
+        lines.append("The upstream with rustls is not built. captures/lab/install builds it, or `cargo build --example tls_upstream`.")
     return lines

@@ -350,6 +350,7 @@ CAUSE_OF_FAULT = {
     "redis": "wrong-service",
     "http2": "h1-on-h2-port",
     "close": "closed-before-response",
+    "close-notify": "closed-before-response",
     "close-late": "closed-before-response",
     "close-very-late": "closed-before-response",
     "reset": "reset-before-response",
@@ -387,5 +388,5 @@ CAUSE_OF_FAULT = {
 # What comes of a handshake, by the code itself: the TLS side of an upstream knows what it was set up for.
 CAUSE_OF_FAULT |= {code: code for code in (
     "tls-cert-expired", "tls-cert-not-yet-valid", "tls-cert-name-mismatch", "tls-untrusted-ca", "tls-cert-revoked", "tls-version-mismatch",
-    "tls-no-shared-cipher", "tls-sni-missing", "tls-sni-unrecognized", "tls-client-cert-required", "tls-client-cert-rejected")}
+    "tls-no-shared-cipher", "tls-sni-missing", "tls-sni-unrecognized", "tls-client-cert-required", "tls-client-cert-rejected", "alpn-mismatch")}
 IDLE_ENDS = {"vanished", "idle-closed", "idle-reset", "closed-after-answer", "reset-after-answer"}

@@ -68,6 +68,7 @@ class Case:
     alert: str = ""
     inner: Inner = None                 # a gateway behind the gateway
     keys: bool = False                  # whoever the lab itself is in TLS, client or upstream, writes its secrets into keys.log
+    programs: list = field(default_factory=list)    # what else has to be there: a library of programs.py
     remove: object = None               # function(segments) -> numbers of the frames that are taken out afterwards
 
     @property
