@@ -19,7 +19,7 @@ pub const TLS13: u16 = 0x0304;
 /// The alert level that ends a connection (RFC 8446, section 6).
 const FATAL: u8 = 2;
 /// A gateway that refuses after the handshake does so at once, nanoseconds: it has all it needs to verify.
-const AT_ONCE_NANOS: i64 = 250_000_000;
+pub const AT_ONCE_NANOS: i64 = 250_000_000;
 /// Most names of a certificate that are told in a sentence.
 const NAMES_TOLD_MAX: usize = 4;
 

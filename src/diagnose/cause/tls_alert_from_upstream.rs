@@ -28,7 +28,7 @@ pub const CAUSE: Cause = Cause {
     ],
     contributing: &["Nothing: the alert says itself why the upstream gave up."],
     root_causes: &[
-        "No SNI, or a name that the upstream does not serve (alerts 40, 80, 112).",
+        "No SNI, or a name that the upstream does not serve (alerts 40, 80, 112; rustls says 49).",
         "The upstream demands a client certificate that the gateway does not send (40, 42, 116).",
         "The client certificate is expired, or its issuer is not trusted there (42 to 49).",
         "No common version or cipher suite: an old or a hardened side (40, 70, 71).",

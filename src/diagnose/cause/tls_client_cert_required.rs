@@ -6,7 +6,7 @@ use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
-use crate::diagnose::handshake::Story;
+use crate::diagnose::handshake::{AT_ONCE_NANOS, Story};
 
 /// The manual of this cause.
 pub const CAUSE: Cause = Cause {
@@ -14,7 +14,7 @@ pub const CAUSE: Cause = Cause {
     family: Family::Tls,
     title: "The upstream demands a client certificate",
     explanation: "The upstream asked the gateway for a certificate, got none, and refused. In TLS 1.3 the gateway believes the handshake complete and sends its request before it learns of the refusal.",
-    signature: "CertificateRequest from the upstream, an empty Certificate from the gateway, then the fatal alert 40, 42 or 116; in TLS 1.3 a record of the size of an empty Certificate, then one of the size of an alert and the close from the upstream, without an answer.",
+    signature: "CertificateRequest from the upstream, an empty Certificate from the gateway, then the fatal alert 40, 42 or 116; in TLS 1.3 a record of the size of an empty Certificate, then one of the size of an alert from the upstream and a close, its own or at once the gateway's, without an answer.",
     is_not: &[
         "tls-client-cert-rejected: there a certificate was sent, and refused.",
         "closed-before-response: there the handshake was complete, and nothing in it asked for a certificate.",
@@ -72,7 +72,16 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
 fn sealed(attempt: &Attempt<'_>, story: &Story<'_>) -> Option<Verdict> {
     let none = story.none_like?;
     let alert = story.sealed_refusal.filter(|_| story.answered.is_none())?;
-    let close = attempt.closed_by_upstream()?;
+    let end = match attempt.closed_by_upstream() {
+        Some(close) if close.reset => " and ends the connection with RST",
+        Some(_) => " and ends the connection with FIN",
+        // A gateway that read the alert may be gone before the upstream's own end is on the wire.
+        None => {
+            let left = attempt.closed_by_gateway()?.closing.mark;
+            (left > alert && left.time.nanos_since(alert.time) <= AT_ONCE_NANOS)
+                .then_some("; the gateway leaves at once")?
+        }
+    };
     Some(
         story
             .told(Verdict::seen(alert))
@@ -83,9 +92,8 @@ fn sealed(attempt: &Attempt<'_>, story: &Story<'_>) -> Option<Verdict> {
             .proof(
                 alert,
                 format!(
-                    "{} answers with an encrypted record of the size of an alert and ends the connection with {}",
-                    story.server,
-                    if close.reset { "RST" } else { "FIN" }
+                    "{} answers with an encrypted record of the size of an alert{end}",
+                    story.server
                 ),
             )
             .not("closed-before-response", "the upstream had asked for a certificate and got none")
