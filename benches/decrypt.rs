@@ -8,21 +8,20 @@
 #[allow(dead_code)]
 mod traffic;
 
-use std::io::{Read as _, Write as _};
+#[allow(dead_code)]
+#[path = "../src/protocol/tls/talk.rs"]
+mod talk;
+
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gwcap::analyzer::{Analyzer, Options};
 use gwcap::capture::{self, Fill};
 use gwcap::frame::Batch;
+use rustls::CipherSuite;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{
-    CipherSuite, ClientConfig, ClientConnection, KeyLog, RootCertStore, ServerConfig,
-    ServerConnection,
-};
 
+use talk::Ends;
 use traffic::wire::{ACK, Endpoint, Format, Link, PSH, Packet, Recorder, SYN};
 
 const REQUEST: &[u8] = b"GET /large HTTP/1.1\r\nHost: shop.example\r\n\r\n";
@@ -53,17 +52,6 @@ const SUITES: [(&str, CipherSuite); 4] = [
 /// What passed one way: from the client, or to it.
 type Said = (bool, Vec<u8>);
 
-#[derive(Debug, Default)]
-struct Log(Mutex<String>);
-
-impl KeyLog for Log {
-    fn log(&self, label: &str, random: &[u8], secret: &[u8]) {
-        let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
-        let line = format!("{label} {} {}\n", hex(random), hex(secret));
-        self.0.lock().unwrap().push_str(&line);
-    }
-}
-
 fn answer() -> Vec<u8> {
     let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {ANSWER}\r\n\r\n").into_bytes();
     answer.extend((0..ANSWER).map(|place| (place % 251) as u8));
@@ -79,74 +67,16 @@ fn in_clear() -> Vec<Said> {
 fn sealed(suite: CipherSuite) -> (Vec<Said>, String) {
     let mut provider: CryptoProvider = ring::default_provider();
     provider.cipher_suites.retain(|it| it.suite() == suite);
-    let provider = Arc::new(provider);
-    let made = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
-    let certificate = made.cert.der().clone();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
-    let log = Arc::new(Log::default());
-    let versions: Vec<_> = rustls::ALL_VERSIONS
-        .iter()
-        .copied()
-        .filter(|version| {
-            provider
-                .cipher_suites
-                .iter()
-                .any(|it| it.version() == *version)
-        })
-        .collect();
-    let mut client = ClientConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(&versions)
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    client.key_log = log.clone();
-    let server = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&versions)
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    let name = "shop.example".try_into().unwrap();
-    let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
-    let mut server = ServerConnection::new(Arc::new(server)).unwrap();
-    server.set_buffer_limit(None);
-    let mut said = Vec::new();
-    carry(&mut client, &mut server, &mut said);
+    let ends = Ends::new(provider.clone(), provider);
+    let mut talk = ends.meet();
+    talk.carry();
     for (from_client, words) in in_clear() {
         match from_client {
-            true => client.writer().write_all(&words).unwrap(),
-            false => server.writer().write_all(&words).unwrap(),
-        }
-        carry(&mut client, &mut server, &mut said);
-    }
-    let log = log.0.lock().unwrap().clone();
-    (said, log)
-}
-
-fn carry(client: &mut ClientConnection, server: &mut ServerConnection, said: &mut Vec<Said>) {
-    let mut read = Vec::new();
-    while client.wants_write() || server.wants_write() {
-        let (from_client, mut bytes) = (client.wants_write(), Vec::new());
-        match from_client {
-            true => client.write_tls(&mut bytes).unwrap(),
-            false => server.write_tls(&mut bytes).unwrap(),
+            true => talk.client_says(&words),
+            false => talk.server_says(&words),
         };
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            if from_client {
-                server.read_tls(&mut rest).unwrap();
-                server.process_new_packets().unwrap();
-                let _ = server.reader().read_to_end(&mut read);
-            } else {
-                client.read_tls(&mut rest).unwrap();
-                client.process_new_packets().unwrap();
-                let _ = client.reader().read_to_end(&mut read);
-            }
-        }
-        said.push((from_client, bytes));
     }
+    (talk.wire, ends.key_log())
 }
 
 /// A capture of it, as it is read.

@@ -9,7 +9,7 @@ use gwcap::analyzer::{Analyzer, Options};
 use gwcap::capture::{self, Fill, Keys};
 use gwcap::decode::{Decoded, decode};
 use gwcap::diagnose::certificate;
-use gwcap::flow::{Direction, Endpoint, Overlay, Vantage};
+use gwcap::flow::{Direction, Endpoint, Vantage};
 use gwcap::frame::{Batch, Frame, FrameId, LinkType, Mark, Way};
 use gwcap::loss::Loss;
 use gwcap::protocol::http1::Http1;
@@ -17,7 +17,7 @@ use gwcap::protocol::observation::Chain;
 use gwcap::protocol::parser::{Beginning, Data, Hole, Output, Parser, Stop};
 use gwcap::protocol::tls::Tls;
 use gwcap::protocol::{Conversation, dns};
-use gwcap::tcp::event::{Connection, ConnectionId, Ending, GapReason, HalfFacts, StreamEvent};
+use gwcap::tcp::event::{Connection, ConnectionId, Ending, GapReason, StreamEvent};
 use gwcap::time::Timestamp;
 
 /// Most bytes that one input is worth: what is longer finds nothing that this does not.
@@ -148,24 +148,7 @@ fn connection() -> Connection {
         addr: std::net::IpAddr::from([127, 0, 0, 1]),
         port,
     };
-    Connection {
-        id: ConnectionId(FrameId::new(0, 1)),
-        client: end(40_000),
-        server: end(80),
-        roles_known: true,
-        overlay: Overlay::default(),
-        vantage: Vantage::default(),
-        opened: Mark::default(),
-        established: None,
-        from_client: HalfFacts::default(),
-        from_server: HalfFacts::default(),
-        multipath: false,
-        initial_sequences: (Some(1), Some(2)),
-        challenge: None,
-        server_alive: None,
-        flags_only: false,
-        birthmarks: Default::default(),
-    }
+    Connection::between(ConnectionId(FrameId::new(0, 1)), end(40_000), end(80))
 }
 
 /// A key log for the client random of zeros.

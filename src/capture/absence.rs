@@ -4,8 +4,6 @@
 //! The rule: a watch of weeks outlives a restart of the network. While the interface is away nothing passes it; what passes
 //! between its return and the next look, a tick at most, is not seen.
 
-use std::time::Instant;
-
 use pcap::{Active, Capture};
 
 use crate::capture::rebind::{self, Known};
@@ -15,7 +13,7 @@ pub(super) struct Absence {
     name: String,
     promiscuous: bool,
     known: Known,
-    since: Option<Instant>,
+    away: bool,
 }
 
 /// Whether it is there.
@@ -36,28 +34,28 @@ impl Absence {
             name: name.to_owned(),
             promiscuous,
             known: rebind::look(capture, name).ok()?,
-            since: None,
+            away: false,
         })
     }
 
     /// Whether it is away, as far as was looked.
-    pub(super) fn is_away(&self) -> bool {
-        self.since.is_some()
+    pub(super) const fn is_away(&self) -> bool {
+        self.away
     }
 
     /// Looks for it after libpcap has said `error`, or when it is away.
     pub(super) fn look(&mut self, capture: &Capture<Active>, error: &str) -> Now {
         let Ok(now) = rebind::look(capture, &self.name) else {
-            self.since.get_or_insert_with(Instant::now);
+            self.away = true;
             return Now::Away;
         };
-        if !self.is_away() && now == self.known {
+        if !self.away && now == self.known {
             return Now::Lost(error.to_owned());
         }
         match rebind::bind(capture, self.known, now, self.promiscuous) {
             Ok(()) => {
                 self.known = now;
-                self.since = None;
+                self.away = false;
                 Now::Here
             }
             Err(error) => Now::Lost(error.to_string()),

@@ -272,7 +272,8 @@ impl LiveSource {
         };
         let was_away = absence.is_away();
         let now = absence.look(&self.capture, error);
-        if matches!(now, Now::Away) && !was_away {
+        // One that was made again at once was away too.
+        if !was_away && !matches!(now, Now::Lost(_)) {
             self.ledger.loss.add(ABSENCES, 1);
             self.interface_dropped = None;
         }

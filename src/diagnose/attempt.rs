@@ -5,7 +5,7 @@
 
 use crate::decode::segment::{IcmpError, IcmpReason};
 use crate::diagnose::finding::{Confidence, Evidence, Leg, RuledOut};
-use crate::diagnose::gateway::product::{Product, Wait};
+use crate::diagnose::gateway::product::{Product, Wait, may_hand_over};
 use crate::diagnose::gateway::timer_that_equals;
 use crate::diagnose::host::Accepted;
 use crate::diagnose::idle_habit::Habit;
@@ -191,8 +191,7 @@ impl Attempt<'_> {
     /// request went out, where a pool may have dialled for another.
     #[must_use]
     pub fn sent_by(&self, product: Option<&Product>) -> Mark {
-        let hands_over = product.is_none_or(|product| product.hands_over);
-        match self.exchange.filter(|_| hands_over) {
+        match self.exchange.filter(|_| may_hand_over(product)) {
             Some(exchange) => exchange.request_at.max(self.started()),
             None => self.started(),
         }

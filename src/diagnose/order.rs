@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::diagnose::candidate::Gateway;
+use crate::diagnose::gateway::product::may_hand_over;
 use crate::diagnose::record::{AttemptId, ExchangeRecord, cut_short};
 use crate::diagnose::rewrites;
 use crate::diagnose::timeline::Timeline;
@@ -239,8 +240,8 @@ fn attempts_that_went_well<'a>(
                 && timeline.is_best_client_view(id.connection, gateway.vantage, &gateway.addrs)
             {
                 // A pool that hands over may have dialled for another, who was served meanwhile.
-                let hands_over = gateway.product.is_none_or(|product| product.hands_over);
-                let fresh = index == 0 && !hands_over && record.opened_for_first_use();
+                let dialled = !may_hand_over(gateway.product) && record.opened_for_first_use();
+                let fresh = index == 0 && dialled;
                 found.push((if fresh { record.facts.opened } else { *at }, *id, exchange));
             }
         }

@@ -3,14 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::capture::Keys;
-use crate::flow::{Direction, Endpoint, Overlay, Vantage};
+use crate::flow::{Direction, Endpoint};
 use crate::frame::{FrameId, Mark};
 use crate::loss::Loss;
 use crate::protocol::conversation::Conversation;
 use crate::protocol::observation::{Observation, Seen, TlsStep};
-use crate::tcp::event::{
-    Closing, Connection, ConnectionId, Ending, GapReason, HalfFacts, StreamEvent,
-};
+use crate::tcp::event::{Closing, Connection, ConnectionId, Ending, GapReason, StreamEvent};
 use crate::time::Timestamp;
 
 use Direction::{ToClient, ToServer};
@@ -33,24 +31,11 @@ impl Play {
         let endpoint = |last, port| Endpoint::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), port);
         Self {
             conversation: Conversation::default(),
-            connection: Connection {
-                id: ConnectionId(FrameId::new(0, 1)),
-                client: endpoint(1, 40_000),
-                server: endpoint(2, 80),
-                roles_known: true,
-                overlay: Overlay::default(),
-                vantage: Vantage::default(),
-                opened: Mark::default(),
-                established: None,
-                from_client: HalfFacts::default(),
-                from_server: HalfFacts::default(),
-                multipath: false,
-                initial_sequences: (Some(1), Some(2)),
-                challenge: None,
-                server_alive: None,
-                flags_only: false,
-                birthmarks: Default::default(),
-            },
+            connection: Connection::between(
+                ConnectionId(FrameId::new(0, 1)),
+                endpoint(1, 40_000),
+                endpoint(2, 80),
+            ),
             told: Vec::new(),
             loss: Loss::default(),
             keys: Keys::default(),

@@ -229,6 +229,29 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// A connection of which nothing is known but who opened it to whom: for readers that are fed by hand.
+    #[must_use]
+    pub fn between(id: ConnectionId, client: Endpoint, server: Endpoint) -> Self {
+        Self {
+            id,
+            client,
+            server,
+            roles_known: true,
+            overlay: Overlay::default(),
+            vantage: Vantage::default(),
+            opened: Mark::default(),
+            established: None,
+            from_client: HalfFacts::default(),
+            from_server: HalfFacts::default(),
+            multipath: false,
+            initial_sequences: (Some(1), Some(2)),
+            challenge: None,
+            server_alive: None,
+            flags_only: false,
+            birthmarks: Default::default(),
+        }
+    }
+
     /// The facts of what travelled in `direction`.
     #[must_use]
     pub fn half(&self, direction: Direction) -> &HalfFacts {

@@ -81,6 +81,12 @@ impl Kind {
     }
 }
 
+/// Whether a connection that a gateway dialled for one request may carry another's; of an unknown product it may.
+#[must_use]
+pub fn may_hand_over(product: Option<&Product>) -> bool {
+    product.is_none_or(|product| product.hands_over)
+}
+
 impl PartialEq for Product {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name

@@ -19,6 +19,8 @@ pub(crate) mod record;
 mod spoken;
 mod steps;
 #[cfg(test)]
+mod talk;
+#[cfg(test)]
 mod tests;
 mod waiting;
 

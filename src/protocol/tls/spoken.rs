@@ -3,18 +3,14 @@
 //!
 //! The rule: the expectation is what an end was given to say, never what this crate made of it.
 
-use std::io::{Read as _, Write as _};
-use std::sync::{Arc, Mutex};
+use std::io::Write as _;
 
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
-use rustls::{
-    ClientConfig, ClientConnection, KeyLog, RootCertStore, ServerConfig, ServerConnection,
-    SupportedProtocolVersion,
-};
+use rustls::{NamedGroup, SupportedProtocolVersion};
 
 use super::Tls;
+use super::talk::{Ends, Talk};
 use crate::capture::Keys;
 use crate::flow::Direction::{self, ToClient, ToServer};
 use crate::frame::Mark;
@@ -24,143 +20,31 @@ use crate::protocol::parser::{Beginning, Data, Hole, Inner, Output, Stop};
 use crate::protocol::playbook::Play;
 use crate::tcp::event::GapReason;
 
-/// A key log in memory.
-#[derive(Debug, Default)]
-struct Log(Mutex<String>);
-
-impl KeyLog for Log {
-    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
-        let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
-        let line = format!("{label} {} {}\n", hex(client_random), hex(secret));
-        self.0.lock().unwrap().push_str(&line);
-    }
-}
-
-/// How two ends are set up.
-struct Ends {
-    client: ClientConfig,
-    server: ServerConfig,
-    log: Arc<Log>,
-}
-
-/// Groups by which an end agrees on a key: all, or the last one only.
-fn provider(groups: &[rustls::NamedGroup]) -> Arc<CryptoProvider> {
-    let mut provider = ring::default_provider();
+/// Two ends that speak `version`; the server agrees on a key by one of `groups` where any is named.
+fn ends(version: &'static SupportedProtocolVersion, groups: &[NamedGroup]) -> Ends {
+    let client = CryptoProvider {
+        cipher_suites: suites_of(version),
+        ..ring::default_provider()
+    };
+    let mut server = client.clone();
     if !groups.is_empty() {
-        provider
+        server
             .kx_groups
             .retain(|group| groups.contains(&group.name()));
     }
-    Arc::new(provider)
+    Ends::new(client, server)
 }
 
-impl Ends {
-    fn new(
-        version: &'static SupportedProtocolVersion,
-        server_groups: &[rustls::NamedGroup],
-    ) -> Self {
-        let made = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
-        let certificate: CertificateDer<'static> = made.cert.der().clone();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.clone()).unwrap();
-        let log = Arc::new(Log::default());
-        let mut client = ClientConfig::builder_with_provider(provider(&[]))
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        client.key_log = log.clone();
-        client.enable_early_data = true;
-        let server = ServerConfig::builder_with_provider(provider(server_groups))
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        Self {
-            client,
-            server,
-            log,
-        }
-    }
-
-    fn meet(&self) -> Talk {
-        let name = "shop.example".try_into().unwrap();
-        let mut client = ClientConnection::new(Arc::new(self.client.clone()), name).unwrap();
-        client.set_buffer_limit(None);
-        Talk {
-            client,
-            server: ServerConnection::new(Arc::new(self.server.clone())).unwrap(),
-            wire: Vec::new(),
-        }
-    }
-
-    fn keys(&self) -> Keys {
-        let (mut keys, mut loss) = (Keys::default(), Loss::default());
-        keys.add_log(self.log.0.lock().unwrap().as_bytes(), &mut loss);
-        keys
-    }
+fn suites_of(version: &SupportedProtocolVersion) -> Vec<rustls::SupportedCipherSuite> {
+    let mut suites = ring::default_provider().cipher_suites;
+    suites.retain(|suite| suite.version() == version);
+    suites
 }
 
-/// One connection of two ends, and what passed between them.
-struct Talk {
-    client: ClientConnection,
-    server: ServerConnection,
-    wire: Vec<(Direction, Vec<u8>)>,
-}
-
-impl Talk {
-    /// Carries what each end has to send to the other, until neither has anything.
-    fn carry(&mut self) -> &mut Self {
-        // Ends that never stop talking are no use here.
-        for _ in 0..1_000 {
-            let mut bytes = Vec::new();
-            let direction = if self.client.wants_write() {
-                self.client.write_tls(&mut bytes).unwrap();
-                ToServer
-            } else if self.server.wants_write() {
-                self.server.write_tls(&mut bytes).unwrap();
-                ToClient
-            } else {
-                return self;
-            };
-            self.wire.push((direction, bytes.clone()));
-            let mut rest = bytes.as_slice();
-            let mut read = Vec::new();
-            while !rest.is_empty() {
-                if direction == ToServer {
-                    self.server.read_tls(&mut rest).unwrap();
-                    self.server.process_new_packets().unwrap();
-                    if let Some(mut early) = self.server.early_data() {
-                        early.read_to_end(&mut read).unwrap();
-                    }
-                    let _ = self.server.reader().read_to_end(&mut read);
-                } else {
-                    self.client.read_tls(&mut rest).unwrap();
-                    self.client.process_new_packets().unwrap();
-                    let _ = self.client.reader().read_to_end(&mut read);
-                }
-            }
-        }
-        panic!("they go on for ever");
-    }
-
-    fn client_says(&mut self, words: &[u8]) -> &mut Self {
-        for words in words.chunks(16 * 1024) {
-            self.client.writer().write_all(words).unwrap();
-            self.carry();
-        }
-        self
-    }
-
-    fn server_says(&mut self, words: &[u8]) -> &mut Self {
-        for words in words.chunks(16 * 1024) {
-            self.server.writer().write_all(words).unwrap();
-            self.carry();
-        }
-        self
-    }
+fn keys(ends: &Ends) -> Keys {
+    let (mut keys, mut loss) = (Keys::default(), Loss::default());
+    keys.add_log(ends.key_log().as_bytes(), &mut loss);
+    keys
 }
 
 /// What was read of a conversation.
@@ -201,14 +85,18 @@ fn heard(talk: &Talk, keys: &Keys, lost: impl Fn(usize, Direction) -> bool) -> H
             }
         }
     };
-    for (number, (direction, bytes)) in talk.wire.iter().enumerate() {
+    for (number, (from_client, bytes)) in talk.wire.iter().enumerate() {
+        let direction = match from_client {
+            true => ToServer,
+            false => ToClient,
+        };
         let mut loss = std::mem::take(&mut heard.loss);
         let seen = Mark::default();
         let mut out = Output::new(&connection, seen, keys, &mut told, &mut loss, &mut index);
-        let offset = &mut offsets[usize::from(*direction == ToClient)];
-        if lost(number, *direction) {
+        let offset = &mut offsets[usize::from(direction == ToClient)];
+        if lost(number, direction) {
             let hole = Hole {
-                direction: *direction,
+                direction,
                 offset: *offset,
                 len: bytes.len() as u64,
                 reason: GapReason::Lost,
@@ -216,7 +104,7 @@ fn heard(talk: &Talk, keys: &Keys, lost: impl Fn(usize, Direction) -> bool) -> H
             tls.on_gap(hole, &mut out);
         } else {
             let data = Data {
-                direction: *direction,
+                direction,
                 offset: *offset,
                 bytes,
                 carried: seen,
@@ -257,11 +145,11 @@ fn nothing_lost(_: usize, _: Direction) -> bool {
 #[test]
 fn both_versions_are_read_to_the_last_byte() {
     for version in [&TLS12, &TLS13] {
-        let ends = Ends::new(version, &[]);
+        let ends = ends(version, &[]);
         let mut talk = ends.meet();
         talk.carry().client_says(&words(1, 100));
         talk.server_says(&words(1_000_000, 70_000));
-        let heard = heard(&talk, &ends.keys(), nothing_lost);
+        let heard = heard(&talk, &keys(&ends), nothing_lost);
         assert_eq!(heard.client, words(1, 100));
         assert_eq!(heard.server, words(1_000_000, 70_000));
         assert_eq!(heard.missing, []);
@@ -270,7 +158,7 @@ fn both_versions_are_read_to_the_last_byte() {
 
 #[test]
 fn keys_that_are_updated_by_either_side() {
-    let ends = Ends::new(&TLS13, &[]);
+    let ends = ends(&TLS13, &[]);
     let mut talk = ends.meet();
     talk.carry().client_says(&words(1, 40));
     for turn in 0..3 {
@@ -279,7 +167,7 @@ fn keys_that_are_updated_by_either_side() {
         talk.server.refresh_traffic_keys().unwrap();
         talk.server_says(&words(200 + turn, 40));
     }
-    let heard = heard(&talk, &ends.keys(), nothing_lost);
+    let heard = heard(&talk, &keys(&ends), nothing_lost);
     let client = [words(1, 40), words(100, 40), words(101, 40), words(102, 40)].concat();
     assert_eq!(heard.client, client);
     let server = [words(200, 40), words(201, 40), words(202, 40)].concat();
@@ -288,12 +176,12 @@ fn keys_that_are_updated_by_either_side() {
 
 #[test]
 fn a_client_that_is_asked_to_say_hello_again() {
-    let ends = Ends::new(&TLS13, &[rustls::NamedGroup::secp384r1]);
+    let ends = ends(&TLS13, &[NamedGroup::secp384r1]);
     let mut talk = ends.meet();
     talk.carry()
         .client_says(&words(1, 40))
         .server_says(&words(9, 40));
-    let heard = heard(&talk, &ends.keys(), nothing_lost);
+    let heard = heard(&talk, &keys(&ends), nothing_lost);
     assert!(heard.told.contains("Retry"), "{}", heard.told);
     assert_eq!((heard.client, heard.server), (words(1, 40), words(9, 40)));
 }
@@ -301,14 +189,14 @@ fn a_client_that_is_asked_to_say_hello_again() {
 #[test]
 fn a_hole_is_as_long_as_what_it_held_and_what_follows_is_read() {
     for version in [&TLS12, &TLS13] {
-        let ends = Ends::new(version, &[]);
+        let ends = ends(version, &[]);
         let mut talk = ends.meet();
         talk.carry().client_says(&words(1, 40));
         talk.server_says(&words(10, 1_000));
         let lost = talk.wire.len();
         talk.server_says(&words(1_000, 2_000));
         talk.server_says(&words(5_000, 3_000));
-        let heard = heard(&talk, &ends.keys(), |number, _| number == lost);
+        let heard = heard(&talk, &keys(&ends), |number, _| number == lost);
         assert_eq!(
             heard.server,
             [words(10, 1_000), words(5_000, 3_000)].concat()
@@ -332,23 +220,23 @@ fn with_early_data(ends: &Ends, early: &[u8]) -> Talk {
 
 #[test]
 fn early_data_that_the_server_takes() {
-    let mut ends = Ends::new(&TLS13, &[]);
+    let mut ends = ends(&TLS13, &[]);
     ends.server.max_early_data_size = 1 << 20;
     let mut talk = with_early_data(&ends, &words(1, 5_000));
     assert!(talk.client.is_early_data_accepted());
     talk.client_says(&words(9_000, 100));
-    let heard = heard(&talk, &ends.keys(), nothing_lost);
+    let heard = heard(&talk, &keys(&ends), nothing_lost);
     assert_eq!(heard.client, [words(1, 5_000), words(9_000, 100)].concat());
     assert_eq!(heard.missing, []);
 }
 
 #[test]
 fn early_data_beyond_the_limit_are_a_hole_and_counted() {
-    let mut ends = Ends::new(&TLS13, &[]);
+    let mut ends = ends(&TLS13, &[]);
     ends.server.max_early_data_size = 1 << 20;
     let mut talk = with_early_data(&ends, &words(1, 100_000));
     talk.client_says(&words(900_000, 100));
-    let heard = heard(&talk, &ends.keys(), nothing_lost);
+    let heard = heard(&talk, &keys(&ends), nothing_lost);
     let kept = heard.client.len() - 100;
     assert!((48_000..=65_536).contains(&kept), "{kept}");
     assert_eq!(heard.client[..kept], words(1, 100_000)[..kept]);
@@ -360,7 +248,7 @@ fn early_data_beyond_the_limit_are_a_hole_and_counted() {
 
 #[test]
 fn early_data_that_the_server_refuses_were_never_said() {
-    let mut ends = Ends::new(&TLS13, &[]);
+    let mut ends = ends(&TLS13, &[]);
     ends.server.max_early_data_size = 1 << 20;
     ends.meet()
         .carry()
@@ -375,7 +263,7 @@ fn early_data_that_the_server_refuses_were_never_said() {
     assert!(!talk.client.is_early_data_accepted());
     talk.client_says(&words(70, 100))
         .server_says(&words(80, 100));
-    let heard = heard(&talk, &ends.keys(), nothing_lost);
+    let heard = heard(&talk, &keys(&ends), nothing_lost);
     assert_eq!(heard.client, words(70, 100));
     assert_eq!(heard.server, words(80, 100));
 }
@@ -383,7 +271,7 @@ fn early_data_that_the_server_refuses_were_never_said() {
 #[test]
 fn a_resumed_session_has_secrets_of_its_own() {
     for version in [&TLS12, &TLS13] {
-        let ends = Ends::new(version, &[]);
+        let ends = ends(version, &[]);
         ends.meet()
             .carry()
             .client_says(b"first")
@@ -392,7 +280,7 @@ fn a_resumed_session_has_secrets_of_its_own() {
         talk.carry()
             .client_says(&words(1, 40))
             .server_says(&words(2, 40));
-        let heard = heard(&talk, &ends.keys(), nothing_lost);
+        let heard = heard(&talk, &keys(&ends), nothing_lost);
         assert_eq!((heard.client, heard.server), (words(1, 40), words(2, 40)));
     }
 }
