@@ -283,3 +283,66 @@ fn the_recorder_writes_a_file_an_incident_and_nothing_while_nothing_fails() {
     assert_eq!(asked, frames(Path::new(&all), Some("port 80")));
     assert!(frames(Path::new(&all), Some("port 9")).len() >= 6);
 }
+
+#[test]
+fn a_key_log_that_is_written_while_it_runs_shows_the_answers() {
+    if std::env::var_os("GWCAP_LAB").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (certificate, key) = (path("cert.pem"), path("key.pem"));
+    let made = Command::new("openssl")
+        .args("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=shop.example".split(' '))
+        .args(["-out", &certificate, "-keyout", &key])
+        .stderr(Stdio::null())
+        .status();
+    assert!(made.expect("openssl runs").success());
+    let tls = format!("listen 443 ssl; ssl_certificate {certificate}; ssl_certificate_key {key};");
+    let conf = nginx_conf(folder.path()).replace("listen 80;", &tls);
+    fs::write(path("nginx.conf"), conf).unwrap();
+    fs::write(path("keys.log"), "").unwrap();
+    let mut place = Place::new();
+    place.start(&["nginx", "-c", &path("nginx.conf")]);
+    let gwcap = assert_cmd::cargo::cargo_bin("gwcap").display().to_string();
+    let live = path("live.json");
+    let (keys, all) = (path("keys.log"), path("all.pcapng"));
+    let watch = place.start(&[
+        &gwcap,
+        "-i",
+        "any",
+        "--keylog",
+        &keys,
+        "-f",
+        "json",
+        "-o",
+        &live,
+        "--write-all",
+        &all,
+        "port",
+        "443",
+    ]);
+    sleep(Duration::from_secs(2));
+    let ask = format!(
+        "import http.client, ssl, time\ncontext = ssl._create_unverified_context()\ncontext.keylog_filename = '{keys}'\n\
+         for _ in range(3):\n c = http.client.HTTPSConnection('10.76.0.1', 443, timeout=5, context=context)\n \
+         c.request('GET', '/')\n c.getresponse().read()\n c.close()\n time.sleep(0.3)"
+    );
+    let asked = Place::command(&place.client, &["python3", "-c", &ask]).status();
+    assert!(asked.unwrap().success());
+    sleep(Duration::from_secs(2));
+    place.interrupt(watch);
+    let read = |more: &[&str]| {
+        let file = path("file.json");
+        let words = ["-r", &all, "-f", "json", "-o", &file];
+        let read = Command::new(&gwcap).args(words).args(more).status();
+        assert!(read.unwrap().success());
+        told(Path::new(&file))
+    };
+    let found = told(Path::new(&live));
+    assert_eq!(found.len(), 3, "{found:?}");
+    let named = |line: &String| line.starts_with("502 \"connect-refused\" \"certain\"");
+    assert!(found.iter().all(named), "{found:?}");
+    assert_eq!(found, read(&["--keylog", &keys]));
+    assert!(!read(&[]).iter().any(named));
+}

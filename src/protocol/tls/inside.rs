@@ -18,11 +18,18 @@ use crate::tcp::event::GapReason;
 /// Length of a record's header.
 const HEADER_LEN: u64 = 5;
 
-/// Most early data that wait, bytes: servers take 16 kB at most unless they are told otherwise.
+/// Most early data that wait, bytes: servers take 16 kB at most unless they are told otherwise. What is beyond is
+/// [`NOT_KEPT`], and a hole of the stream inside.
 const EARLY_MAX: usize = 64 * 1024;
 
 /// Bytes of early data beyond [`EARLY_MAX`] that a server took.
-const EARLY_NOT_KEPT: LossName = "tls_early_data_bytes_not_kept";
+const NOT_KEPT: LossName = "tls_early_data_bytes_not_kept";
+/// Most pieces of it: records may be empty.
+const EARLY_PIECES_MAX: usize = 4_096;
+/// Bytes of early data of which nobody saw whether the server took them.
+const UNDECIDED: LossName = "tls_early_data_bytes_undecided";
+/// Holes in which keys changed, so that how much they held is not known to the byte.
+const UNCERTAIN: LossName = "tls_holes_of_uncertain_length";
 
 /// What is read of one connection. Without secrets it stays empty.
 #[derive(Debug, Default)]
@@ -38,9 +45,10 @@ struct State {
     to_server: Side,
     to_client: Side,
     early: Vec<Inner>,
+    /// Bytes of data in `early`.
     early_bytes: usize,
-    /// Early data beyond [`EARLY_MAX`]: how many bytes, and where in the stream they lie.
-    early_lost: Option<(u64, (u64, u64))>,
+    /// How much of early data was not kept after that.
+    early_cut: u64,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +112,7 @@ impl Inside {
             (Handshake::ServerHello(hello), Direction::ToClient, Some(state)) => {
                 if hello.is_retry {
                     state.opening.retry();
+                    state.forget_early();
                 } else {
                     state.opening.server_hello(Hello {
                         version: hello.version,
@@ -117,7 +126,7 @@ impl Inside {
             (Handshake::EncryptedExtensions(said), Direction::ToClient, Some(state)) => {
                 state.opening.early_data(said.early_data);
                 if !said.early_data {
-                    state.early.clear();
+                    state.forget_early();
                 }
             }
             _ => {}
@@ -149,6 +158,7 @@ impl Inside {
         mut record: Record,
         keys: &Keys,
         inner: &mut Vec<Inner>,
+        loss: &mut Loss,
     ) -> Read {
         let Some(state) = &mut self.state else {
             return Read::Not(record);
@@ -169,7 +179,9 @@ impl Inside {
                 skipped,
                 early,
             } => {
-                state.end_hole(direction, &record, skipped, inner);
+                if let Some(hole) = state.end_hole(direction, &record, skipped, early, loss) {
+                    state.give(hole, early, inner);
+                }
                 if plain.kind == APPLICATION_DATA {
                     let piece = data(direction, &mut record, plain);
                     state.give(piece, early, inner);
@@ -236,7 +248,7 @@ impl State {
             to_client: Side::default(),
             early: Vec::new(),
             early_bytes: 0,
-            early_lost: None,
+            early_cut: 0,
         }
     }
 
@@ -259,63 +271,89 @@ impl State {
         direction: Direction,
         record: &Record,
         skipped: u64,
-        inner: &mut Vec<Inner>,
-    ) {
-        let Some((from, reason)) = self.side(direction).gap.take() else {
-            return;
-        };
+        early: bool,
+        loss: &mut Loss,
+    ) -> Option<Inner> {
+        let changed = self.opening.changed_in_hole(direction);
+        let (from, reason) = self.side(direction).gap.take()?;
+        if changed {
+            loss.add(UNCERTAIN, 1);
+        }
         let span = record.offset.saturating_sub(from);
         // What each record adds to what it holds.
         let whole = 1 << 14;
-        let added = whole - self.opening.room(direction, whole).min(whole) + HEADER_LEN;
+        let room = match early {
+            true => self.opening.early_room(whole),
+            false => self.opening.room(direction, whole),
+        };
+        let added = whole - room.min(whole) + HEADER_LEN;
         let len = span.saturating_sub(added.saturating_mul(skipped));
-        if len > 0 && skipped > 0 {
-            inner.push(Inner::Missing {
-                direction,
-                len,
-                outer: (from, record.offset),
-                reason,
-            });
-        }
+        (len > 0 && skipped > 0).then_some(Inner::Missing {
+            direction,
+            len,
+            outer: (from, record.offset),
+            reason,
+        })
     }
 
     fn give(&mut self, piece: Inner, early: bool, inner: &mut Vec<Inner>) {
-        if !early {
+        match self.opening.early_taken() {
             // The client goes on, so whatever it said before was taken or said again.
-            inner.push(piece);
-            return;
-        }
-        if let Some(true) = self.opening.early_taken() {
-            inner.push(piece);
-        } else if let Inner::Data { range, outer, .. } = &piece {
-            let bytes = self.early_bytes.saturating_add(range.len());
-            if bytes <= EARLY_MAX && self.early_lost.is_none() {
-                self.early_bytes = bytes;
-                self.early.push(piece);
-            } else {
-                let (lost, (from, _)) = self.early_lost.unwrap_or((0, *outer));
-                let lost = lost.saturating_add(range.len() as u64);
-                self.early_lost = Some((lost, (from, outer.1)));
-            }
+            _ if !early => inner.push(piece),
+            Some(true) => inner.push(piece),
+            // It is said again.
+            Some(false) => {}
+            None => self.wait(piece),
         }
     }
 
-    /// Early data that the server takes. What did not wait is missing among them.
-    fn taken(&mut self, loss: &mut Loss) -> Vec<Inner> {
-        if self.opening.early_taken() != Some(true) {
-            return Vec::new();
+    /// Keeps early data until the server has spoken; what follows a piece that is too much does not come out before it.
+    fn wait(&mut self, piece: Inner) {
+        let (len, kept) = match &piece {
+            Inner::Data { range, .. } => (range.len() as u64, range.len()),
+            Inner::Missing { len, .. } => (*len, 0),
+        };
+        let bytes = self.early_bytes.saturating_add(kept);
+        if self.early_cut == 0 && bytes <= EARLY_MAX && self.early.len() < EARLY_PIECES_MAX {
+            self.early_bytes = bytes;
+            self.early.push(piece);
+            return;
         }
-        let mut taken = std::mem::take(&mut self.early);
-        if let Some((len, outer)) = self.early_lost.take() {
-            loss.add(EARLY_NOT_KEPT, len);
-            taken.push(Inner::Missing {
+        let (Inner::Data { outer, .. } | Inner::Missing { outer, .. }) = piece;
+        match self.early.last_mut() {
+            Some(Inner::Missing {
+                len: so_far,
+                outer: (_, end),
+                reason: GapReason::Lost,
+                ..
+            }) if self.early_cut > 0 => {
+                *so_far = so_far.saturating_add(len);
+                *end = outer.1;
+            }
+            _ => self.early.push(Inner::Missing {
                 direction: Direction::ToServer,
                 len,
                 outer,
                 reason: GapReason::Lost,
-            });
+            }),
         }
-        taken
+        self.early_cut = self.early_cut.saturating_add(len);
+    }
+
+    fn forget_early(&mut self) {
+        self.early.clear();
+        self.early_bytes = 0;
+        self.early_cut = 0;
+    }
+
+    /// Early data that the server takes.
+    fn taken(&mut self, loss: &mut Loss) -> Vec<Inner> {
+        if self.opening.early_taken() != Some(true) {
+            return Vec::new();
+        }
+        loss.add(NOT_KEPT, std::mem::take(&mut self.early_cut));
+        self.early_bytes = 0;
+        std::mem::take(&mut self.early)
     }
 }
 
@@ -326,6 +364,14 @@ impl Inside {
             .as_mut()
             .map(|state| state.taken(loss))
             .unwrap_or_default()
+    }
+
+    /// The connection is over: early data that still wait are counted.
+    pub fn stop(&mut self, loss: &mut Loss) {
+        if let Some(state) = &mut self.state {
+            loss.add(UNDECIDED, state.early_bytes as u64);
+            state.forget_early();
+        }
     }
 }
 

@@ -103,6 +103,19 @@ impl Messages {
         };
     }
 
+    /// A record was decrypted after missing bytes: messages are heard again where it holds whole ones and nothing else. The
+    /// middle of a message that looks like that to the byte is as good as none, and what is read of it is authentic.
+    pub(crate) fn hear_again(&mut self, payload: &[u8]) {
+        let mut rest = Bytes(payload);
+        while self.deaf && rest.byte().is_some() {
+            let body = rest.number24().and_then(|len| rest.take(len));
+            if body.is_none() {
+                return;
+            }
+            self.deaf = !rest.is_empty();
+        }
+    }
+
     /// Whether a message has begun and is not whole.
     #[cfg(test)]
     pub(crate) fn is_inside(&self) -> bool {

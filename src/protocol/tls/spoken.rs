@@ -3,6 +3,9 @@
 //!
 //! The rule: the expectation is what an end was given to say, never what this crate made of it.
 
+mod again;
+mod holes;
+
 use std::io::Write as _;
 
 use rustls::crypto::{CryptoProvider, ring};

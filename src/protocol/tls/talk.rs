@@ -136,6 +136,22 @@ impl Talk {
         self
     }
 
+    /// What passed, a record at a time.
+    #[cfg(test)]
+    pub fn by_record(mut self) -> Self {
+        let whole = std::mem::take(&mut self.wire);
+        for (from_client, bytes) in &whole {
+            let mut rest = bytes.as_slice();
+            while let [_, _, _, high, low, ..] = *rest {
+                let (record, after) =
+                    rest.split_at(5 + usize::from(u16::from_be_bytes([high, low])));
+                self.wire.push((*from_client, record.to_vec()));
+                rest = after;
+            }
+        }
+        self
+    }
+
     /// The client says so, and all is carried.
     pub fn client_says(&mut self, words: &[u8]) -> &mut Self {
         for words in words.chunks(16 * 1024) {

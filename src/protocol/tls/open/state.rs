@@ -9,16 +9,17 @@ use crate::capture::{Keys, Label, Secret, Session};
 use crate::flow::Direction;
 use crate::protocol::observation::NotDecrypted;
 
+mod early;
+mod private;
+
 use super::opener::{Opener, Plain};
 use super::schedule::{self, Agreed};
 use super::suite::{Suite, TLS12, TLS13};
 
+use early::Early;
+
 /// Length of a record's header.
 const HEADER: usize = 5;
-
-/// Most bytes of handshake messages that are kept for the extended master secret, which only a private key asks for: two
-/// certificate chains of the largest kind.
-const TRANSCRIPT_MAX: usize = 256 * 1024;
 
 /// Most records whose keys were not logged that are passed over while the first record under logged ones is looked for:
 /// a server's handshake takes five messages, a client's three, and a long chain fills a few more.
@@ -31,7 +32,6 @@ const TRIAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Type of a handshake message (RFC 8446, section 4).
 const END_OF_EARLY_DATA: u8 = 5;
-const CLIENT_KEY_EXCHANGE: u8 = 16;
 const FINISHED: u8 = 20;
 const KEY_UPDATE: u8 = 24;
 
@@ -102,6 +102,8 @@ struct Lane {
     read: bool,
     /// Records may be missing before the next one.
     lost: bool,
+    /// Keys changed in the hole that the latest record ended.
+    changed: bool,
 }
 
 /// Which keys a direction uses.
@@ -114,18 +116,6 @@ enum Stage {
     Handshake,
     /// Those of application data.
     Application,
-}
-
-/// Early data of the client.
-#[derive(Debug, Default)]
-enum Early {
-    /// None, or no more.
-    #[default]
-    Over,
-    /// Announced.
-    Announced,
-    /// Under one of these keys: the suite is that of an earlier session.
-    Keys(Vec<Opener>),
 }
 
 impl Opening {
@@ -147,22 +137,6 @@ impl Opening {
         }
     }
 
-    /// The server asks the client to say hello again: that refuses early data (RFC 8446, section 4.2.10).
-    pub fn retry(&mut self) {
-        self.early_data(false);
-    }
-
-    /// The server says whether it takes early data.
-    pub fn early_data(&mut self, taken: bool) {
-        self.early_taken = Some(taken);
-    }
-
-    /// What the server said of early data; `None` before it has.
-    #[must_use]
-    pub const fn early_taken(&self) -> Option<bool> {
-        self.early_taken
-    }
-
     /// A client said hello again on the same connection: after a HelloRetryRequest, or in a renegotiation of TLS 1.2, whose
     /// secrets are logged under its own random.
     pub fn client_hello(&mut self, client_random: [u8; 32]) {
@@ -170,7 +144,7 @@ impl Opening {
             self.early = Early::Over;
             self.client_random = client_random;
             self.session = None;
-            self.hello = None;
+            // What the server chose before holds until it chooses again: until then both seal as before.
             self.transcript = self.transcript.take().map(|_| Vec::new());
         }
     }
@@ -181,6 +155,8 @@ impl Opening {
         if hello.version == TLS13 {
             self.client.stage = Stage::Handshake;
             self.server.stage = Stage::Handshake;
+        } else {
+            self.early = Early::Over;
         }
     }
 
@@ -258,20 +234,27 @@ impl Opening {
                 why => Opened::Never(why),
             };
         }
-        let trial = self.lane(direction).lost || self.lane(direction).opener.is_none();
-        let tries = self.tries(direction, payload.len() as u64, trial);
         let unlogged = self.unlogged(direction);
+        // Those of a server that refuses them come among the client's first records.
+        let early_may_come = direction == Direction::ToServer && self.early.may_come();
         let lane = self.lane(direction);
         let Some(opener) = lane.opener.as_mut() else {
-            return unlogged.map_or(Opened::Never(NotDecrypted::Incomplete), |opener| {
+            if early_may_come {
+                lane.unlogged = 0;
+            }
+            let opened = unlogged.map_or(Opened::Never(NotDecrypted::Incomplete), |opener| {
                 lane.first_of(opener, header, payload)
             });
+            if early_may_come && self.client.read {
+                self.early = Early::Over;
+            }
+            return opened;
         };
-        let found = if lane.lost {
-            opener.search(header, payload, tries)
-        } else {
-            opener.open(header, payload).map(|plain| (0, plain))
+        let found = match lane.lost {
+            true => self.open_lost(direction, header, payload),
+            false => opener.open(header, payload).map(|plain| (0, plain)),
         };
+        let lane = self.lane(direction);
         match found {
             Some((skipped, plain)) => {
                 lane.read = true;
@@ -283,6 +266,8 @@ impl Opening {
                     early,
                 }
             }
+            // Refused, or under secrets that nobody logged (RFC 8446, section 4.2.10).
+            None if early_may_come && !lane.read => Opened::Unlogged,
             None if lane.read => {
                 lane.lost = true;
                 Opened::Torn
@@ -291,17 +276,88 @@ impl Opening {
         }
     }
 
-    /// How many sequence numbers may be tried.
-    fn tries(&mut self, direction: Direction, len: u64, trial: bool) -> u64 {
-        if !trial {
-            return 1;
+    /// Opens a record before which others may be missing: under the keys of then, or under those that follow them in TLS 1.3
+    /// where the message that changes keys is among the missing.
+    fn open_lost(
+        &mut self,
+        direction: Direction,
+        header: [u8; HEADER],
+        payload: &mut [u8],
+    ) -> Option<(u64, Plain)> {
+        let most = self.tries_max(direction);
+        let mut now = self.lane(direction).opener.take()?;
+        let found = self.search(&mut now, header, payload, most);
+        let lane = self.lane(direction);
+        lane.opener = Some(now);
+        lane.changed = false;
+        if found.is_some() {
+            return found;
         }
+        let (secret, mut next) = self.successor(direction)?;
+        let found = self.search(&mut next, header, payload, most)?;
+        if direction == Direction::ToServer {
+            self.early = Early::Over;
+        }
+        let lane = self.lane(direction);
+        lane.opener = Some(next);
+        lane.secret = Some(secret);
+        lane.stage = Stage::Application;
+        lane.changed = true;
+        // The record that changed keys is missing too.
+        Some((found.0.saturating_add(1), found.1))
+    }
+
+    /// TLS 1.3: the secret that follows a direction's, and its opener.
+    fn successor(&self, direction: Direction) -> Option<(Secret, Opener)> {
+        if self.hello?.version != TLS13 {
+            return None;
+        }
+        let suite = self.suite().ok()?;
+        let lane = match direction {
+            Direction::ToServer => &self.client,
+            Direction::ToClient => &self.server,
+        };
+        let secret = match lane.stage {
+            Stage::Handshake => *self.session.as_ref()?.get(traffic(direction))?,
+            _ => schedule::updated(suite, lane.secret.as_ref()?)?,
+        };
+        Some((secret, schedule::tls13(suite, &secret)?))
+    }
+
+    /// How many numbers are worth trying for a record: few where it may well be early data under other keys.
+    fn tries_max(&self, direction: Direction) -> u64 {
+        let in_handshake = self.client.stage == Stage::Handshake;
+        match direction {
+            Direction::ToServer if in_handshake && self.early.may_come() => u64::from(UNLOGGED_MAX),
+            _ => SEQUENCE_TRIES_MAX,
+        }
+    }
+
+    /// Tries the numbers that may be next, as long as the connection is worth it.
+    fn search(
+        &mut self,
+        opener: &mut Opener,
+        header: [u8; HEADER],
+        payload: &mut [u8],
+        most: u64,
+    ) -> Option<(u64, Plain)> {
+        let len = payload.len().max(1) as u64;
         let left = TRIAL_BYTES_MAX.saturating_sub(self.trial_bytes);
-        let tries = SEQUENCE_TRIES_MAX.min(left / len.max(1));
-        if self.lane(direction).lost {
-            self.trial_bytes = self.trial_bytes.saturating_add(len.saturating_mul(tries));
+        let tries = most.min(left / len);
+        let found = opener.search(header, payload, tries);
+        // The first number would have been tried anyway.
+        let tried = found.as_ref().map_or(tries, |(skipped, _)| *skipped);
+        self.trial_bytes = self.trial_bytes.saturating_add(len.saturating_mul(tried));
+        found
+    }
+
+    /// Whether keys changed among the records that were missing before the latest one.
+    #[must_use]
+    pub fn changed_in_hole(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::ToServer => self.client.changed,
+            Direction::ToClient => self.server.changed,
         }
-        tries
     }
 
     /// TLS 1.3: the opener of application data of a direction whose handshake secret was not logged.
@@ -314,48 +370,6 @@ impl Opening {
         }
         lane.secret = Some(secret);
         schedule::tls13(suite, &secret)
-    }
-
-    /// Tries a record of the client as early data; `None` where it is none.
-    fn open_early(
-        &mut self,
-        header: [u8; HEADER],
-        payload: &mut [u8],
-        keys: &Keys,
-    ) -> Option<Opened> {
-        if let Early::Announced = self.early {
-            let session = keys.session(&self.client_random);
-            let Some(secret) = session.and_then(|session| session.get(Label::ClientEarly)) else {
-                // Before the server has chosen they are nothing else.
-                let wait = keys.may_grow() && session.is_none();
-                return self.hello.is_none().then_some(match wait {
-                    true => Opened::Wait,
-                    false => Opened::Unlogged,
-                });
-            };
-            let suites = [0x1301, 0x1302, 0x1303].into_iter();
-            let openers = suites
-                .filter_map(|number| schedule::tls13(Suite::of(TLS13, number)?, secret))
-                .collect();
-            self.early = Early::Keys(openers);
-        }
-        let Early::Keys(openers) = &mut self.early else {
-            return None;
-        };
-        for index in 0..openers.len() {
-            let found = openers.get_mut(index)?.search(header, payload, 1);
-            if let Some((_, plain)) = found {
-                openers.swap(0, index);
-                openers.truncate(1);
-                return Some(Opened::Plain {
-                    plain,
-                    skipped: 0,
-                    early: true,
-                });
-            }
-        }
-        // They are over, or of a session that nobody logged.
-        self.hello.is_none().then_some(Opened::Unlogged)
     }
 
     /// Makes the opener of a direction, unless it is there.
@@ -470,42 +484,6 @@ impl Opening {
             .as_ref()
             .and_then(|secret| schedule::tls13(suite, secret));
         lane.secret = next;
-    }
-
-    /// With a private key: keeps the messages that the master secret may depend on, and makes it at ClientKeyExchange.
-    fn keep(&mut self, kind: u8, raw: &[u8], keys: &Keys, body: &[u8]) {
-        let Some(transcript) = &mut self.transcript else {
-            return;
-        };
-        if transcript.len().saturating_add(raw.len()) > TRANSCRIPT_MAX {
-            self.transcript = None;
-            return;
-        }
-        transcript.extend_from_slice(raw);
-        if kind == CLIENT_KEY_EXCHANGE {
-            let transcript = self.transcript.take().unwrap_or_default();
-            if let Some(session) = self.by_private_key(&transcript, keys, body) {
-                self.session.get_or_insert(session);
-            }
-        }
-    }
-
-    fn by_private_key(&self, transcript: &[u8], keys: &Keys, body: &[u8]) -> Option<Session> {
-        if keys.session(&self.client_random).is_some() {
-            return None;
-        }
-        let hello = self.hello?;
-        let suite = self.suite().ok()?;
-        let ([high, low], encrypted) = body.split_first_chunk()?;
-        if usize::from(u16::from_be_bytes([*high, *low])) != encrypted.len() {
-            return None;
-        }
-        let mut keys = keys.private_keys().iter();
-        let premaster = keys.find_map(|key| key.premaster(encrypted))?;
-        let agreed = self.agreed(hello, suite);
-        let messages = hello.extended_master_secret.then_some(transcript);
-        let master = schedule::master(&agreed, &premaster, messages)?;
-        Some(Session::with_master(master))
     }
 }
 
