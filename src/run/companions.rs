@@ -47,6 +47,9 @@ impl Companion for Companions<'_> {
         inputs: &[InputFacts],
     ) -> Result<bool, Failure> {
         self.keys.bring(inputs, analyzer);
+        // These frames were waited for since the last look, and what opens them was most likely written meanwhile: a short
+        // connection is over in the same batch.
+        self.keys.look(analyzer)?;
         if let Some(status) = &mut self.status {
             status.note(inputs);
         }
@@ -59,7 +62,6 @@ impl Companion for Companions<'_> {
     }
 
     fn look(&mut self, analyzer: &mut Analyzer) -> Result<bool, Failure> {
-        self.keys.look(analyzer)?;
         if let Some(upstreams) = &mut self.upstreams {
             upstreams.look(analyzer, &mut self.status);
         }
