@@ -88,6 +88,8 @@ enum Answer {
     Status(u16),
     /// The connection is dropped: a FIN, and no word of TLS before it.
     Close,
+    /// As a service does that shuts its TLS down before it leaves.
+    CloseNotify,
     Reset,
     Hang,
 }
@@ -99,13 +101,14 @@ impl FromStr for Answer {
         match word.split_once(':') {
             None if word == "ok" => Ok(Self::Ok),
             None if word == "close" => Ok(Self::Close),
+            None if word == "close-notify" => Ok(Self::CloseNotify),
             None if word == "reset" => Ok(Self::Reset),
             None if word == "hang" => Ok(Self::Hang),
             Some(("status", status)) => status
                 .parse()
                 .map(Self::Status)
                 .map_err(|error| format!("status: {error}")),
-            _ => Err("ok, status:N, close, reset or hang".to_owned()),
+            _ => Err("ok, status:N, close, close-notify, reset or hang".to_owned()),
         }
     }
 }
@@ -116,6 +119,7 @@ impl Display for Answer {
             Self::Ok => out.write_str("ok"),
             Self::Status(status) => write!(out, "status:{status}"),
             Self::Close => out.write_str("close"),
+            Self::CloseNotify => out.write_str("close-notify"),
             Self::Reset => out.write_str("reset"),
             Self::Hang => out.write_str("hang"),
         }
@@ -275,6 +279,12 @@ fn give(
             &format!("the application says {status}\n"),
         ),
         Answer::Close => peer.note("closed", json!({ "how": "fin" })).map(|()| false),
+        Answer::CloseNotify => {
+            peer.note("closed", json!({ "how": "close_notify, fin" }))?;
+            tls.send_close_notify();
+            tls.complete_io(stream)?;
+            Ok(false)
+        }
         Answer::Reset => {
             peer.note("reset", json!({ "how": "rst" }))?;
             // A linger of zero makes the reset when the socket is closed.

@@ -350,6 +350,7 @@ CAUSE_OF_FAULT = {
     "redis": "wrong-service",
     "http2": "h1-on-h2-port",
     "close": "closed-before-response",
+    "close-notify": "closed-before-response",
     "close-late": "closed-before-response",
     "close-very-late": "closed-before-response",
     "reset": "reset-before-response",

@@ -134,8 +134,10 @@ impl Verdict {
 pub struct FirstClose {
     /// Whose direction: `ToClient` is the upstream, `ToServer` the gateway.
     pub by: Direction,
-    /// RST, else FIN.
+    /// RST, else FIN or the goodbye of TLS (close_notify).
     pub reset: bool,
+    /// The goodbye of TLS, before any FIN or RST.
+    pub goodbye: bool,
     /// The segment.
     pub closing: Closing,
 }
@@ -214,26 +216,28 @@ impl Attempt<'_> {
             || facts.from_client.sent > 0
     }
 
-    /// The first FIN or RST of either side up to `until`.
+    /// The first FIN, RST or goodbye under TLS of either side up to `until`.
     #[must_use]
     pub fn first_close(&self) -> Option<FirstClose> {
-        let facts = &self.connection.facts;
-        let found = |by: Direction, reset: bool, closing: &Option<Closing>| {
-            closing
-                .filter(|closing| closing.mark.time <= self.until)
-                .map(|closing| FirstClose { by, reset, closing })
-        };
-        [
-            found(Direction::ToClient, true, &facts.from_server.reset),
-            found(Direction::ToClient, false, &facts.from_server.fin),
-            found(Direction::ToServer, true, &facts.from_client.reset),
-            found(Direction::ToServer, false, &facts.from_client.fin),
-        ]
-        .into_iter()
-        .flatten()
-        .filter(|close| !self.was_ignored(close))
-        .map(|close| self.since_goodbye(close))
-        .min_by_key(|close| close.closing.mark)
+        let sides = [Direction::ToClient, Direction::ToServer];
+        let closes = sides.into_iter().flat_map(|by| {
+            let half = self.connection.facts.half(by);
+            let of = |reset, closing: Option<Closing>| {
+                closing.map(|closing| FirstClose {
+                    by,
+                    reset,
+                    goodbye: false,
+                    closing,
+                })
+            };
+            let seen = [of(true, half.reset), of(false, half.fin)];
+            seen.map(|close| close.filter(|close| close.closing.mark.time <= self.until))
+                .map(|close| close.filter(|close| !self.was_ignored(close)))
+                .into_iter()
+                .chain([self.goodbye(of(false, half.fin.or(half.reset)))])
+                .flatten()
+        });
+        closes.min_by_key(|close| close.closing.mark)
     }
 
     /// Whether a RST had a number that its receiver does not accept, and the receiver went on as if nothing had
@@ -248,26 +252,35 @@ impl Attempt<'_> {
         close.reset && !close.closing.in_sequence && went_on
     }
 
-    /// Under TLS a side that ends says goodbye first (close_notify); its FIN may come only after the other's.
-    fn since_goodbye(&self, close: FirstClose) -> FirstClose {
-        let goodbye = self
-            .connection
-            .tls
-            .iter()
-            .find_map(|(step, at)| match step {
-                TlsStep::EncryptedAlertLike { direction } if *direction == close.by => Some(*at),
-                _ => None,
-            });
-        match goodbye {
-            Some(at) if !close.reset && at < close.closing.mark => FirstClose {
-                closing: Closing {
-                    mark: at,
-                    ..close.closing
-                },
-                ..close
+    /// Under TLS a side that ends says goodbye first (close_notify). Its FIN may come only after the other's, or after the
+    /// gateway has answered its client, and may be a RST where the other's own goodbye was left unread.
+    fn goodbye(&self, end: Option<FirstClose>) -> Option<FirstClose> {
+        /// Its alert's number (RFC 8446, section 6.1).
+        const CLOSE_NOTIFY: u8 = 0;
+        let end = end?;
+        let mut steps = self.connection.tls.iter();
+        let (mark, acknowledges) = steps.find_map(|(step, at)| match step {
+            TlsStep::EncryptedAlertLike {
+                direction,
+                acknowledges,
+            }
+            | TlsStep::Alert {
+                direction,
+                acknowledges,
+                description: CLOSE_NOTIFY,
+                ..
+            } if *direction == end.by => Some((*at, *acknowledges)),
+            _ => None,
+        })?;
+        (mark.time <= self.until && mark < end.closing.mark).then_some(FirstClose {
+            goodbye: true,
+            closing: Closing {
+                mark,
+                acknowledges,
+                ..end.closing
             },
-            _ => close,
-        }
+            ..end
+        })
     }
 
     /// The first close, when the upstream made it.
@@ -438,10 +451,11 @@ impl Attempt<'_> {
         )
     }
 
-    /// The first close in words: `FIN`, `RST+ACK` or `a bare RST`.
+    /// The first close in words: `FIN`, `close_notify`, `RST+ACK` or `a bare RST`.
     #[must_use]
     pub fn close_words(&self) -> &'static str {
         match self.first_close() {
+            Some(FirstClose { goodbye: true, .. }) => "close_notify",
             Some(FirstClose { reset: false, .. }) | None => "FIN",
             Some(FirstClose { closing, .. }) if closing.with_ack => "RST+ACK",
             Some(_) => "a bare RST",
@@ -528,6 +542,7 @@ impl Attempt<'_> {
                 direction: Direction::ToServer,
                 level: 2,
                 description,
+                ..
             } => Some(*description),
             _ => None,
         })

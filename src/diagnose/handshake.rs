@@ -166,12 +166,14 @@ impl<'a> Story<'a> {
             TlsStep::ApplicationData { .. } => first(&mut self.answered),
             TlsStep::EncryptedAlertLike {
                 direction: Direction::ToServer,
+                ..
             } => first(&mut self.sealed_rejection),
             TlsStep::EncryptedAlertLike { .. } => first(&mut self.sealed_refusal),
             TlsStep::Alert {
                 direction,
                 level: FATAL,
                 description,
+                ..
             } => {
                 let place = match direction {
                     Direction::ToClient => &mut self.refused,

@@ -507,6 +507,8 @@ pub enum TlsStep {
         level: u8,
         /// Alert description number (RFC 8446, section 6).
         description: u8,
+        /// How much of the other side's stream was acknowledged when it came.
+        acknowledges: Option<u64>,
     },
     /// The client has finished its side: the handshake is complete as far as can be seen without keys.
     Finished,
@@ -519,6 +521,8 @@ pub enum TlsStep {
     EncryptedAlertLike {
         /// Which way.
         direction: Direction,
+        /// How much of the other side's stream was acknowledged when it came.
+        acknowledges: Option<u64>,
     },
     /// The server answered the ClientHello with bytes that are not TLS.
     NotTls {

@@ -61,6 +61,8 @@ def _after_the_handshake():
                   _in("1.3"), "GET", "GET", answers=["ok", "close"], version="1.3")
     yield _rustls("envoy", "closed", "The upstream reads the second request and drops the connection: a FIN, and no close_notify. TLS 1.2.",
                   _in("1.2"), "GET", "GET", answers=["ok", "close"])
+    yield _rustls("envoy", "close-notify", "The upstream reads the second request, says close_notify and closes: its FIN, or a RST because of what it "
+                  "left unread, comes after the answer to the client. TLS 1.2.", _in("1.2"), "GET", "GET", answers=["ok", "close-notify"])
     yield _rustls("haproxy", "tls13-reset", "The upstream reads the second request and resets. TLS 1.3.", _in("1.3"), "GET", "GET",
                   answers=["ok", "reset"], version="1.3")
     yield _rustls("nginx", "tls13-timeout", "The upstream reads the second request and stays silent. TLS 1.3.", _in("1.3"), "GET", "GET",

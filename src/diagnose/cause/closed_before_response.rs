@@ -63,11 +63,20 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
             .asked(attempt.nothing_before(&close.closing, verdict))
             .proof(
                 close.closing.mark,
-                format!("{server} closes with FIN after {after}, without a byte of an answer"),
+                format!(
+                    "{server} closes with {} after {after}, without a byte of an answer",
+                    attempt.close_words()
+                ),
             )
             .not(
                 "reset-before-response",
-                "the first sign of the end is a FIN, not a RST",
+                format!(
+                    "the first sign of the end is {}, not a RST",
+                    match close.goodbye {
+                        true => "a goodbye of TLS",
+                        false => "a FIN",
+                    }
+                ),
             )
             .not("stale-keepalive-reuse", attempt.why_not_stale())
             .not(

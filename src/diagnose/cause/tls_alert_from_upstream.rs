@@ -60,6 +60,7 @@ fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
                 direction: Direction::ToClient,
                 level: FATAL,
                 description,
+                ..
             } if at.time <= attempt.until => {
                 let name = alert_name(*description);
                 Some(

@@ -81,8 +81,8 @@ struct Side {
     data_told: bool,
     /// First byte of an alert in clear whose second has not come.
     alert_level: Option<u8>,
-    /// The latest record has the size of an alert; what follows shows whether it was one.
-    alert: Option<Size>,
+    /// The latest record has the size of an alert; with what of the other side's stream was acknowledged then.
+    alert: Option<(Size, Option<u64>)>,
     last_len: u64,
 }
 
@@ -185,7 +185,7 @@ impl Tls {
             return;
         };
         // A record after it shows that the one before was no alert, or none that ended the stream.
-        if let Some(size) = self.side(direction).alert.take()
+        if let Some((size, _)) = self.side(direction).alert.take()
             && size.data
             && self.done
         {
@@ -387,7 +387,7 @@ impl Tls {
                     }
                 }
             }
-            _ => side.alert = Some(Size::of(record)),
+            _ => self.alert_like(direction, Size::of(record), out),
         }
     }
 
@@ -421,8 +421,12 @@ impl Tls {
         {
             self.on_app_data(direction, Size::of(&cut), out);
         }
-        if let Some(size) = self.side(direction).alert.take() {
-            tell(TlsStep::EncryptedAlertLike { direction }, size.last, out);
+        if let Some((size, acknowledges)) = self.side(direction).alert.take() {
+            let step = TlsStep::EncryptedAlertLike {
+                direction,
+                acknowledges,
+            };
+            tell(step, size.last, out);
         }
     }
 }
@@ -539,6 +543,7 @@ fn tell(step: TlsStep, at: Mark, out: &mut Output<'_>) {
 fn on_alert(direction: Direction, level: u8, description: u8, at: Mark, out: &mut Output<'_>) {
     let step = TlsStep::Alert {
         direction,
+        acknowledges: out.connection.half(direction.opposite()).acknowledged,
         level,
         description,
     };

@@ -85,13 +85,19 @@ impl Tls {
             EARLY_ALERT_LENS
         };
         if (tls13 || self.blind) && alert_lens.contains(&size.len) {
-            self.side(direction).alert = Some(size);
+            self.alert_like(direction, size, out);
             return;
         }
         if !self.done && !self.still_handshake(direction, size, tls13, out) {
             return;
         }
         self.on_app_data(direction, size, out);
+    }
+
+    /// A record that may be an alert: what follows it shows whether it was one.
+    pub(super) fn alert_like(&mut self, direction: Direction, size: Size, out: &Output<'_>) {
+        let acknowledges = out.connection.half(direction.opposite()).acknowledged;
+        self.side(direction).alert = Some((size, acknowledges));
     }
 
     /// Follows the end of the handshake. True when the record is application data all the same.

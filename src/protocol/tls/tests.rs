@@ -114,8 +114,8 @@ fn tls_1_3_with_tickets_while_the_request_is_under_way() {
             1 request at 481
             1 request Complete 310 to 796
             1 response
-            tls EncryptedAlertLike {{ direction: ToServer }}
-            tls EncryptedAlertLike {{ direction: ToClient }}
+            tls EncryptedAlertLike {{ direction: ToServer, acknowledges: Some(2870) }}
+            tls EncryptedAlertLike {{ direction: ToClient, acknowledges: Some(820) }}
             1 response CompleteByClose 700 to 2870"
         ),
     );
@@ -186,7 +186,7 @@ fn tls_1_2() {
             tls ApplicationData {{ direction: ToClient }}
             0 request Complete 56 to {end}
             0 response
-            tls EncryptedAlertLike {{ direction: ToClient }}
+            tls EncryptedAlertLike {{ direction: ToClient, acknowledges: Some(218) }}
             0 response CompleteByClose 64 to 201",
             start = body_len() + 5 + 10 + 6 + 45,
             end = body_len() + 5 + 10 + 6 + 45 + 61,
@@ -202,7 +202,7 @@ fn handshakes_that_fail() {
             play.server(record(21, &[2, 70])).fin(ToClient);
         },
         &format!(
-            "Tls\n{CLIENT_HELLO_TOLD}\ntls Alert {{ direction: ToClient, level: 2, description: 70 }}"
+            "Tls\n{CLIENT_HELLO_TOLD}\ntls Alert {{ direction: ToClient, level: 2, description: 70, acknowledges: Some(96) }}"
         ),
     );
     let mut play = Play::new();
@@ -218,7 +218,7 @@ fn handshakes_that_fail() {
     play.client(record(21, &[2, 48])).reset(ToServer);
     assert_eq!(
         play.lines().last().unwrap(),
-        "tls Alert { direction: ToServer, level: 2, description: 48 }"
+        "tls Alert { direction: ToServer, level: 2, description: 48, acknowledges: Some(540) }"
     );
 }
 
@@ -333,7 +333,7 @@ fn alerts_that_are_cut_or_joined() {
     play.server([record(21, &[2]), record(21, &[40])].concat());
     assert_eq!(
         play.lines().last().unwrap(),
-        "tls Alert { direction: ToClient, level: 2, description: 40 }"
+        "tls Alert { direction: ToClient, level: 2, description: 40, acknowledges: Some(96) }"
     );
     let mut play = Play::new();
     play.client(client_hello());
@@ -345,8 +345,8 @@ fn alerts_that_are_cut_or_joined() {
     assert_eq!(
         lines[3..5],
         [
-            "tls Alert { direction: ToClient, level: 1, description: 112 }",
-            "tls Alert { direction: ToClient, level: 2, description: 80 }"
+            "tls Alert { direction: ToClient, level: 1, description: 112, acknowledges: Some(96) }",
+            "tls Alert { direction: ToClient, level: 2, description: 80, acknowledges: Some(96) }"
         ]
     );
     assert!(
@@ -392,7 +392,7 @@ fn a_hello_in_the_form_of_sslv2() {
     play.tells(
         "Tls
         tls ClientHello { sni: None, alpn: [], versions: [769] }
-        tls Alert { direction: ToClient, level: 2, description: 70 }",
+        tls Alert { direction: ToClient, level: 2, description: 70, acknowledges: Some(30) }",
     );
 }
 
