@@ -46,6 +46,7 @@ test-lab: libpcap
 lint: libpcap
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --no-default-features -- -D warnings
 
 docs: libpcap
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps

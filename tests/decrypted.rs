@@ -42,6 +42,11 @@ fn keyed() -> Vec<PathBuf> {
     keyed
 }
 
+/// What two ends of OpenSSL said under suites that rustls lacks.
+fn openssl() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openssl-ccm")
+}
+
 fn keys_of(folder: &Path) -> Keys {
     let (mut keys, mut loss) = (Keys::default(), Loss::default());
     keys.add_log(&std::fs::read(folder.join("keys.log")).unwrap(), &mut loss);
@@ -234,7 +239,7 @@ fn tshark_decrypts_the_same_bytes() {
         return;
     }
     let mut bytes = 0;
-    for folder in keyed() {
+    for folder in keyed().into_iter().chain([openssl()]) {
         let ours = decrypted(&capture_of(&folder), &keys_of(&folder));
         let theirs = by_tshark(&folder);
         assert!(!theirs.is_empty(), "{}", folder.display());
@@ -242,6 +247,24 @@ fn tshark_decrypts_the_same_bytes() {
         bytes += ours.values().map(|(c, s)| c.len() + s.len()).sum::<usize>();
     }
     println!("{bytes} decrypted bytes are the same");
+}
+
+/// The truth is what the clients themselves received.
+#[test]
+fn suites_with_ccm_are_read() {
+    let streams = decrypted(&capture_of(&openssl()), &keys_of(&openssl()));
+    let said = std::fs::read(openssl().join("said.txt")).unwrap();
+    let mut rest = said.as_slice();
+    assert_eq!(streams.len(), 6);
+    // Clients took their ports one after the other.
+    let mut in_order: Vec<_> = streams.values().map(|(_, server)| server).collect();
+    while !in_order.is_empty() {
+        let next = in_order.iter().position(|server| rest.starts_with(server));
+        let server = in_order.remove(next.expect("each client's words"));
+        assert!(server.len() > 1_000);
+        rest = &rest[server.len()..];
+    }
+    assert_eq!(rest, b"");
 }
 
 #[test]

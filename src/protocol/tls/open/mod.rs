@@ -2,6 +2,7 @@
 //!
 //! The rule: keys come from logged secrets and no other way; whatever authentication does not bear out stays unread.
 
+mod aead;
 #[cfg(feature = "tls12-cbc")]
 mod cbc;
 mod opener;

@@ -4,8 +4,9 @@
 //! The rule: no byte comes out that its tag or MAC does not bear out; a record that does not fit leaves the state as it was.
 //! Records are numbered from 0 under each key (RFC 8446, section 5.3; RFC 5246, section 6.1).
 
-use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, UnboundKey};
 use rustls::crypto::cipher::{Iv, Nonce, make_tls13_aad};
+
+use super::aead::{Aead, NONCE};
 
 #[cfg(feature = "tls12-cbc")]
 use super::cbc::Cbc;
@@ -13,12 +14,8 @@ use super::suite::Cipher;
 
 /// Length of a record's header.
 const HEADER: usize = 5;
-/// Length of the tag of every AEAD here.
-const TAG: usize = 16;
-/// Bytes of the nonce that each AES-GCM record of TLS 1.2 carries (RFC 5288, section 3).
+/// Bytes of the nonce that each record of TLS 1.2 with AES-GCM or AES-CCM carries (RFC 5288, section 3; RFC 6655, section 3).
 const EXPLICIT: usize = 8;
-/// Length of a nonce.
-const NONCE: usize = 12;
 
 /// The keys of one direction, and the number of its next record.
 pub struct Opener {
@@ -28,11 +25,11 @@ pub struct Opener {
 
 enum Key {
     /// TLS 1.3: the type of the content is inside.
-    Inner { key: LessSafeKey, iv: Iv },
+    Inner { key: Aead, iv: Iv },
     /// TLS 1.2 with ChaCha20.
-    Whole { key: LessSafeKey, iv: Iv },
-    /// TLS 1.2 with AES-GCM: part of the nonce is in the record.
-    Explicit { key: LessSafeKey, salt: [u8; 4] },
+    Whole { key: Aead, iv: Iv },
+    /// TLS 1.2 with AES-GCM or AES-CCM: part of the nonce is in the record.
+    Explicit { key: Aead, salt: [u8; 4] },
     #[cfg(feature = "tls12-cbc")]
     Cbc(Box<Cbc>),
 }
@@ -57,30 +54,19 @@ impl std::fmt::Debug for Opener {
     }
 }
 
-fn aead(cipher: Cipher, key: &[u8]) -> Option<LessSafeKey> {
-    let algorithm = match cipher {
-        Cipher::AesGcm(16) => &AES_128_GCM,
-        Cipher::AesGcm(_) => &AES_256_GCM,
-        Cipher::ChaCha20 => &CHACHA20_POLY1305,
-        #[cfg(feature = "tls12-cbc")]
-        Cipher::AesCbc(..) => return None,
-    };
-    Some(LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?))
-}
-
 impl Opener {
     /// An opener for TLS 1.3; `None` where the key does not fit the cipher.
     #[must_use]
     pub fn tls13(cipher: Cipher, key: &[u8], iv: [u8; NONCE]) -> Option<Self> {
-        let key = aead(cipher, key)?;
+        let key = Aead::new(cipher, key)?;
         let iv = Iv::new(iv);
         Some(Self::new(Key::Inner { key, iv }))
     }
 
-    /// An opener for TLS 1.2 with an AEAD cipher. `iv` is its implicit part: 4 bytes for AES-GCM, 12 for ChaCha20.
+    /// An opener for TLS 1.2 with an AEAD cipher. `iv` is its implicit part: 4 bytes for AES, 12 for ChaCha20.
     #[must_use]
     pub fn tls12(cipher: Cipher, key: &[u8], iv: &[u8]) -> Option<Self> {
-        let key = aead(cipher, key)?;
+        let key = Aead::new(cipher, key)?;
         Some(Self::new(match cipher {
             Cipher::ChaCha20 => Key::Whole {
                 key,
@@ -107,12 +93,12 @@ impl Opener {
     /// How many bytes a record of `payload` bytes (without its header) holds at most, and at least where nothing pads it.
     #[must_use]
     pub fn room(&self, payload: u64) -> u64 {
-        payload.saturating_sub(match self.key {
-            Key::Inner { .. } => TAG as u64 + 1,
-            Key::Whole { .. } => TAG as u64,
-            Key::Explicit { .. } => (TAG + EXPLICIT) as u64,
+        payload.saturating_sub(match &self.key {
+            Key::Inner { key, .. } => key.tag() as u64 + 1,
+            Key::Whole { key, .. } => key.tag() as u64,
+            Key::Explicit { key, .. } => (key.tag() + EXPLICIT) as u64,
             #[cfg(feature = "tls12-cbc")]
-            Key::Cbc(ref cbc) => cbc.overhead_min(),
+            Key::Cbc(cbc) => cbc.overhead_min(),
         })
     }
 
@@ -147,9 +133,9 @@ impl Opener {
         let [kind, major, minor, ..] = header;
         match &self.key {
             Key::Inner { key, iv } => {
-                let nonce = nonce(Nonce::new(iv, sequence).0);
-                let aad = Aad::from(make_tls13_aad(payload.len()));
-                let inner = key.open_in_place(nonce, aad, payload).ok()?;
+                let aad = make_tls13_aad(payload.len());
+                let len = key.open(Nonce::new(iv, sequence).0, &aad, payload)?;
+                let inner = payload.get(..len)?;
                 // Zeros pad it; the last byte that is none is the type (RFC 8446, section 5.2).
                 let end = inner.iter().rposition(|byte| *byte != 0)?;
                 let kind = *inner.get(end)?;
@@ -157,22 +143,21 @@ impl Opener {
                 Some(Plain { kind, start, end })
             }
             Key::Whole { key, iv } => {
-                let len = payload.len().checked_sub(TAG)?;
-                let aad = aad(sequence, kind, [major, minor], len)?;
-                let nonce = nonce(Nonce::new(iv, sequence).0);
-                let end = key.open_in_place(nonce, aad, payload).ok()?.len();
+                let len = payload.len().checked_sub(key.tag())?;
+                let aad = header12(sequence, kind, [major, minor], len)?;
+                let end = key.open(Nonce::new(iv, sequence).0, &aad, payload)?;
                 let start = 0;
                 Some(Plain { kind, start, end })
             }
             Key::Explicit { key, salt } => {
-                let len = payload.len().checked_sub(EXPLICIT + TAG)?;
+                let len = payload.len().checked_sub(EXPLICIT + key.tag())?;
                 let (explicit, sealed) = payload.split_at_mut_checked(EXPLICIT)?;
                 let mut bytes = [0; NONCE];
                 let (fixed, rest) = bytes.split_at_mut(salt.len());
                 fixed.copy_from_slice(salt);
                 rest.copy_from_slice(explicit);
-                let aad = aad(sequence, kind, [major, minor], len)?;
-                let opened = key.open_in_place(nonce(bytes), aad, sealed).ok()?.len();
+                let aad = header12(sequence, kind, [major, minor], len)?;
+                let opened = key.open(bytes, &aad, sealed)?;
                 Some(Plain {
                     kind,
                     start: EXPLICIT,
@@ -188,18 +173,10 @@ impl Opener {
     }
 }
 
-fn nonce(bytes: [u8; NONCE]) -> ring::aead::Nonce {
-    ring::aead::Nonce::assume_unique_for_key(bytes)
-}
-
 /// What the tag of TLS 1.2 covers beside the content: number, type, version, length (RFC 5246, section 6.2.3.3).
 pub(super) fn header12(sequence: u64, kind: u8, version: [u8; 2], len: usize) -> Option<[u8; 13]> {
     let [a, b, c, d, e, f, g, h] = sequence.to_be_bytes();
     let [high, low] = u16::try_from(len).ok()?.to_be_bytes();
     let [major, minor] = version;
     Some([a, b, c, d, e, f, g, h, kind, major, minor, high, low])
-}
-
-fn aad(sequence: u64, kind: u8, version: [u8; 2], len: usize) -> Option<Aad<[u8; 13]>> {
-    header12(sequence, kind, version, len).map(Aad::from)
 }

@@ -17,6 +17,8 @@ const MASTER: usize = 48;
 const KEY_BLOCK_MAX: usize = 2 * (48 + 32);
 /// Length of a nonce.
 const NONCE: usize = 12;
+/// Length of its part that TLS 1.2 derives where the rest is in each record (RFC 5288, section 3; RFC 6655, section 3).
+const SALT: usize = 4;
 
 /// HKDF-Expand-Label with an empty context (RFC 8446, section 7.1).
 fn expand(hkdf: &dyn Hkdf, secret: &[u8], label: &[u8], to: &mut [u8]) -> Option<()> {
@@ -36,13 +38,7 @@ pub fn tls13(suite: Suite, secret: &Secret) -> Option<Opener> {
     }
     let hkdf = suite.hkdf()?;
     let mut room = [0; 32];
-    let len = match suite.cipher {
-        Cipher::AesGcm(len) => len,
-        Cipher::ChaCha20 => 32,
-        #[cfg(feature = "tls12-cbc")]
-        Cipher::AesCbc(..) => return None,
-    };
-    let key = room.get_mut(..len)?;
+    let key = room.get_mut(..suite.key_len())?;
     let mut iv = [0; NONCE];
     expand(hkdf, secret.bytes(), b"key", key)?;
     expand(hkdf, secret.bytes(), b"iv", &mut iv)?;
@@ -75,11 +71,14 @@ pub struct Agreed {
 #[must_use]
 pub fn tls12(agreed: &Agreed, master: &[u8]) -> Option<(Opener, Opener)> {
     let suite = agreed.suite;
-    let (mac_len, key_len, iv_len) = match suite.cipher {
-        Cipher::AesGcm(len) => (0, len, 4),
-        Cipher::ChaCha20 => (0, 32, NONCE),
+    let key_len = suite.key_len();
+    let (mac_len, iv_len) = match suite.cipher {
+        Cipher::AesGcm(_) => (0, SALT),
+        Cipher::ChaCha20 => (0, NONCE),
+        #[cfg(feature = "tls-ccm")]
+        Cipher::AesCcm(..) => (0, SALT),
         #[cfg(feature = "tls12-cbc")]
-        Cipher::AesCbc(len, mac) => (mac_len(mac), len, 0),
+        Cipher::AesCbc(_, mac) => (mac_len(mac), 0),
     };
     let mut room = [0; KEY_BLOCK_MAX];
     let wanted = mac_len + key_len + iv_len;

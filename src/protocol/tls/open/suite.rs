@@ -22,6 +22,9 @@ pub enum Cipher {
     AesGcm(usize),
     /// ChaCha20-Poly1305 (RFC 7905).
     ChaCha20,
+    /// AES in counter mode with CBC-MAC, with a key and a tag of so many bytes (RFC 6655).
+    #[cfg(feature = "tls-ccm")]
+    AesCcm(usize, usize),
     /// AES in CBC mode with a key of so many bytes, and a MAC (RFC 5246, section 6.2.3.2).
     #[cfg(feature = "tls12-cbc")]
     AesCbc(usize, Mac),
@@ -93,6 +96,43 @@ const OF_TLS12: &[(u16, Cipher, HashAlgorithm)] = &[
     (0xccae, ChaCha20, SHA256),
 ];
 
+/// Suites with AES in CCM mode: of TLS 1.3 (RFC 8446, appendix B.4), and of TLS 1.2 with RSA, DHE, PSK (RFC 6655) and ECDHE
+/// (RFC 7251).
+#[cfg(feature = "tls-ccm")]
+const WITH_CCM: [&[(u16, Cipher, HashAlgorithm)]; 2] = {
+    const A: Cipher = Cipher::AesCcm(16, 16);
+    const B: Cipher = Cipher::AesCcm(32, 16);
+    const C: Cipher = Cipher::AesCcm(16, 8);
+    const D: Cipher = Cipher::AesCcm(32, 8);
+    [
+        &[(0x1304, A, SHA256), (0x1305, C, SHA256)],
+        &[
+            (0xc09c, A, SHA256),
+            (0xc09d, B, SHA256),
+            (0xc09e, A, SHA256),
+            (0xc09f, B, SHA256),
+            (0xc0a0, C, SHA256),
+            (0xc0a1, D, SHA256),
+            (0xc0a2, C, SHA256),
+            (0xc0a3, D, SHA256),
+            (0xc0a4, A, SHA256),
+            (0xc0a5, B, SHA256),
+            (0xc0a6, A, SHA256),
+            (0xc0a7, B, SHA256),
+            (0xc0a8, C, SHA256),
+            (0xc0a9, D, SHA256),
+            (0xc0aa, C, SHA256),
+            (0xc0ab, D, SHA256),
+            (0xc0ac, A, SHA256),
+            (0xc0ad, B, SHA256),
+            (0xc0ae, C, SHA256),
+            (0xc0af, D, SHA256),
+        ],
+    ]
+};
+#[cfg(not(feature = "tls-ccm"))]
+const WITH_CCM: [&[(u16, Cipher, HashAlgorithm)]; 2] = [&[], &[]];
+
 /// Suites of TLS 1.2 with AES in CBC mode.
 #[cfg(feature = "tls12-cbc")]
 const WITH_CBC: &[(u16, Cipher, HashAlgorithm)] = {
@@ -141,9 +181,10 @@ impl Suite {
     /// The suite of a version; `None` where it cannot be read.
     #[must_use]
     pub fn of(version: u16, number: u16) -> Option<Self> {
-        let tables: [&[_]; 2] = match version {
-            TLS13 => [OF_TLS13, &[]],
-            TLS12 => [OF_TLS12, WITH_CBC],
+        let [ccm13, ccm12] = WITH_CCM;
+        let tables: [&[_]; 3] = match version {
+            TLS13 => [OF_TLS13, ccm13, &[]],
+            TLS12 => [OF_TLS12, ccm12, WITH_CBC],
             _ => return None,
         };
         let rows = tables.into_iter().flatten();
@@ -152,6 +193,19 @@ impl Suite {
             cipher: *cipher,
             hash: *hash,
         })
+    }
+
+    /// Length of its key, bytes.
+    #[must_use]
+    pub const fn key_len(&self) -> usize {
+        match self.cipher {
+            AesGcm(len) => len,
+            ChaCha20 => 32,
+            #[cfg(feature = "tls-ccm")]
+            Cipher::AesCcm(len, _) => len,
+            #[cfg(feature = "tls12-cbc")]
+            Cipher::AesCbc(len, _) => len,
+        }
     }
 
     /// Length of the hash, which is that of a secret of TLS 1.3.
@@ -225,13 +279,18 @@ mod tests {
 
     #[test]
     fn names_of_the_registry_bear_out_each_row() {
-        for (number, cipher, hash) in OF_TLS13.iter().chain(OF_TLS12).chain(WITH_CBC) {
+        let of_both = OF_TLS13.iter().chain(OF_TLS12).chain(WITH_CBC);
+        for (number, cipher, hash) in of_both.chain(WITH_CCM.into_iter().flatten()) {
             let known = tls_parser::TlsCipherSuite::from_id(*number).unwrap();
             let name = known.name;
             let words = match cipher {
                 AesGcm(16) => "AES_128_GCM",
                 AesGcm(_) => "AES_256_GCM",
                 ChaCha20 => "CHACHA20_POLY1305",
+                #[cfg(feature = "tls-ccm")]
+                Cipher::AesCcm(16, _) => "AES_128_CCM",
+                #[cfg(feature = "tls-ccm")]
+                Cipher::AesCcm(..) => "AES_256_CCM",
                 #[cfg(feature = "tls12-cbc")]
                 Cipher::AesCbc(16, _) => "AES_128_CBC",
                 #[cfg(feature = "tls12-cbc")]
@@ -240,6 +299,10 @@ mod tests {
             assert!(name.contains(words), "{number:04x} {name}");
             let ends_in_384 = name.ends_with("SHA384");
             assert_eq!(*hash == SHA384, ends_in_384, "{number:04x} {name}");
+            #[cfg(feature = "tls-ccm")]
+            if let Cipher::AesCcm(_, tag) = cipher {
+                assert_eq!(*tag == 8, name.contains("CCM_8"), "{number:04x} {name}");
+            }
             #[cfg(feature = "tls12-cbc")]
             if let Cipher::AesCbc(_, mac) = cipher {
                 let ending = match mac {

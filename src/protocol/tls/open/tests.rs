@@ -213,10 +213,10 @@ fn why_nothing_can_be_read_is_told() {
     let some = keys(SIMPLE_CLIENT_HELLO, &SIMPLE[..1]);
     assert_eq!(never(&some, right, false), NotDecrypted::Incomplete);
     let ccm = Hello {
-        suite: 0x1304,
+        suite: 0x1306,
         ..right
     };
-    assert_eq!(never(&all, ccm, false), NotDecrypted::Suite(0x1304));
+    assert_eq!(never(&all, ccm, false), NotDecrypted::Suite(0x1306));
     let sha384 = Hello {
         suite: 0x1302,
         ..right

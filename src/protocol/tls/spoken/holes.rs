@@ -20,7 +20,7 @@ fn a_hundred_holes_of_full_records_leave_the_rest_readable() {
         }
         assert_eq!(talk.wire.len(), begun + said.len());
         let heard = heard(&talk, &keys(&ends), |number, _| {
-            number >= begun && (number - begun) % 2 == 0
+            number >= begun && (number - begun).is_multiple_of(2)
         });
         let kept: Vec<u8> = said.iter().skip(1).step_by(2).flatten().copied().collect();
         assert!(heard.server == kept, "{} bytes", heard.server.len());

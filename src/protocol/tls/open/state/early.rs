@@ -12,7 +12,7 @@ use super::super::suite::{Suite, TLS13};
 use super::{HEADER, Opened, Opening, SEQUENCE_TRIES_MAX};
 
 /// The suites of TLS 1.3 that may have been those of the earlier session.
-const SUITES: [u16; 3] = [0x1301, 0x1302, 0x1303];
+const SUITES: [u16; 5] = [0x1301, 0x1302, 0x1303, 0x1304, 0x1305];
 
 /// How far early data are.
 #[derive(Debug, Default)]
