@@ -6,7 +6,7 @@ DEMO = captures/nginx-connect-refused/capture.pcapng
 LAB_OUT ?= $(eval LAB_OUT := $(shell mktemp -d))$(LAB_OUT)
 
 .PHONY: help demo test cases test-lab lint docs docs-causes golden bench bench-check bench-smoke bench-build \
-	fuzz instructions instructions-accept libpcap
+	fuzz instructions instructions-accept instructions-build libpcap
 
 help:
 	@echo "make demo         build, and analyse a recorded capture"
@@ -80,8 +80,13 @@ fuzz: libpcap
 		$(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 || exit 1; \
 	done
 
-instructions: bench-build
+# The generator as the tests built it: with the libraries of tests compiled for release the whole would take twice as long.
+instructions-build: libpcap
+	$(CARGO) build --release --bin gwcap
+	$(CARGO) build --profile test --example traffic
+
+instructions: instructions-build
 	tools/instructions
 
-instructions-accept: bench-build
+instructions-accept: instructions-build
 	tools/instructions --accept

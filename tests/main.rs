@@ -50,4 +50,5 @@ mod traffic;
 mod tshark;
 mod views;
 mod watch;
+mod weeks;
 mod wrapped;

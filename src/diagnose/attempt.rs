@@ -142,6 +142,17 @@ pub struct FirstClose {
     pub closing: Closing,
 }
 
+impl FirstClose {
+    fn of(by: Direction, reset: bool, closing: Closing) -> Self {
+        Self {
+            by,
+            reset,
+            goodbye: false,
+            closing,
+        }
+    }
+}
+
 /// One use of an upstream connection. The gateway is the connection's client.
 #[derive(Clone, Copy)]
 pub struct Attempt<'a> {
@@ -219,25 +230,29 @@ impl Attempt<'_> {
     /// The first FIN, RST or goodbye under TLS of either side up to `until`.
     #[must_use]
     pub fn first_close(&self) -> Option<FirstClose> {
-        let sides = [Direction::ToClient, Direction::ToServer];
-        let closes = sides.into_iter().flat_map(|by| {
+        let mut first: Option<FirstClose> = None;
+        let mut note = |close: FirstClose| {
+            if first.is_none_or(|first| close.closing.mark < first.closing.mark) {
+                first = Some(close);
+            }
+        };
+        for by in [Direction::ToClient, Direction::ToServer] {
             let half = self.connection.facts.half(by);
-            let of = |reset, closing: Option<Closing>| {
-                closing.map(|closing| FirstClose {
-                    by,
-                    reset,
-                    goodbye: false,
-                    closing,
-                })
-            };
-            let seen = [of(true, half.reset), of(false, half.fin)];
-            seen.map(|close| close.filter(|close| close.closing.mark.time <= self.until))
-                .map(|close| close.filter(|close| !self.was_ignored(close)))
-                .into_iter()
-                .chain([self.goodbye(of(false, half.fin.or(half.reset)))])
-                .flatten()
-        });
-        closes.min_by_key(|close| close.closing.mark)
+            let fin = half.fin.map(|closing| FirstClose::of(by, false, closing));
+            let reset = half.reset.map(|closing| FirstClose::of(by, true, closing));
+            for close in [reset, fin].into_iter().flatten() {
+                if close.closing.mark.time <= self.until && !self.was_ignored(&close) {
+                    note(close);
+                }
+            }
+            if !self.connection.tls.is_empty()
+                && let Some(end) = half.fin.or(half.reset)
+                && let Some(close) = self.goodbye(FirstClose::of(by, false, end))
+            {
+                note(close);
+            }
+        }
+        first
     }
 
     /// Whether a RST had a number that its receiver does not accept, and the receiver went on as if nothing had
@@ -254,10 +269,9 @@ impl Attempt<'_> {
 
     /// Under TLS a side that ends says goodbye first (close_notify). Its FIN may come only after the other's, or after the
     /// gateway has answered its client, and may be a RST where the other's own goodbye was left unread.
-    fn goodbye(&self, end: Option<FirstClose>) -> Option<FirstClose> {
+    fn goodbye(&self, end: FirstClose) -> Option<FirstClose> {
         /// Its alert's number (RFC 8446, section 6.1).
         const CLOSE_NOTIFY: u8 = 0;
-        let end = end?;
         let mut steps = self.connection.tls.iter();
         let (mark, acknowledges) = steps.find_map(|(step, at)| match step {
             TlsStep::EncryptedAlertLike {

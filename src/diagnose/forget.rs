@@ -1,5 +1,8 @@
 //! What the timeline forgets, and when. In: time, and connections that are over. Out: room.
 //!
+//! Hosts: a client of one connection leaves with it. Of the others, when there are too many, those leave that were idle: what
+//! only asked soon, what was asked itself after an hour.
+//!
 //! The rule: what went well is forgotten soon, what failed when no gateway waits for it any more; where there is no room,
 //! what nobody answered goes first, the oldest before all. A connection is looked at when something on it may be over, and
 //! not before: at a busy gateway looking at all of them took longer than what they said.
@@ -9,7 +12,8 @@ use std::net::IpAddr;
 use crate::diagnose::host::whose;
 use crate::diagnose::record::AttemptId;
 use crate::diagnose::timeline::{
-    CONNECTIONS_MAX, EXCHANGES_PER_CONNECTION_MAX, FAILED_KEPT_NANOS, SETTLED_KEPT_NANOS, Timeline,
+    CONNECTIONS_MAX, EXCHANGES_PER_CONNECTION_MAX, FAILED_KEPT_NANOS, HOSTS_MAX,
+    SETTLED_KEPT_NANOS, Timeline, UNANSWERED_MAX,
 };
 use crate::flow::Vantage;
 use crate::frame::Mark;
@@ -17,10 +21,16 @@ use crate::protocol::observation::ExchangeId;
 use crate::tcp::event::ConnectionId;
 use crate::time::Timestamp;
 
+/// How long a host that was never asked is remembered though nothing that it did is, seconds: as long as its failures are.
+const CLIENT_KEPT_SECONDS: i64 = 150;
+/// The same of a host that was asked, seconds: longer than any idle connection of a pool lives.
+const ASKED_KEPT_SECONDS: i64 = 3_600;
+
 impl Timeline {
     /// Forgets what is older than it may matter, as of `now`.
     pub fn tick(&mut self, now: Timestamp) {
         self.second = now.second();
+        self.services.tick(self.second);
         let connections = &self.connections;
         let answered = |id: &ConnectionId| {
             let record = connections.get(id);
@@ -129,7 +139,14 @@ impl Timeline {
                 record.facts.server.addr,
             );
             self.views.forget(&record.facts);
-            if let Some(host) = self.hosts.get_mut(&whose(ends.0, ends.1)) {
+            if record.facts.from_server.last_seen.is_none() {
+                self.unanswered_now = self.unanswered_now.saturating_sub(1);
+            }
+            for exchange in &record.exchanges {
+                self.drop_exchange(ends, exchange.request_at, exchange.id);
+            }
+            let client = whose(ends.0, ends.1);
+            if let Some(host) = self.hosts.get_mut(&client) {
                 host.uses.remove(&(
                     record.facts.opened,
                     AttemptId {
@@ -137,17 +154,34 @@ impl Timeline {
                         index: None,
                     },
                 ));
-            }
-            for exchange in &record.exchanges {
-                self.drop_exchange(ends, exchange.request_at, exchange.id);
+                if host.is_spent() {
+                    self.hosts.remove(&client);
+                }
             }
         }
+    }
+
+    /// Makes room for one more host; false where all are in use. It is looked for once a second: looking at all of them
+    /// takes milliseconds.
+    pub(super) fn sweep_hosts(&mut self) -> bool {
+        if std::mem::replace(&mut self.swept, self.second) == self.second {
+            return false;
+        }
+        let now = self.second;
+        self.hosts.retain(|_, host| {
+            let kept = match host.ports.is_empty() {
+                true => CLIENT_KEPT_SECONDS,
+                false => ASKED_KEPT_SECONDS,
+            };
+            !host.is_idle() || now.saturating_sub(host.last) <= kept
+        });
+        self.hosts.len() < HOSTS_MAX
     }
 
     /// Makes room for one more connection: the oldest that nobody has answered leaves first, else what would be looked at
     /// next.
     pub(super) fn make_room(&mut self) {
-        while self.connections.len() >= CONNECTIONS_MAX {
+        while self.connections.len() >= CONNECTIONS_MAX || self.unanswered_now >= UNANSWERED_MAX {
             let mut unanswered = std::iter::from_fn(|| self.unanswered.pop_front());
             let connections = &self.connections;
             let still = |id: &ConnectionId| {

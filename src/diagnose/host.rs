@@ -59,6 +59,8 @@ pub struct Host {
     pub rewrites: Option<Box<Rewrites>>,
     /// When it was heard last on its link, in ARP or neighbour discovery.
     pub heard: Option<Mark>,
+    /// Second in which anything was last noted of it.
+    pub last: i64,
 }
 
 impl Host {
@@ -73,6 +75,27 @@ impl Host {
         if let Some(error) = self.stray_icmp.iter().rev().find(answers).copied() {
             LookupRecord::unreachable(&mut self.lookups, &error);
         }
+    }
+
+    /// Whether nothing that it did lately is remembered any more.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.uses.is_empty() && self.served.is_empty() && self.local.is_none()
+    }
+
+    /// Whether it was a client of one connection, of which nothing is remembered any more: as good as never seen.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.is_idle()
+            && self.opened <= 1
+            && self.ports.is_empty()
+            && self.hidden.is_empty()
+            && self.stray_icmp.is_empty()
+            && self.lookups.is_empty()
+            && !self.questions.any()
+            && self.rhythms.is_none()
+            && self.rewrites.is_none()
+            && self.heard.is_none()
     }
 
     /// Notes that it opened a connection to an address.

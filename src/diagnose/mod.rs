@@ -55,6 +55,7 @@ pub mod rewrites;
 pub mod rhythm;
 pub mod role;
 mod sealed;
+mod services;
 mod shown;
 mod sidecar;
 mod sight;

@@ -111,10 +111,11 @@ impl Order {
                 .iter()
                 .skip(first)
                 .take_while(|(start, ..)| *start <= passed_on)
-                .filter(|(_, attempt, _)| {
-                    attempt.connection != id.connection && !order.served.contains(attempt)
+                .filter(|(_, attempt, upstream)| {
+                    attempt.connection != id.connection
+                        && relayed(timeline, client, upstream)
+                        && !order.served.contains(attempt)
                 })
-                .filter(|(.., upstream)| relayed(timeline, client, upstream))
                 .collect();
             let only = mine.len() == 1;
             // The answer that came last before it was passed on: a gateway does not sit on an answer.
@@ -269,7 +270,8 @@ pub fn relayed(timeline: &Timeline, client: &ExchangeRecord, upstream: &Exchange
     let (Some(to_client), Some(from_upstream)) = (client.response_at, upstream.response_at) else {
         return false;
     };
-    let same_body = match (client.response_end, upstream.response_end) {
+    // What is cheap to tell and seldom so comes first: many pairs are looked at, and few are one.
+    let same_body = || match (client.response_end, upstream.response_end) {
         // A client that misses bytes of it has not got it, though nothing else came.
         (Some(one), Some(other)) => {
             one.how != Completion::BodyClosed
@@ -278,7 +280,12 @@ pub fn relayed(timeline: &Timeline, client: &ExchangeRecord, upstream: &Exchange
         }
         _ => false,
     };
-    let same_request = match (&client.request, &upstream.request) {
+    let whole_head = || match (&client.response, &upstream.response) {
+        // A gateway adds and drops lines, but does not pass on a huge head as a small one.
+        (Some(to), Some(from)) => from.head_len < HUGE_HEAD || to.head_len > from.head_len / 2,
+        _ => true,
+    };
+    let same_request = || match (&client.request, &upstream.request) {
         (Some(one), Some(other)) => {
             one.method == other.method
                 && (one.target == other.target
@@ -286,14 +293,9 @@ pub fn relayed(timeline: &Timeline, client: &ExchangeRecord, upstream: &Exchange
         }
         _ => true,
     };
-    let whole_head = match (&client.response, &upstream.response) {
-        // A gateway adds and drops lines, but does not pass on a huge head as a small one.
-        (Some(to), Some(from)) => from.head_len < HUGE_HEAD || to.head_len > from.head_len / 2,
-        _ => true,
-    };
-    whole_head
-        && to_client >= from_upstream
+    to_client >= from_upstream
+        && same_body()
         && client.status() == upstream.status()
-        && same_body
-        && same_request
+        && whole_head()
+        && same_request()
 }

@@ -21,6 +21,7 @@ use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::machines::Machines;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::rhythm::Habitual;
+use crate::diagnose::services::Services;
 use crate::diagnose::trust::Trust;
 use crate::diagnose::undecrypted::Undecrypted;
 use crate::diagnose::views::Views;
@@ -33,8 +34,12 @@ use crate::tcp::event::{Connection, ConnectionId};
 /// Most connections that are remembered, about 1 KB each: as many as fail in the longest time for which they are kept, at
 /// 800 a second. Who leaves first is told in `forget.rs`.
 pub const CONNECTIONS_MAX: usize = 131_072;
-/// Most hosts that are remembered; more than a gateway has clients in a window.
-pub const HOSTS_MAX: usize = 100_000;
+/// Most connections that nobody has answered which are remembered: those of a minute (nginx's `proxy_connect_timeout`) at
+/// 1,000 a second. A flood of SYNs must not use up the room of the others.
+pub const UNANSWERED_MAX: usize = 65_536;
+/// Most hosts that are remembered, and most server endpoints: more than there are connections, so that it is a matter of
+/// hosts of which much else was seen. Who is forgotten is told in `forget.rs`.
+pub const HOSTS_MAX: usize = CONNECTIONS_MAX + UNANSWERED_MAX;
 /// Most exchanges that are remembered of one connection.
 pub const EXCHANGES_PER_CONNECTION_MAX: usize = 4_096;
 /// Most TLS steps, ICMP errors and interim responses that are kept of one connection or exchange.
@@ -64,12 +69,16 @@ pub const FAILED_KEPT_NANOS: i64 = 150_000_000_000;
 pub struct Timeline {
     pub(super) connections: HashMap<ConnectionId, Box<ConnectionRecord>>,
     pub(super) hosts: HashMap<(Vantage, IpAddr), Host>,
-    services: HashMap<(Vantage, Endpoint), Service>,
+    pub(super) services: Services,
     machines: Machines,
     /// Connections in order of the second in which they are to be looked at again.
     pub(super) due: Agenda<ConnectionId>,
     /// Connections in the order of their opening, as long as they may be unanswered: see `make_room`.
     pub(super) unanswered: VecDeque<ConnectionId>,
+    /// How many there are that nobody has answered.
+    pub(super) unanswered_now: usize,
+    /// The second in which hosts were last looked through for those that may go.
+    pub(super) swept: i64,
     /// Second of the latest tick.
     pub(super) second: i64,
     streams_by_input: HashMap<u16, u32>,
@@ -243,8 +252,7 @@ impl Timeline {
     /// What is known of a server endpoint.
     #[must_use]
     pub fn service(&self, vantage: Vantage, endpoint: Endpoint) -> Option<&Service> {
-        self.services
-            .get(&(whose(vantage, endpoint.addr).0, endpoint))
+        self.services.get(vantage, endpoint)
     }
 
     /// Marks an attempt as given to an exchange, in all views of it.
@@ -353,11 +361,12 @@ impl Timeline {
 
     fn host_entry(&mut self, vantage: Vantage, addr: IpAddr) -> Option<&mut Host> {
         let key = whose(vantage, addr);
-        if self.hosts.len() >= HOSTS_MAX && !self.hosts.contains_key(&key) {
+        if self.hosts.len() >= HOSTS_MAX && !self.hosts.contains_key(&key) && !self.sweep_hosts() {
             self.loss.add("hosts_not_remembered", 1);
             return None;
         }
         let host = self.hosts.entry(key).or_default();
+        host.last = self.second;
         if addr.is_loopback() && host.local != Some(vantage) {
             // Nobody else's loopback traffic can be captured.
             self.settle(key, Some(vantage));
@@ -373,9 +382,12 @@ impl Timeline {
             return;
         };
         let was_open = record.ended.is_none();
+        let answered = facts.from_server.last_seen.is_some();
+        if answered && record.facts.from_server.last_seen.is_none() {
+            self.unanswered_now = self.unanswered_now.saturating_sub(1);
+        }
         record.facts = Arc::clone(facts);
-        if facts.from_server.last_seen.is_some()
-            && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
+        if answered && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
         {
             host.answered = true;
         }
@@ -397,12 +409,9 @@ impl Timeline {
             event,
             ConnectionEvent::Fin(_) | ConnectionEvent::Reset(_) | ConnectionEvent::Ended(_)
         ) && facts.from_server.last_seen.is_some()
-            && let Some(service) = service_entry(
-                &mut self.services,
-                &mut self.loss,
-                facts.vantage,
-                facts.server,
-            )
+            && let Some(service) = self
+                .services
+                .entry(facts.vantage, facts.server, &mut self.loss)
         {
             service.note(facts, idle);
         }
@@ -490,6 +499,7 @@ impl Timeline {
         self.make_room();
         if facts.from_server.last_seen.is_none() {
             self.unanswered.push_back(facts.id);
+            self.unanswered_now += 1;
         }
         let input = facts.id.0.input();
         let quoted = self
@@ -570,12 +580,9 @@ impl Timeline {
         if connection.is_none() && error.quoted_tcp {
             self.number_quoted(error);
         }
-        let service = service_entry(
-            &mut self.services,
-            &mut self.loss,
-            error.vantage,
-            error.quoted_destination,
-        );
+        let service = self
+            .services
+            .entry(error.vantage, error.quoted_destination, &mut self.loss);
         if let Some(service) = service.filter(|_| error.quoted_tcp) {
             service.icmp_errors += 1;
         }
@@ -641,8 +648,7 @@ impl Timeline {
         }
         let after_header = record.proxy_header.is_some();
         if let TlsStep::ServerHello { version, suite, .. } = *step
-            && let Some(service) =
-                service_entry(&mut self.services, &mut self.loss, vantage, server)
+            && let Some(service) = self.services.entry(vantage, server, &mut self.loss)
         {
             service.tls_handshakes += 1;
             service.chose(Accepted {
@@ -733,9 +739,7 @@ impl Timeline {
             Seen::RequestEnd { end, .. } => exchange.request_end = Some(*end),
             Seen::ResponseStart { at, .. } => {
                 exchange.response_at = Some(*at);
-                if let Some(service) =
-                    service_entry(&mut self.services, &mut self.loss, vantage, server)
-                {
+                if let Some(service) = self.services.entry(vantage, server, &mut self.loss) {
                     service.last_answer = Some(*at);
                 }
             }
@@ -747,9 +751,7 @@ impl Timeline {
             }
             Seen::ResponseHead { head, .. } => {
                 exchange.response = Some(head.clone());
-                if let Some(service) =
-                    service_entry(&mut self.services, &mut self.loss, vantage, server)
-                {
+                if let Some(service) = self.services.entry(vantage, server, &mut self.loss) {
                     if head.status != BAD_REQUEST {
                         service.answered(after_header);
                     }
@@ -776,8 +778,7 @@ impl Timeline {
                     .and_then(|head| gateway::recognise(head, prefix))
                     .filter(|(_, recognised)| recognised.own_page);
                 if let Some(page) = page
-                    && let Some(service) =
-                        service_entry(&mut self.services, &mut self.loss, vantage, server)
+                    && let Some(service) = self.services.entry(vantage, server, &mut self.loss)
                 {
                     service.page = Some(page);
                 }
@@ -785,20 +786,6 @@ impl Timeline {
             _ => {}
         }
     }
-}
-
-fn service_entry<'s>(
-    services: &'s mut HashMap<(Vantage, Endpoint), Service>,
-    loss: &mut Loss,
-    vantage: Vantage,
-    endpoint: Endpoint,
-) -> Option<&'s mut Service> {
-    let key = (whose(vantage, endpoint.addr).0, endpoint);
-    if services.len() >= HOSTS_MAX && !services.contains_key(&key) {
-        loss.add("services_not_remembered", 1);
-        return None;
-    }
-    Some(services.entry(key).or_default())
 }
 
 /// The exchange that an observation of a message speaks of.
