@@ -165,6 +165,10 @@ struct Scene<'a> {
     by_end: Vec<usize>,
     /// Failed ones without (nobody ever answered), in the order of `candidates`.
     endless: Vec<usize>,
+    /// Those with a server error for an answer.
+    erring: Vec<usize>,
+    /// Method and target that each of `candidates` carries.
+    carried: Vec<Option<(&'a str, &'a str)>>,
     order: Order,
     turns: Turns,
     /// Whether frames of any connection in it are missing.
@@ -218,6 +222,14 @@ impl<'a> Scene<'a> {
             })
         };
         let endless = failed(false).collect();
+        let carried = found
+            .iter()
+            .map(|candidate| sent_with(timeline, candidate))
+            .collect();
+        let places = found.iter().enumerate();
+        let erring = places
+            .filter_map(|(place, candidate)| sidecar::erred(candidate).then_some(place))
+            .collect();
         let mut by_end: Vec<usize> = failed(true).collect();
         by_end.sort_by_key(|index| {
             found
@@ -245,6 +257,8 @@ impl<'a> Scene<'a> {
             candidates: found,
             by_end,
             endless,
+            erring,
+            carried,
             order,
             turns,
             unsettled,
@@ -254,6 +268,10 @@ impl<'a> Scene<'a> {
 
     fn end_of(&self, index: usize) -> Option<Mark> {
         self.candidates.get(index)?.end
+    }
+
+    fn sent_with(&self, index: usize) -> Option<(&'a str, &'a str)> {
+        self.carried.get(index).copied().flatten()
     }
 
     fn sent_at(&self, index: usize) -> Option<Mark> {
@@ -344,7 +362,7 @@ impl<'a> Scene<'a> {
             timeline,
             &member.identified.gateway,
             (&member.suspect, exchange),
-            &self.candidates,
+            (&self.candidates, &self.erring),
             candidate,
         ) {
             return None;
@@ -376,7 +394,7 @@ impl<'a> Scene<'a> {
         {
             fit.take_contradiction();
         }
-        self.weigh_request(timeline, &mut fit, exchange, candidate);
+        self.weigh_request(timeline, &mut fit, exchange, (index, candidate));
         self.turns.weigh(&mut fit, (member, exchange), candidate);
         Some(fit)
     }
@@ -387,10 +405,9 @@ impl<'a> Scene<'a> {
         timeline: &Timeline,
         fit: &mut Fit,
         exchange: &ExchangeRecord,
-        candidate: &Candidate,
+        (index, candidate): (usize, &Candidate),
     ) {
-        let (Some(sent), Some(asked)) = (sent_with(timeline, candidate), request_of(exchange))
-        else {
+        let (Some(sent), Some(asked)) = (self.sent_with(index), request_of(exchange)) else {
             return;
         };
         let askers = self.asked.get(&sent).copied().unwrap_or(0);
@@ -406,9 +423,9 @@ impl<'a> Scene<'a> {
         &self,
         timeline: &Timeline,
         exchange: &ExchangeRecord,
-        candidate: &Candidate,
+        (index, candidate): (usize, &Candidate),
     ) -> bool {
-        match (sent_with(timeline, candidate), request_of(exchange)) {
+        match (self.sent_with(index), request_of(exchange)) {
             (Some(sent), Some(asked)) => {
                 sent != asked
                     && self.asked.contains_key(&sent)
@@ -454,27 +471,35 @@ impl<'a> Scene<'a> {
         let begun = self
             .endless
             .partition_point(|index| self.sent_at(*index).is_some_and(|at| at < start));
-        let before = |list: &'_ [usize], until: usize| -> Vec<usize> {
-            list.iter()
-                .take(until)
-                .rev()
-                .take(PREDECESSORS_MAX)
-                .copied()
-                .collect()
+        let fits = |index: usize, found: Option<(i64, AttemptId, usize)>| {
+            let before = self.candidates.get(index)?;
+            let gap = retry_gap(before, candidate)?;
+            let fits = !before.whole
+                && before.id != candidate.id
+                && before.sent >= exchange.request_at
+                && before.start < start
+                && gap < since_asked
+                && found.is_none_or(|(least, id, _)| (gap, before.id) < (least, id))
+                && !self.is_anothers(timeline, exchange, (index, before));
+            fits.then_some((gap, before.id, index))
         };
-        before(&self.by_end, ended)
-            .into_iter()
-            .chain(before(&self.endless, begun))
-            .filter_map(|index| Some((index, self.candidates.get(index)?)))
-            .filter(|(_, before)| !before.whole && before.id != candidate.id)
-            .filter(|(_, before)| before.sent >= exchange.request_at && before.start < start)
-            .filter_map(|(index, before)| {
-                let gap = retry_gap(before, candidate)?;
-                (gap < since_asked && !self.is_anothers(timeline, exchange, before))
-                    .then_some((gap, before.id, index))
-            })
-            .min()
-            .map(|(.., index)| index)
+        let mut found: Option<(i64, AttemptId, usize)> = None;
+        for index in latest(&self.by_end, ended) {
+            // Those that ended last come first: gaps grow, and what is beyond the least is of no use.
+            let gap = self
+                .end_of(index)
+                .map(|end| candidate.start.time.nanos_since(end.time));
+            let useless =
+                |gap: i64| gap >= since_asked || found.is_some_and(|(least, ..)| gap > least);
+            if gap.is_none_or(useless) {
+                break;
+            }
+            found = fits(index, found).or(found);
+        }
+        for index in latest(&self.endless, begun) {
+            found = fits(index, found).or(found);
+        }
+        found.map(|(.., index)| index)
     }
 
     /// The attempts of a member: its last one and the failures that led to it. `taken` are the last attempts
@@ -637,6 +662,12 @@ impl<'a> Scene<'a> {
         found.reverse();
         found
     }
+}
+
+/// The last of a list before `until`, the latest first, as far as they are looked at.
+fn latest(list: &[usize], until: usize) -> impl Iterator<Item = usize> + '_ {
+    let list = list.get(..until).unwrap_or_default();
+    list.iter().rev().take(PREDECESSORS_MAX).copied()
 }
 
 /// When `exchange` had asked for what `candidate` carries: its request was whole, or had begun.

@@ -87,6 +87,12 @@ fn askers(
     found
 }
 
+/// Whether an attempt's answer was a server error.
+#[must_use]
+pub fn erred(attempt: &Candidate) -> bool {
+    attempt.status.is_some_and(|status| status >= SERVER_ERROR)
+}
+
 /// Whether two exchanges ask for the same; `None` where one of them cannot be read.
 fn same_request(one: &ExchangeRecord, other: &ExchangeRecord) -> Option<bool> {
     let (one, other) = (one.request.as_ref()?, other.request.as_ref()?);
@@ -95,21 +101,28 @@ fn same_request(one: &ExchangeRecord, other: &ExchangeRecord) -> Option<bool> {
 
 /// Whether `attempt` is that of a gateway on the same machine, which `exchange` was passed on to: another attempt of the
 /// exchange, to a service of the machine itself, spans it and got the very error that the client got. `candidates` are by
-/// their beginning.
+/// their beginning; `erring` are the places of those with a server error for an answer, in order.
 #[must_use]
 pub fn is_of_a_neighbour(
     timeline: &Timeline,
     gateway: &Gateway,
     (suspect, exchange): (&Suspect, &ExchangeRecord),
-    candidates: &[Candidate],
+    (candidates, erring): (&[Candidate], &[usize]),
     attempt: &Candidate,
 ) -> bool {
     if suspect.status.is_none_or(|status| status < SERVER_ERROR) {
         return false;
     }
+    if erring.is_empty() {
+        return false;
+    }
     let before = candidates.partition_point(|other| other.sent < attempt.start);
-    let around = candidates.get(..before).unwrap_or_default();
-    around.iter().rev().take(AROUND_MAX).any(|other| {
+    let from = before.saturating_sub(AROUND_MAX);
+    let until = erring.partition_point(|place| *place < before);
+    let around = erring.get(..until).unwrap_or_default().iter().rev();
+    let around = around.take_while(|place| **place >= from);
+    let mut around = around.filter_map(|place| candidates.get(*place));
+    around.any(|other| {
         other.id != attempt.id
             && other.upstream != attempt.upstream
             && other.status == suspect.status

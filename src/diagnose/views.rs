@@ -270,6 +270,9 @@ impl Timeline {
         let Some(record) = self.connection(id) else {
             return false;
         };
+        if self.views.groups.is_empty() {
+            return true;
+        }
         let addr = record.facts.server.addr;
         self.is_best(id, vantage, |other| other.facts.server.addr == addr)
     }
@@ -283,6 +286,9 @@ impl Timeline {
         let Some(record) = self.connection(id).filter(|record| may(record)) else {
             return false;
         };
+        if self.views.groups.is_empty() {
+            return true;
+        }
         let elsewhere = |view: &ConnectionRecord| view.facts.vantage != vantage;
         !self.other_views(id).any(|other| {
             may(other)
