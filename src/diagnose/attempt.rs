@@ -7,6 +7,7 @@ use crate::decode::segment::{IcmpError, IcmpReason};
 use crate::diagnose::finding::{Confidence, Evidence, Leg, RuledOut};
 use crate::diagnose::gateway::product::{Product, Wait, may_hand_over};
 use crate::diagnose::gateway::timer_that_equals;
+use crate::diagnose::handshake::TLS13;
 use crate::diagnose::host::Accepted;
 use crate::diagnose::idle_habit::Habit;
 use crate::diagnose::record::{ConnectionRecord, ExchangeRecord};
@@ -246,8 +247,8 @@ impl Attempt<'_> {
                 }
             }
             if !self.connection.tls.is_empty()
-                && let Some(end) = half.fin.or(half.reset)
-                && let Some(close) = self.goodbye(FirstClose::of(by, false, end))
+                && let Some(end) = fin.or(reset)
+                && let Some(close) = self.goodbye(end)
             {
                 note(close);
             }
@@ -269,25 +270,36 @@ impl Attempt<'_> {
 
     /// Under TLS a side that ends says goodbye first (close_notify). Its FIN may come only after the other's, or after the
     /// gateway has answered its client, and may be a RST where the other's own goodbye was left unread.
+    ///
+    /// In TLS 1.3 a sealed alert is told from its size alone, and a small frame of another protocol looks the same: there the
+    /// FIN must have been seen too.
     fn goodbye(&self, end: FirstClose) -> Option<FirstClose> {
         /// Its alert's number (RFC 8446, section 6.1).
         const CLOSE_NOTIFY: u8 = 0;
-        let mut steps = self.connection.tls.iter();
-        let (mark, acknowledges) = steps.find_map(|(step, at)| match step {
+        let steps = &self.connection.tls;
+        let (mark, acknowledges, told) = steps.iter().find_map(|(step, at)| match step {
             TlsStep::EncryptedAlertLike {
                 direction,
                 acknowledges,
+            } if *direction == end.by => {
+                let marked = |(step, _): &(TlsStep, Mark)| {
+                    matches!(step, TlsStep::ServerHello { version, .. } if *version < TLS13)
+                };
+                Some((*at, *acknowledges, steps.iter().any(marked)))
             }
-            | TlsStep::Alert {
+            TlsStep::Alert {
                 direction,
                 acknowledges,
                 description: CLOSE_NOTIFY,
                 ..
-            } if *direction == end.by => Some((*at, *acknowledges)),
+            } if *direction == end.by => Some((*at, *acknowledges, true)),
             _ => None,
         })?;
-        (mark.time <= self.until && mark < end.closing.mark).then_some(FirstClose {
-            goodbye: true,
+        let seen = !end.reset && end.closing.mark.time <= self.until;
+        let counts = mark.time <= self.until && mark < end.closing.mark && (told || seen);
+        counts.then_some(FirstClose {
+            reset: false,
+            goodbye: told,
             closing: Closing {
                 mark,
                 acknowledges,

@@ -300,7 +300,7 @@ fn aliases(
 ) -> Vec<IpAddr> {
     let facts = &connection.facts;
     let asked = exchange.request.as_ref();
-    if timeline.askers().count() > ASKERS_MAX {
+    if timeline.askers().nth(ASKERS_MAX).is_some() {
         return Vec::new();
     }
     let mut found: Vec<IpAddr> = timeline

@@ -363,13 +363,15 @@ impl Timeline {
             self.loss.add("hosts_not_remembered", 1);
             return None;
         }
-        let host = self.hosts.entry(key).or_default();
-        host.last = self.second;
-        if addr.is_loopback() && host.local != Some(vantage) {
+        let is_its_own = |host: &Host| host.local == Some(vantage);
+        if addr.is_loopback() && !self.hosts.get(&key).is_some_and(is_its_own) {
             // Nobody else's loopback traffic can be captured.
+            self.hosts.entry(key).or_default();
             self.settle(key, Some(vantage));
         }
-        self.hosts.get_mut(&key)
+        let host = self.hosts.entry(key).or_default();
+        host.last = self.second;
+        Some(host)
     }
 }
 

@@ -151,16 +151,7 @@ impl Conversation {
 
     fn step(&mut self, parsers: &'static [Row], event: StreamEvent<'_>, out: &mut Output<'_>) {
         match event {
-            StreamEvent::Opened { syn } => {
-                let facts = Arc::new(out.connection.clone());
-                let same = Arc::clone(&facts);
-                let event = ConnectionEvent::Opened;
-                out.tell(Seen::Connection { event, facts });
-                if syn {
-                    let (event, facts) = (ConnectionEvent::Syn, same);
-                    out.tell(Seen::Connection { event, facts });
-                }
-            }
+            StreamEvent::Opened { .. } => tell(ConnectionEvent::Opened, out),
             StreamEvent::Syn => tell(ConnectionEvent::Syn, out),
             StreamEvent::Established => tell(ConnectionEvent::Established, out),
             StreamEvent::Joined => tell(ConnectionEvent::Joined, out),
@@ -487,7 +478,6 @@ mod tests {
             connection_events(&play),
             [
                 ConnectionEvent::Opened,
-                ConnectionEvent::Syn,
                 ConnectionEvent::Established,
                 ConnectionEvent::Reset(ToClient),
                 ConnectionEvent::Ended(Ending::Reset(ToClient)),

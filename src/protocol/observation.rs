@@ -183,9 +183,9 @@ pub enum Seen {
 /// What happened to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionEvent {
-    /// Its first segment.
+    /// Its first segment, a SYN where the capture has it.
     Opened,
-    /// A SYN or SYN-ACK, the first or again.
+    /// A SYN or SYN-ACK after that.
     Syn,
     /// Handshake complete.
     Established,

@@ -25,7 +25,8 @@ impl Timeline {
         };
         let was_open = record.ended.is_none();
         let answered = facts.from_server.last_seen.is_some();
-        if answered && record.facts.from_server.last_seen.is_none() {
+        let newly = record.facts.from_server.last_seen.is_none();
+        if answered && newly {
             self.unanswered_now = self.unanswered_now.saturating_sub(1);
         }
         record.facts = Arc::clone(facts);
