@@ -19,12 +19,12 @@ use crate::flow::Vantage;
 use crate::frame::Mark;
 use crate::protocol::observation::ExchangeId;
 use crate::tcp::event::ConnectionId;
-use crate::time::Timestamp;
+use crate::time::{NANOS_PER_SECOND, Timestamp};
 
 /// How long a host that was never asked is remembered though nothing that it did is, seconds: as long as its failures are.
-const CLIENT_KEPT_SECONDS: i64 = 150;
-/// The same of a host that was asked, seconds: longer than any idle connection of a pool lives.
-const ASKED_KEPT_SECONDS: i64 = 3_600;
+const CLIENT_KEPT_SECONDS: i64 = FAILED_KEPT_NANOS / NANOS_PER_SECOND;
+/// The same of a host or an endpoint that was asked, seconds: longer than any idle connection of a pool lives.
+pub(super) const ASKED_KEPT_SECONDS: i64 = 3_600;
 
 impl Timeline {
     /// Forgets what is older than it may matter, as of `now`.

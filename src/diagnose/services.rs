@@ -4,14 +4,11 @@
 
 use hashbrown::HashMap;
 
+use crate::diagnose::forget::ASKED_KEPT_SECONDS;
 use crate::diagnose::host::{Service, whose};
 use crate::diagnose::timeline::HOSTS_MAX;
 use crate::flow::{Endpoint, Vantage};
 use crate::loss::Loss;
-
-/// How long an endpoint is remembered of which nothing is noted, where room is short, seconds: longer than any idle
-/// connection of a pool lives.
-const KEPT_SECONDS: i64 = 3_600;
 
 /// Server endpoints.
 #[derive(Debug, Default)]
@@ -65,7 +62,7 @@ impl Services {
             return false;
         }
         self.known
-            .retain(|_, noted| now.saturating_sub(noted.last) <= KEPT_SECONDS);
+            .retain(|_, noted| now.saturating_sub(noted.last) <= ASKED_KEPT_SECONDS);
         self.known.len() < HOSTS_MAX
     }
 }

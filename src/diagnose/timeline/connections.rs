@@ -84,7 +84,7 @@ impl Timeline {
             self.opened = self.opened.saturating_sub(1);
             self.share_stream_number(facts);
         }
-        // The mark of a SYN is among the facts only when the SYN is told.
+        // A SYN that comes behind other segments bears a mark of its own: it may show who only passes the connection on.
         if joined || event == ConnectionEvent::Syn {
             self.mark_passed_on(facts.id);
         }

@@ -1,10 +1,8 @@
 //! Records that the capture lost: what follows them comes out under its own number and under its own keys.
 
-use std::io::Write as _;
-
 use rustls::version::{TLS12, TLS13};
 
-use super::{ends, heard, keys, nothing_lost, with_early_data, words};
+use super::{ends, heard, keys, nothing_lost, with_early_data, with_refused_early_data, words};
 use crate::flow::Direction::{ToClient, ToServer};
 
 #[test]
@@ -114,19 +112,8 @@ fn early_data_that_nobody_decided_upon_are_counted() {
 #[test]
 fn refused_early_data_of_which_nobody_logged_the_secret_are_passed_over() {
     let mut ends = ends(&TLS13, &[]);
-    ends.server.max_early_data_size = 1 << 20;
-    ends.meet()
-        .carry()
-        .client_says(b"first")
-        .server_says(b"tickets");
-    ends.server.max_early_data_size = 0;
-    let mut talk = ends.meet();
-    for turn in 0..3 {
-        let mut early = talk.client.early_data().unwrap();
-        assert_eq!(early.write(&words(turn * 1_000, 500)).unwrap(), 500);
-    }
-    talk.carry();
-    assert!(!talk.client.is_early_data_accepted());
+    let early = [0, 1_000, 2_000].map(|from| words(from, 500));
+    let mut talk = with_refused_early_data(&mut ends, &early);
     talk.client_says(&words(70, 20_000))
         .server_says(&words(80, 100));
     let mut talk = talk.by_record();
