@@ -89,6 +89,7 @@ class Truth:
         for exchange in gateway.exchanges(folder, self.syns):
             self.told[exchange.client].append(exchange)
         self.events, self.application_errors, self.own_faults, self.asked_at = [], 0, 0, {}
+        self.given, self.asked_over_it = {}, defaultdict(int)
         self.client_aborts = sum(line["aborted"] for line in self.asked)
 
     def findings(self):
@@ -253,14 +254,26 @@ class Truth:
         or accepted one; or, for a request that never came to be read, the pooled one that it had left before. In a crowd nobody knows."""
         if self.case.crowd:
             return None
+        name = line["client"], line["time"], attempt.upstream
+        if name not in self.given:
+            self.given[name] = self._free_in_book(attempt, line)
+        peer = self.given[name]
+        return {"client": peer, "server": attempt.upstream} if peer else None
+
+    def _free_in_book(self, attempt, line):
+        """What an earlier client was given is no later one's: on a busy machine the fault server writes a request down after its answer has
+        come to the client, so that it seems to lie in the time of the next."""
         mine = [(entry["time"], peer, entry) for (peer, local), entries in self.served.items() for entry in entries
                 if local == attempt.upstream and entry["time"] <= line["end_time"]]
-        for fits in (lambda time, entry: entry["event"] == "request" and time >= line["time"],
-                     lambda time, entry: entry["event"] == "accept" and time >= line["time"],
-                     lambda time, entry: entry["event"] in IDLE_ENDS and "stale-keepalive-reuse" in attempt.codes):
-            peers = [(time, peer) for time, peer, entry in mine if fits(time, entry)]
-            if peers:
-                return {"client": max(peers)[1], "server": attempt.upstream}
+        for fits in (lambda time, peer, entry: entry["event"] == "request" and time >= line["time"]
+                     and entry["request"] >= self.asked_over_it[peer],
+                     lambda time, peer, entry: entry["event"] == "accept" and time >= line["time"] and not self.asked_over_it[peer],
+                     lambda time, peer, entry: entry["event"] in IDLE_ENDS and "stale-keepalive-reuse" in attempt.codes):
+            found = [(time, peer, entry) for time, peer, entry in mine if fits(time, peer, entry)]
+            if found:
+                _, peer, entry = max(found, key=lambda one: one[:2])
+                self.asked_over_it[peer] = max(self.asked_over_it[peer], entry.get("request", 0) + 1)
+                return peer
         return None
 
     def _one_syn_each(self, upstream):
