@@ -12,7 +12,7 @@ use gwcap::diagnose::finding::{Finding, Warning};
 use gwcap::flow::Vantage;
 use gwcap::frame::{Frame, Mark, Way};
 use gwcap::loss::Loss;
-use gwcap::report::Report;
+use gwcap::report::model::Capture;
 use serde_json::Value;
 
 use crate::support::frames::{self, Owned};
@@ -117,18 +117,22 @@ fn write(folder: &Path, name: &str, frames: &[Owned]) -> PathBuf {
 /// What several inputs gave.
 struct Ran {
     clocks: Clocks,
-    report: Report,
     findings: Vec<Finding>,
     warnings: Vec<Warning>,
+    capture: Capture,
+    json: String,
 }
 
 fn ran(paths: &[PathBuf], threads: usize, batch_bytes: usize) -> Ran {
     let run = Run::of_all(paths, threads, batch_bytes).unwrap();
     let report = run.report(false);
+    let (capture, json) = (report.capture.clone(), written(&report, "json"));
+    drop(report);
     let diagnosis = run.analysis.diagnosis;
     Ran {
+        capture,
+        json,
         clocks: diagnosis.clocks,
-        report,
         findings: diagnosis.findings,
         warnings: diagnosis.warnings,
     }
@@ -156,7 +160,7 @@ impl Ran {
     }
 
     fn vantages(&self) -> Vec<u16> {
-        let inputs = self.report.capture.inputs.iter();
+        let inputs = self.capture.inputs.iter();
         inputs.map(|input| input.vantage).collect()
     }
 
@@ -270,12 +274,11 @@ fn a_clock_that_drifts_is_followed() {
         ];
         let both = ran(&paths, 2, 1 << 20);
         both.holds(1, gateway, frames[0].time.0, 5 * MILLI);
-        let input = &both.report.capture.inputs[1];
+        let input = &both.capture.inputs[1];
         let ppm = input.clock_drift_ppm.unwrap();
         assert!((ppm - drift as f64 / 1e3).abs() < 0.1, "{ppm}");
         // After correction both captures span the same time.
         let spans: Vec<&str> = both
-            .report
             .capture
             .inputs
             .iter()
@@ -323,7 +326,7 @@ fn legs_that_share_no_packet_are_tied_by_exchanges_inside_each_other() {
             ];
             let both = ran(&paths, 2, 1 << 20);
             both.holds(1, ahead(shift), frames[0].time.0, 50 * MILLI);
-            let from = both.report.capture.inputs[1].clock_estimated_from.clone();
+            let from = both.capture.inputs[1].clock_estimated_from.clone();
             assert!(
                 from.as_ref().unwrap().starts_with("nested exchanges ("),
                 "{from:?}"
@@ -417,7 +420,7 @@ fn clocks_that_cannot_be_compared_are_told_and_not_touched() {
     ];
     let both = ran(&paths, 2, 1 << 20);
     assert_eq!(both.vantages(), [0, 1]);
-    let input = &both.report.capture.inputs[1];
+    let input = &both.capture.inputs[1];
     assert_eq!(
         (input.clock_offset_ms, input.clock_uncertainty_ms),
         (0.0, None)
@@ -460,10 +463,10 @@ fn several_inputs_give_the_same_bytes_for_any_threads_and_batches() {
             &seen_by(ahead(-750 * MILLI), &frames, |frame| !on_client_leg(frame)),
         ),
     ];
-    let expected = written(&ran(&paths, 1, 1 << 24).report, "json");
+    let expected = ran(&paths, 1, 1 << 24).json;
     assert_schema(&expected, "three machines");
     for (threads, batch_bytes) in [(1, 4_096), (2, 65_536), (8, 4_096), (8, 1 << 24)] {
-        let json = written(&ran(&paths, threads, batch_bytes).report, "json");
+        let json = ran(&paths, threads, batch_bytes).json;
         assert!(json == expected, "{threads} threads, {batch_bytes} bytes");
     }
 }
@@ -482,7 +485,7 @@ fn a_cut_file_is_looked_at_as_far_as_it_goes_and_told_once() {
     let bytes = std::fs::read(&gateway).unwrap();
     std::fs::write(&gateway, &bytes[..bytes.len() / 2 + 7]).unwrap();
     let both = ran(&[client.clone(), gateway.clone()], 2, 1 << 20);
-    assert_eq!(both.report.capture.loss.truncated.len(), 1);
+    assert_eq!(both.capture.loss.truncated.len(), 1);
     both.holds(1, ahead(SECOND), frames[0].time.0, MILLI);
     // A file that is no capture at all is the business of the reading proper.
     std::fs::write(&gateway, b"no capture").unwrap();
@@ -600,8 +603,8 @@ fn damage_in_any_place_neither_panics_nor_hangs() {
             std::fs::write(&path, bytes).unwrap();
             path
         });
-        let one = written(&ran(&paths, 1, 4_096).report, "json");
-        let other = written(&ran(&paths, 2, 1 << 20).report, "json");
+        let one = ran(&paths, 1, 4_096).json;
+        let other = ran(&paths, 2, 1 << 20).json;
         assert!(one == other);
     }
 }

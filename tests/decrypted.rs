@@ -293,10 +293,10 @@ fn a_key_log_shows_the_status_that_the_gateways_log_tells() {
         let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
         let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
         let log = std::fs::read(folder.join("keys.log")).unwrap();
-        let report = Run::with_key_log(&capture_of(&folder), &log).report(false);
-        let without = Run::of(&capture_of(&folder), 1, 1 << 23)
-            .unwrap()
-            .report(false);
+        let run = Run::with_key_log(&capture_of(&folder), &log);
+        let report = run.report(false);
+        let run = Run::of(&capture_of(&folder), 1, 1 << 23).unwrap();
+        let without = run.report(false);
         let truth = expected["findings"].as_array().unwrap();
         assert_eq!(report.findings.len(), truth.len(), "{}", folder.display());
         for (finding, truth) in report.findings.iter().zip(truth) {
@@ -310,7 +310,7 @@ fn a_key_log_shows_the_status_that_the_gateways_log_tells() {
             assert_eq!(finding.cause.confidence, "certain", "{}", folder.display());
             seen += 1;
         }
-        for finding in &without.findings {
+        for finding in without.findings.iter() {
             assert_eq!(finding.status, None);
             assert_ne!(finding.cause.confidence, "certain", "{}", folder.display());
             let more = finding

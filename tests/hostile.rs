@@ -43,6 +43,7 @@ fn survives(path: &Path, what: &str) -> Option<Run> {
     assert_schema(&written(&report, "json"), what);
     written(&report, "ndjson");
     written(&report, "text");
+    drop(report);
     let took = started.elapsed();
     assert!(took < PATIENCE, "{what} took {took:?}");
     if let Some(peak) = memory_peak_kb() {

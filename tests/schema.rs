@@ -130,9 +130,8 @@ fn every_report_keeps_the_schema_and_the_fixed_names() {
 #[test]
 fn each_line_of_ndjson_is_an_event_and_holds_the_same_objects() {
     for folder in case_folders() {
-        let report = Run::of_all(&inputs_of(&folder), 1, 1 << 20)
-            .unwrap()
-            .report(false);
+        let run = Run::of_all(&inputs_of(&folder), 1, 1 << 20).unwrap();
+        let report = run.report(false);
         let lines: Vec<Value> = written(&report, "ndjson")
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())

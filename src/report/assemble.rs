@@ -3,7 +3,7 @@
 //! The rule: every string that may hold bytes of the wire passes [`redact`] here, once, for all formats.
 //! The words of a cause and of a product come from their own values and from nowhere else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::capture::InputFacts;
 use crate::diagnose::cause;
@@ -16,9 +16,9 @@ use crate::diagnose::gateway::product::{Product, Row};
 use crate::loss;
 use crate::report::model::{
     Attempt, Capture, Cause, Certificate, ClientEvent, Common, Connection, Damage, Evidence,
-    Exchange, ExchangeFrames, Finding, FrameRef, Gateway, Incident, Input, LogWording, Loss,
-    Program, Report, RuledOut, SCHEMA_VERSION, Sighting, Summary, Tls, Upstream, UpstreamEvent,
-    Warning,
+    Exchange, ExchangeFrames, Finding, Findings, FrameRef, Gateway, Incident, Input, LogWording,
+    Loss, Program, Report, RuledOut, SCHEMA_VERSION, Sighting, Summary, Tls, Upstream,
+    UpstreamEvent, Warning,
 };
 use crate::report::names;
 use crate::report::redact;
@@ -49,14 +49,16 @@ pub struct Analysis<'a> {
     pub show_names: bool,
 }
 
-impl Report {
+impl<'a> Report<'a> {
     /// Makes the report of an analysis.
     #[must_use]
-    pub fn from(analysis: &Analysis<'_>) -> Self {
+    pub fn from(analysis: &Analysis<'a>) -> Self {
         let words = Words {
             show_secrets: analysis.show_secrets,
         };
         let diagnosis = analysis.diagnosis;
+        let findings = diagnosis.findings.as_slice();
+        let sure = confidences(findings);
         Self {
             schema_version: SCHEMA_VERSION,
             gwcap: Program {
@@ -69,15 +71,14 @@ impl Report {
                 names: words.names(analysis),
             },
             summary: summary(diagnosis),
-            findings: diagnosis
-                .findings
-                .iter()
-                .map(|finding| words.finding(finding))
-                .collect(),
+            findings: Findings::new(findings, move |finding| words.finding(finding)),
             incidents: diagnosis
                 .incidents
                 .iter()
-                .map(|incident| words.incident(incident))
+                .map(|incident| {
+                    let sure = sure.get(incident.id.as_str()).cloned();
+                    words.incident(incident, sure.unwrap_or_default())
+                })
                 .collect(),
             upstream_events: diagnosis
                 .upstream_events
@@ -102,6 +103,16 @@ impl Report {
 #[must_use]
 pub fn one_finding(finding: &found::Finding, show_secrets: bool) -> Finding {
     Words { show_secrets }.finding(finding)
+}
+
+/// How many findings of each incident there are of each confidence.
+fn confidences(findings: &[found::Finding]) -> HashMap<&str, BTreeMap<&'static str, u64>> {
+    let mut sure: HashMap<&str, BTreeMap<_, _>> = HashMap::new();
+    for finding in findings {
+        let counts = sure.entry(finding.incident.as_str()).or_default();
+        *counts.entry(finding.confidence.word()).or_default() += 1;
+    }
+    sure
 }
 
 fn inputs(analysis: &Analysis<'_>) -> Vec<Input> {
@@ -226,7 +237,11 @@ impl Words {
         }
     }
 
-    fn incident(self, incident: &found::Incident) -> Incident {
+    fn incident(
+        self,
+        incident: &found::Incident,
+        confidences: BTreeMap<&'static str, u64>,
+    ) -> Incident {
         let common = |common: &contrast::Common| Common {
             words: self.sentence(&common.words),
             failures: common.failures,
@@ -249,6 +264,7 @@ impl Words {
             upstream_failed: incident.failed_there,
             upstream_failed_share: incident.share_failed_there().map(rounded),
             in_common: incident.in_common.iter().map(common).collect(),
+            confidences,
         }
     }
 
@@ -321,8 +337,8 @@ impl Words {
         Cause {
             code: finding.code,
             detail: self.optional(finding.detail.as_ref()),
-            title: known.map_or(finding.code, |cause| cause.title).to_owned(),
-            explanation: known.map_or("", |cause| cause.explanation).to_owned(),
+            title: known.map_or(finding.code, |cause| cause.title),
+            explanation: known.map_or("", |cause| cause.explanation),
             confidence: finding.confidence.word(),
         }
     }

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::io;
 
 /// Whether a character acts on a terminal or hides in a text.
 #[must_use]
@@ -56,7 +57,9 @@ pub fn for_terminal(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn for_json(serialised: &str) -> Cow<'_, str> {
     let acts_in_json = |c: char| c > '\x7e' && acts(c);
-    if !serialised.chars().any(acts_in_json) {
+    // Most text is plain, and bytes are quicker to look at than characters.
+    let plain = serialised.bytes().all(|byte| byte < 0x7f);
+    if plain || !serialised.chars().any(acts_in_json) {
         return Cow::Borrowed(serialised);
     }
     let mut escaped = String::with_capacity(serialised.len() + 16);
@@ -70,6 +73,62 @@ pub fn for_json(serialised: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(escaped)
+}
+
+/// How much of a document is escaped at a time, bytes: a report of an outage is too large to be held as one text.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// A document on its way to `out`, escaped by [`for_json`] piece by piece.
+pub struct ForJson<'a> {
+    piece: Vec<u8>,
+    out: &'a mut dyn io::Write,
+}
+
+impl<'a> ForJson<'a> {
+    /// Before the first byte.
+    pub fn new(out: &'a mut dyn io::Write) -> Self {
+        let piece = Vec::with_capacity(PIECE_BYTES);
+        Self { piece, out }
+    }
+
+    /// Writes what is left, and gives back where it went.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn finish(mut self) -> io::Result<&'a mut dyn io::Write> {
+        self.pass_on()?;
+        Ok(self.out)
+    }
+
+    /// Escapes all whole characters; the bytes of one that is cut wait for the rest of it.
+    fn pass_on(&mut self) -> io::Result<()> {
+        let whole = match std::str::from_utf8(&self.piece) {
+            Ok(text) => text,
+            Err(cut) => {
+                let whole = self.piece.get(..cut.valid_up_to()).unwrap_or_default();
+                std::str::from_utf8(whole).map_err(io::Error::other)?
+            }
+        };
+        self.out.write_all(for_json(whole).as_bytes())?;
+        let done = whole.len();
+        self.piece.drain(..done);
+        Ok(())
+    }
+}
+
+impl io::Write for ForJson<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= PIECE_BYTES {
+            self.pass_on()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.pass_on()?;
+        self.out.flush()
+    }
 }
 
 #[cfg(test)]
@@ -100,5 +159,19 @@ mod tests {
         assert!(escaped.contains("\\udb40\\udc41"), "{escaped}");
         let back: String = serde_json::from_str(&escaped).unwrap();
         assert_eq!(back, hostile);
+    }
+
+    #[test]
+    fn a_document_is_escaped_piece_by_piece_as_it_is_in_one() {
+        let document = format!("\"{}\"", "\u{202e}ä€ plain \u{85}".repeat(PIECE_BYTES / 16));
+        for step in [1, 2, 3, 7, 4_096, document.len()] {
+            let mut written = Vec::new();
+            let mut escaping = ForJson::new(&mut written);
+            for piece in document.as_bytes().chunks(step) {
+                io::Write::write_all(&mut escaping, piece).unwrap();
+            }
+            escaping.finish().unwrap();
+            assert!(written == for_json(&document).as_bytes(), "{step}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::report::view::View;
 /// # Errors
 /// Those of `out`.
 pub fn write(report: &Report, _view: &View, out: &mut dyn Write) -> io::Result<()> {
-    let document = serde_json::to_string_pretty(report)?;
-    out.write_all(escape::for_json(&document).as_bytes())?;
-    out.write_all(b"\n")
+    let mut escaping = escape::ForJson::new(out);
+    serde_json::to_writer_pretty(&mut escaping, report)?;
+    escaping.finish()?.write_all(b"\n")
 }

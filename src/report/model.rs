@@ -4,18 +4,21 @@
 //! Text in here is redacted and not escaped: each format escapes for its own reader. An optional value
 //! that is missing is `null`, never absent.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
-use schemars::JsonSchema;
-use serde::Serialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
+
+use crate::diagnose::finding as found;
 
 /// Version of the JSON schema (semver): additions are minor.
 pub const SCHEMA_VERSION: &str = "1.3.0";
 
 /// Everything that a format may show.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "gwcap report")]
-pub struct Report {
+pub struct Report<'a> {
     /// Version of this schema, semver.
     pub schema_version: &'static str,
     /// The program.
@@ -28,7 +31,7 @@ pub struct Report {
     /// The numbers.
     pub summary: Summary,
     /// Failed exchanges, in order of time.
-    pub findings: Vec<Finding>,
+    pub findings: Findings<'a>,
     /// Findings of one cause, gateway and upstream, in order of their first finding.
     pub incidents: Vec<Incident>,
     /// Failed attempts after which the client was served all the same.
@@ -37,6 +40,92 @@ pub struct Report {
     pub client_events: Vec<ClientEvent>,
     /// What to know about the capture before trusting the findings.
     pub warnings: Vec<Warning>,
+}
+
+/// Failed exchanges, each made when it is asked for and then given away: in an outage there are a hundred thousand of some
+/// kilobytes each, of which a page shows one an incident.
+pub struct Findings<'a> {
+    found: &'a [found::Finding],
+    make: Make<'a>,
+    /// By id.
+    by_id: HashMap<&'a str, &'a found::Finding>,
+}
+
+type Make<'a> = Box<dyn Fn(&found::Finding) -> Finding + 'a>;
+
+impl<'a> Findings<'a> {
+    /// What was found, and what makes of it what is shown.
+    pub fn new(
+        found: &'a [found::Finding],
+        make: impl Fn(&found::Finding) -> Finding + 'a,
+    ) -> Self {
+        Self {
+            found,
+            make: Box::new(make),
+            by_id: found.iter().map(|one| (one.id.as_str(), one)).collect(),
+        }
+    }
+
+    /// All of them in order.
+    pub fn iter(&self) -> impl Iterator<Item = Finding> + '_ {
+        self.found.iter().map(&self.make)
+    }
+
+    /// The one of that id.
+    #[must_use]
+    pub fn by_id(&self, id: &str) -> Option<Finding> {
+        self.by_id.get(id).copied().map(&self.make)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// The same with each changed by `change`.
+    #[cfg(test)]
+    pub(super) fn changed(self, change: impl Fn(&mut Finding) + 'a) -> Self {
+        let make = self.make;
+        let make = Box::new(move |found: &found::Finding| {
+            let mut finding = make(found);
+            change(&mut finding);
+            finding
+        });
+        Self { make, ..self }
+    }
+}
+
+impl std::fmt::Debug for Findings<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for Findings<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl JsonSchema for Findings<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        Vec::<Finding>::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Vec::<Finding>::json_schema(generator)
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
 }
 
 /// The program.
@@ -261,9 +350,9 @@ pub struct Cause {
     /// What refines the code.
     pub detail: Option<String>,
     /// One line.
-    pub title: String,
+    pub title: &'static str,
     /// What the wire shows and what it means.
-    pub explanation: String,
+    pub explanation: &'static str,
     /// How sure.
     #[schemars(extend("enum" = ["certain", "likely", "possible", "unknown"]))]
     pub confidence: &'static str,
@@ -477,6 +566,9 @@ pub struct Incident {
     pub upstream_failed_share: Option<f64>,
     /// What the failures have in common that the gateway's successes have not, the clearest first.
     pub in_common: Vec<Common>,
+    /// How many of its findings there are of each confidence, for readers who see one of them.
+    #[serde(skip)]
+    pub confidences: BTreeMap<&'static str, u64>,
 }
 
 /// A trait that separates the failures of an incident from what went well.
@@ -543,6 +635,6 @@ pub fn schema() -> String {
     let schema = schemars::generate::SchemaSettings::draft2020_12()
         .for_serialize()
         .into_generator()
-        .into_root_schema_for::<Report>();
+        .into_root_schema_for::<Report<'_>>();
     format!("{:#}", schema.as_value())
 }

@@ -76,11 +76,11 @@ fn write_revision(
 /// # Errors
 /// Those of `out`.
 pub fn write(report: &Report, view: &View, out: &mut dyn Write) -> io::Result<()> {
-    for finding in &report.findings {
+    for finding in report.findings.iter() {
         match view.told.get(&finding.id) {
-            None => write_revision(finding, 0, true, out)?,
+            None => write_revision(&finding, 0, true, out)?,
             Some(Revision { last: true, .. }) => {}
-            Some(told) => write_revision(finding, told.number.saturating_add(1), true, out)?,
+            Some(told) => write_revision(&finding, told.number.saturating_add(1), true, out)?,
         }
     }
     for incident in &report.incidents {

@@ -89,13 +89,13 @@ fn header_value(text: &str) -> &str {
 fn words(text: &str) -> String {
     let stops =
         |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | '(' | ')' | '<' | '>');
-    text.split_inclusive(stops)
-        .map(|piece| {
-            let word = piece.trim_end_matches(stops);
-            let stop = piece.get(word.len()..).unwrap_or_default();
-            format!("{}{stop}", self::word(word))
-        })
-        .collect()
+    let mut shown = String::with_capacity(text.len());
+    for piece in text.split_inclusive(stops) {
+        let word = piece.trim_end_matches(stops);
+        shown.push_str(&self::word(word));
+        shown.push_str(piece.get(word.len()..).unwrap_or_default());
+    }
+    shown
 }
 
 fn word(word: &str) -> Cow<'_, str> {

@@ -1,5 +1,7 @@
 //! A hand-made diagnosis for the tests of the formats: two refused connections behind nginx.
 
+use std::sync::LazyLock;
+
 use crate::capture::InputFacts;
 use crate::diagnose::contrast::Common;
 use crate::diagnose::finding::{
@@ -184,26 +186,29 @@ pub(super) fn inputs() -> Vec<InputFacts> {
 }
 
 /// The report of a diagnosis, with fixed words in the place of the registers' own.
-pub(super) fn report_of(diagnosis: &Diagnosis, show_secrets: bool) -> Report {
-    let mut loss = Loss::default();
-    loss.add("frames_cut", 3);
-    loss.skip("QUIC");
+pub(super) fn report_of(diagnosis: &Diagnosis, show_secrets: bool) -> Report<'_> {
+    static INPUTS: LazyLock<Vec<InputFacts>> = LazyLock::new(inputs);
+    static LOSS: LazyLock<Loss> = LazyLock::new(|| {
+        let mut loss = Loss::default();
+        loss.add("frames_cut", 3);
+        loss.skip("QUIC");
+        loss
+    });
     let mut report = Report::from(&Analysis {
         diagnosis,
-        inputs: &inputs(),
+        inputs: &INPUTS,
         hashes: &[],
-        loss: &loss,
+        loss: &LOSS,
         gwcap_version: "0.1.0",
         show_secrets,
         show_names: true,
     });
-    for finding in &mut report.findings {
-        finding.cause.title = "The upstream refused the connection".to_owned();
+    report.findings = report.findings.changed(|finding| {
+        finding.cause.title = "The upstream refused the connection";
         finding.cause.explanation =
             "The upstream answered the SYN with RST: nobody listens on that port, or a \
-            firewall rejects. It was decided by the upstream's host, before any HTTP."
-                .to_owned();
+            firewall rejects. It was decided by the upstream's host, before any HTTP.";
         finding.next_steps = vec!["Check that it listens: `ss -ltn 'sport = :8080'`.".to_owned()];
-    }
+    });
     report
 }

@@ -87,7 +87,8 @@ fn written(format: &Format, report: &Report) -> String {
 #[test]
 fn no_format_lets_the_wire_act_on_a_terminal() {
     for show_secrets in [false, true] {
-        let report = sample::report_of(&hostile_diagnosis(), show_secrets);
+        let diagnosis = hostile_diagnosis();
+        let report = sample::report_of(&diagnosis, show_secrets);
         for format in FORMATS {
             let text = written(format, &report);
             let acting = text.chars().find(|c| *c != '\n' && escape::acts(*c));
@@ -98,7 +99,8 @@ fn no_format_lets_the_wire_act_on_a_terminal() {
 
 #[test]
 fn no_format_shows_a_secret() {
-    let report = sample::report_of(&hostile_diagnosis(), false);
+    let diagnosis = hostile_diagnosis();
+    let report = sample::report_of(&diagnosis, false);
     for format in FORMATS {
         let text = written(format, &report);
         assert!(!text.contains(CANARY), "{}: {text}", format.name);
@@ -108,7 +110,8 @@ fn no_format_shows_a_secret() {
 
 #[test]
 fn show_secrets_shows_them_and_says_so() {
-    let report = sample::report_of(&hostile_diagnosis(), true);
+    let diagnosis = hostile_diagnosis();
+    let report = sample::report_of(&diagnosis, true);
     assert_eq!(report.redaction, "off");
     for format in FORMATS {
         assert!(written(format, &report).contains(CANARY), "{}", format.name);
@@ -117,7 +120,8 @@ fn show_secrets_shows_them_and_says_so() {
 
 #[test]
 fn json_keeps_hostile_values_exact() {
-    let report = sample::report_of(&hostile_diagnosis(), true);
+    let diagnosis = hostile_diagnosis();
+    let report = sample::report_of(&diagnosis, true);
     let json: Value = serde_json::from_str(&json_of(&report)).unwrap();
     assert_eq!(
         json["findings"][0]["evidence"][0]["summary"],
@@ -249,7 +253,8 @@ fn json_obeys_the_schema() {
 
 #[test]
 fn every_line_of_ndjson_is_an_event() {
-    let report = sample::report_of(&sample::diagnosis(), false);
+    let diagnosis = sample::diagnosis();
+    let report = sample::report_of(&diagnosis, false);
     let text = written(format_by_name("ndjson").unwrap(), &report);
     let lines: Vec<Value> = text
         .lines()

@@ -3,7 +3,7 @@
 //! The rule: what was read, how many errors and why, what the capture cannot show; only then the details.
 //! It leaves out what repeats: JSON has every finding in full.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use crate::report::model::{Finding, Incident, Input, Loss, Report, Warning};
@@ -224,7 +224,7 @@ fn overview_row(page: &mut Page, report: &Report, incident: &Incident) {
         None => "no upstream".to_owned(),
     };
     let (title, confidence) = match first_finding(report, incident) {
-        Some(finding) => (finding.cause.title.as_str(), confidences(report, incident)),
+        Some(finding) => (finding.cause.title, confidences(incident)),
         None => ("", String::new()),
     };
     page.put(PLAIN, &format!("{:>6} x  ", incident.count))
@@ -242,15 +242,8 @@ fn overview_row(page: &mut Page, report: &Report, incident: &Incident) {
 }
 
 /// `certain`, or `2 certain, 1 likely` when the findings differ.
-fn confidences(report: &Report, incident: &Incident) -> String {
-    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    for finding in report
-        .findings
-        .iter()
-        .filter(|finding| finding.incident == incident.id)
-    {
-        *counts.entry(finding.cause.confidence).or_default() += 1;
-    }
+fn confidences(incident: &Incident) -> String {
+    let counts = &incident.confidences;
     if let (1, Some(word)) = (counts.len(), counts.keys().next()) {
         return (*word).to_owned();
     }
@@ -261,9 +254,8 @@ fn confidences(report: &Report, incident: &Incident) -> String {
     counted.collect::<Vec<_>>().join(", ")
 }
 
-fn first_finding<'a>(report: &'a Report, incident: &Incident) -> Option<&'a Finding> {
-    let first = incident.findings.first()?;
-    report.findings.iter().find(|finding| finding.id == *first)
+fn first_finding(report: &Report, incident: &Incident) -> Option<Finding> {
+    report.findings.by_id(incident.findings.first()?)
 }
 
 /// The numbers beside the errors.
@@ -348,7 +340,7 @@ fn details(page: &mut Page, report: &Report, view: &View) {
     for (index, incident) in report.incidents.iter().take(INCIDENTS_TOLD_MAX).enumerate() {
         if let Some(first) = first_finding(report, incident) {
             page.blank();
-            detail::incident(page, report, view, (index + 1, incident, first));
+            detail::incident(page, report, view, (index + 1, incident, &first));
         }
     }
     if let Some(more) = report.incidents.len().checked_sub(INCIDENTS_TOLD_MAX + 1) {

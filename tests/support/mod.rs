@@ -174,7 +174,7 @@ impl Run {
     }
 
     /// The report as the program makes it.
-    pub fn report(&self, show_secrets: bool) -> Report {
+    pub fn report(&self, show_secrets: bool) -> Report<'_> {
         Report::from(&report::Analysis {
             diagnosis: &self.analysis.diagnosis,
             inputs: &self.inputs,

@@ -382,7 +382,7 @@ fn attempts(page: &mut Page, report: &Report, attempts: &[Attempt]) {
 fn why(page: &mut Page, finding: &Finding) {
     heading(page, &format!("Why           {}", finding.cause.title));
     if !finding.cause.explanation.is_empty() {
-        page.prose("     ", &finding.cause.explanation);
+        page.prose("     ", finding.cause.explanation);
     }
     if !finding.contributing.is_empty() {
         page.prose("     Contributing: ", &finding.contributing.join(", "));
@@ -410,27 +410,22 @@ fn log_wording(page: &mut Page, finding: &Finding) {
 }
 
 fn others(page: &mut Page, report: &Report, incident: &Incident) {
-    let others = || {
-        report
-            .findings
-            .iter()
-            .filter(|finding| finding.incident == incident.id)
-            .skip(1)
-    };
-    let total = others().count();
+    let others = incident.findings.get(1..).unwrap_or_default();
+    let total = others.len();
     if total == 0 {
         return;
     }
     heading(page, &format!("{total} more of the same"));
-    for finding in others().take(OTHERS_SHOWN_MAX) {
+    let shown = others.iter().take(OTHERS_SHOWN_MAX);
+    for finding in shown.filter_map(|id| report.findings.by_id(id)) {
         page.line(
             PLAIN,
             &format!(
                 "     {}  frame {:<7} {} to {}  {}",
                 time_of_day(&finding.time),
                 finding.exchange.frames.response,
-                what(finding),
-                request(finding),
+                what(&finding),
+                request(&finding),
                 finding.cause.confidence
             ),
         );

@@ -20,7 +20,8 @@ fn golden(name: &str, text: &str) {
 
 #[test]
 fn a_report_reads_as_its_golden() {
-    let report = sample::report_of(&sample::diagnosis(), false);
+    let diagnosis = sample::diagnosis();
+    let report = sample::report_of(&diagnosis, false);
     golden("report.txt", &render(&report, &View::default()));
 }
 
@@ -39,7 +40,8 @@ fn names_stand_beside_addresses_and_cannot_act() {
 
 #[test]
 fn quiet_is_the_summary_alone() {
-    let report = sample::report_of(&sample::diagnosis(), false);
+    let diagnosis = sample::diagnosis();
+    let report = sample::report_of(&diagnosis, false);
     let view = View {
         quiet: true,
         ..View::default()
@@ -105,7 +107,8 @@ fn no_line_of_prose_is_wider_than_the_page() {
 
 #[test]
 fn only_line_ends_and_own_colours_act_on_the_terminal() {
-    let report = sample::report_of(&sample::diagnosis(), false);
+    let diagnosis = sample::diagnosis();
+    let report = sample::report_of(&diagnosis, false);
     let view = View {
         color: true,
         ..View::default()
