@@ -7,6 +7,7 @@
 pub mod clock;
 mod decoded;
 mod harvest;
+mod help;
 mod own;
 mod shard;
 mod steps;
@@ -24,6 +25,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::capture::{PrivateKey, Roots};
 use crate::diagnose::clocks::Clocks;
 use crate::diagnose::finding::{Diagnosis, News, Standing};
+use crate::diagnose::hands::Hands;
 use crate::diagnose::trust::Trust;
 use crate::diagnose::{Diagnose, role};
 use crate::flow::Endpoint;
@@ -32,6 +34,7 @@ use crate::loss::Loss;
 use crate::time::Timestamp;
 
 use harvest::{Harvest, Step, Told};
+use help::Threads;
 use walk::Walk;
 
 /// What the user asked for, as far as analysis needs it.
@@ -95,7 +98,8 @@ impl Analyzer {
             diagnose: Diagnose::new(told)
                 .with_clocks(options.clocks.clone())
                 .with_trust(Trust::of(&options.roots))
-                .that_hurries(options.hurry),
+                .that_hurries(options.hurry)
+                .with_hands(Hands::of(Arc::new(Threads))),
             walk: Walk::new(options.clocks),
             ripe: Harvest::default(),
             spare: Harvest::default(),
@@ -132,22 +136,19 @@ impl Analyzer {
             diagnose,
             ..
         } = self;
-        let mut both = || {
+        within(pool.as_ref(), || {
             rayon::join(
                 || judge(diagnose, &mut ripe),
                 || walk.batch(batch, &mut fresh),
             )
-        };
-        match pool {
-            Some(pool) => pool.install(both),
-            None => both(),
-        };
+        });
         (self.ripe, self.spare) = (fresh, ripe);
     }
 
     /// Diagnosis catches up with the walk.
     fn catch_up(&mut self) {
-        judge(&mut self.diagnose, &mut self.ripe);
+        let (diagnose, ripe) = (&mut self.diagnose, &mut self.ripe);
+        within(self.pool.as_ref(), || judge(diagnose, ripe));
     }
 
     /// Where the analysis stands, and the time of its latest frame.
@@ -180,7 +181,8 @@ impl Analyzer {
         self.walk.finish(self.last, &mut self.ripe);
         self.catch_up();
         let mut loss = self.walk.loss;
-        let (diagnosis, forgotten) = self.diagnose.finish();
+        let diagnose = self.diagnose;
+        let (diagnosis, forgotten) = within(self.pool.as_ref(), || diagnose.finish());
         loss.merge(forgotten);
         Analysis { diagnosis, loss }
     }
@@ -206,6 +208,14 @@ impl Analyzer {
             };
         }
         ticks
+    }
+}
+
+/// Does work on the threads of `pool`, or where there is none on the global ones.
+fn within<T: Send>(pool: Option<&ThreadPool>, work: impl FnOnce() -> T + Send) -> T {
+    match pool {
+        Some(pool) => pool.install(work),
+        None => work(),
     }
 }
 

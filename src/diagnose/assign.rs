@@ -9,6 +9,7 @@ use crate::diagnose::fit::Fit;
 use crate::diagnose::order::{Order, crosses};
 use crate::diagnose::record::ExchangeRecord;
 use crate::diagnose::suspect::Suspect;
+use crate::diagnose::workers::{self, Team};
 
 /// Passes of pairwise exchange after the greedy assignment. Each pass only improves the sum; in practice
 /// two suffice.
@@ -38,6 +39,8 @@ pub struct Case<'a> {
     pub suspect: Suspect,
     /// Its record.
     pub exchange: &'a ExchangeRecord,
+    /// With whom its connection works, where that is known.
+    pub team: Option<Team>,
     /// Attempts that fit, by index into the group's candidates.
     pub fits: Vec<(usize, Fit)>,
 }
@@ -354,11 +357,7 @@ impl Board<'_> {
             other.exchange.asked_at().time,
             theirs.begun_since(other.exchange.request_at).time,
         );
-        let clients = (
-            one.suspect.exchange.connection,
-            other.suspect.exchange.connection,
-        );
-        if self.order.workers.same(clients.0, clients.1) == Some(false) {
+        if workers::same(one.team, other.team) == Some(false) {
             return 0.0;
         }
         let answers = (one.suspect.at.time, other.suspect.at.time);

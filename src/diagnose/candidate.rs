@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use crate::diagnose::attempt::{Attempt, Verdict};
 use crate::diagnose::cause;
 use crate::diagnose::gateway::product::Product;
+use crate::diagnose::hands::Hands;
 use crate::diagnose::host::Host;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::timeline::Timeline;
@@ -106,9 +107,9 @@ impl Candidate {
 pub fn candidates(
     timeline: &Timeline,
     gateway: &Gateway,
-    from: Timestamp,
-    until: Timestamp,
+    (from, until): (Timestamp, Timestamp),
     most: usize,
+    hands: &Hands,
 ) -> Vec<Candidate> {
     let mut found = Vec::new();
     for addr in &gateway.addrs {
@@ -136,27 +137,34 @@ pub fn candidates(
             },
         );
         let mut well = 0_usize;
-        for (_, id) in host.uses.range(first..last.max(first)).rev() {
-            let Some(record) = timeline.connection(id.connection) else {
-                continue;
-            };
-            if record.facts.server == gateway.endpoint
-                || !timeline.is_best_client_view(id.connection, gateway.vantage, &gateway.addrs)
-            {
-                continue;
-            }
-            let plain = id
-                .index
-                .and_then(|index| record.exchange(index))
-                .is_some_and(ExchangeRecord::is_plain);
-            well += usize::from(plain);
-            if plain && well > WELL_MAX {
-                continue;
-            }
-            found.extend(judge(timeline, gateway, record, *id, until));
-            if found.len() >= most {
+        let mut uses = host.uses.range(first..last.max(first)).rev();
+        let mut next = || {
+            uses.find_map(|(_, id)| {
+                let record = timeline.connection(id.connection)?;
+                if record.facts.server == gateway.endpoint
+                    || !timeline.is_best_client_view(id.connection, gateway.vantage, &gateway.addrs)
+                {
+                    return None;
+                }
+                let plain = id
+                    .index
+                    .and_then(|index| record.exchange(index))
+                    .is_some_and(ExchangeRecord::is_plain);
+                well += usize::from(plain);
+                (!plain || well <= WELL_MAX).then_some((record, *id))
+            })
+        };
+        // Not each of them is an attempt, so that some rounds may be needed for as many as are wanted.
+        loop {
+            let wanted = most.saturating_sub(found.len());
+            let some: Vec<_> = std::iter::from_fn(&mut next).take(wanted).collect();
+            if some.is_empty() {
                 break;
             }
+            let judged = hands.map(&some, |(record, id)| {
+                judge(timeline, gateway, record, *id, until)
+            });
+            found.extend(judged.into_iter().flatten());
         }
     }
     found.sort_by_key(|candidate| (candidate.sent, candidate.id));

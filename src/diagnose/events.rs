@@ -11,6 +11,7 @@ use crate::diagnose::checks;
 use crate::diagnose::client;
 use crate::diagnose::conclusion::Chain;
 use crate::diagnose::finding::{ClientEvent, Diagnosis, UpstreamEvent};
+use crate::diagnose::hands::Hands;
 use crate::diagnose::record::{AttemptId, cut_short};
 use crate::diagnose::retry::recovery;
 use crate::diagnose::suspect::Suspect;
@@ -264,9 +265,9 @@ fn recovered(
     let all = candidates(
         timeline,
         &gateway,
-        from,
-        until.plus_millis(RETRY_SEEN_MILLIS),
+        (from, until.plus_millis(RETRY_SEEN_MILLIS)),
         CANDIDATES_MAX,
+        &Hands::default(),
     );
     let asked_for = |candidate: &&Candidate| {
         let any_use = AttemptId {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use crate::diagnose::candidate::Candidate;
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{Confidence, Finding};
+use crate::diagnose::hands::Hands;
 use crate::diagnose::inferred;
 use crate::diagnose::nothing;
 use crate::diagnose::record::{AttemptId, ExchangeRecord};
@@ -17,12 +18,16 @@ use crate::diagnose::unresolved;
 use crate::diagnose::verdict;
 
 /// Judges the members of one gateway together.
-pub fn judge(timeline: &mut Timeline, members: &[Member]) -> Vec<Finding> {
-    let Some((findings, claims)) = judged(timeline, members) else {
+pub fn judge(timeline: &mut Timeline, members: &[Member], hands: &Hands) -> Vec<Finding> {
+    let Some(judged) = judged(timeline, members, hands) else {
         return Vec::new();
     };
-    for id in claims {
-        timeline.claim(id);
+    let mut findings = Vec::new();
+    for (finding, claims) in judged {
+        for id in claims {
+            timeline.claim(id);
+        }
+        findings.extend(finding);
     }
     findings
 }
@@ -30,32 +35,34 @@ pub fn judge(timeline: &mut Timeline, members: &[Member]) -> Vec<Finding> {
 /// What [`judge`] would say now, without giving any attempt away.
 #[must_use]
 pub fn preview(timeline: &Timeline, members: &[Member]) -> Vec<Finding> {
-    judged(timeline, members).map_or(Vec::new(), |(findings, _)| findings)
+    let judged = judged(timeline, members, &Hands::default());
+    let findings = judged.into_iter().flatten();
+    findings.filter_map(|(finding, _)| finding).collect()
 }
 
-fn judged(timeline: &Timeline, members: &[Member]) -> Option<(Vec<Finding>, Vec<AttemptId>)> {
-    let scene = Scene::gather(timeline, members)?;
-    let assignments = scene.assign(timeline);
+/// A finding, and the attempts of its exchange.
+type Judged = (Option<Finding>, Vec<AttemptId>);
+
+fn judged(timeline: &Timeline, members: &[Member], hands: &Hands) -> Option<Vec<Judged>> {
+    let scene = Scene::gather(timeline, members, hands)?;
+    let assignments = scene.assign(timeline, hands);
     let taken: BTreeSet<AttemptId> = assignments
         .iter()
         .flatten()
         .filter_map(|assignment| scene.candidates.get(assignment.candidate))
         .map(|candidate| candidate.id)
         .collect();
-    let mut findings = Vec::new();
-    let mut claims = Vec::new();
-    for ((member, exchange), assignment) in scene.members.iter().zip(assignments) {
-        if !member.due {
-            continue;
-        }
-        let chain = scene.chain(timeline, member, exchange, assignment, &taken);
-        if !inferred::holds(timeline, member, &chain) {
-            continue;
-        }
-        claims.extend(chain.attempts.iter().map(|candidate| candidate.id));
-        findings.extend(compose(timeline, member, exchange, &chain));
-    }
-    Some((findings, claims))
+    let mut due: Vec<_> = scene.members.iter().zip(assignments).collect();
+    due.retain(|((member, _), _)| member.due);
+    let judged = hands.map(&due, |((member, exchange), assignment)| {
+        let chain = scene.chain(timeline, member, exchange, assignment.clone(), &taken);
+        inferred::holds(timeline, member, &chain).then(|| {
+            let claims = chain.attempts.iter().map(|candidate| candidate.id);
+            let finding = compose(timeline, member, exchange, &chain);
+            (finding, claims.collect())
+        })
+    });
+    Some(judged.into_iter().flatten().collect())
 }
 
 /// Makes the finding of one exchange; `None` when nothing failed through the gateway's doing.

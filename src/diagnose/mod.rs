@@ -29,6 +29,7 @@ pub mod fragments;
 pub mod gateway;
 pub mod group;
 pub mod habits;
+pub mod hands;
 pub mod handshake;
 pub mod hidden;
 pub mod host;
@@ -83,6 +84,7 @@ use crate::diagnose::conclusion::Member;
 use crate::diagnose::due::{Groups, add, dedup};
 use crate::diagnose::finding::{Diagnosis, Finding, News, Standing};
 use crate::diagnose::fragments::LostFragments;
+use crate::diagnose::hands::Hands;
 use crate::diagnose::role::{Role, Told, role};
 use crate::diagnose::suspect::{Outcome, Suspect};
 use crate::diagnose::timeline::Timeline;
@@ -137,6 +139,7 @@ pub struct Diagnose {
     unanswered: warnings::Unanswered,
     /// Set from elsewhere when nobody waits any longer: errors that are not judged yet are counted.
     hurry: Arc<AtomicBool>,
+    hands: Hands,
 }
 
 /// Errors that nobody waited for.
@@ -170,6 +173,13 @@ impl Diagnose {
     #[must_use]
     pub fn that_hurries(mut self, hurry: Arc<AtomicBool>) -> Self {
         self.hurry = hurry;
+        self
+    }
+
+    /// The same, and who works on what is the same for each of many errors.
+    #[must_use]
+    pub fn with_hands(mut self, hands: Hands) -> Self {
+        self.hands = hands;
         self
     }
 
@@ -498,7 +508,7 @@ impl Diagnose {
     }
 
     fn judge_group(&mut self, members: &[Member]) {
-        for finding in group::judge(&mut self.timeline, members) {
+        for finding in group::judge(&mut self.timeline, members, &self.hands) {
             if self.out.findings.len() + self.fresh.len() >= FINDINGS_MAX {
                 self.timeline.loss.add("findings_not_kept", 1);
                 continue;
@@ -533,7 +543,8 @@ impl Diagnose {
                 identified: *identified,
                 due: true,
             };
-            let again = group::judge(&mut self.timeline, std::slice::from_ref(&member));
+            let members = std::slice::from_ref(&member);
+            let again = group::judge(&mut self.timeline, members, &self.hands);
             for finding in again {
                 if let Some(old) = self.out.findings.get_mut(place) {
                     *old = finding;

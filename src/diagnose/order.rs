@@ -11,7 +11,7 @@ use crate::diagnose::gateway::product::may_hand_over;
 use crate::diagnose::record::{AttemptId, ExchangeRecord, cut_short};
 use crate::diagnose::rewrites;
 use crate::diagnose::timeline::Timeline;
-use crate::diagnose::workers::Workers;
+use crate::diagnose::workers::{self, Team, Ties, Workers};
 use crate::frame::{FrameId, Mark};
 use crate::protocol::observation::{Completion, ExchangeId};
 use crate::tcp::event::ConnectionId;
@@ -40,6 +40,8 @@ const UNMEASURED: f64 = 0.35;
 #[derive(Clone, Copy, Debug)]
 struct Anchor {
     client: ConnectionId,
+    /// With whom the client's connection works, once that is known.
+    team: Option<Team>,
     asked: Timestamp,
     started: Timestamp,
     answered: Timestamp,
@@ -77,6 +79,7 @@ impl Order {
         until: Timestamp,
     ) -> Self {
         let mut order = Self::default();
+        let mut ties = Ties::default();
         let well = attempts_that_went_well(timeline, gateway, from, until);
         let since = Mark {
             time: from,
@@ -128,15 +131,20 @@ impl Order {
             order.served.insert(*attempt);
             // Only an answer that could be no other's says anything of order and workers.
             if only && let Some(answered) = upstream.response_at {
-                order.workers.tie(id.connection, attempt.connection);
+                ties.tie(id.connection, attempt.connection);
                 order.anchors.push(Anchor {
                     client: id.connection,
+                    team: None,
                     asked: asked.time,
                     started: start.time,
                     answered: answered.time,
                     passed_on: passed_on.time,
                 });
             }
+        }
+        order.workers = ties.workers();
+        for anchor in &mut order.anchors {
+            anchor.team = order.workers.team(anchor.client);
         }
         order
             .anchors
@@ -163,16 +171,18 @@ impl Order {
     fn how_well(&self, of: fn(&Anchor) -> (Timestamp, Timestamp)) -> f64 {
         let mut compared = 0_u32;
         let mut crossed = 0_u32;
-        let mut pairs: Vec<(Timestamp, Timestamp, ConnectionId)> = self
+        let mut pairs: Vec<(Timestamp, Timestamp, ConnectionId, Option<Team>)> = self
             .anchors
             .iter()
-            .map(|anchor| (of(anchor).0, of(anchor).1, anchor.client))
+            .map(|anchor| (of(anchor).0, of(anchor).1, anchor.client, anchor.team))
             .collect();
-        pairs.sort_unstable();
-        for (index, (one, one_then, mine)) in pairs.iter().enumerate() {
-            for (other, other_then, theirs) in pairs.iter().skip(index + 1).take(NEIGHBOURS) {
-                let together = self.workers.same(*mine, *theirs) != Some(false);
-                if together && other.nanos_since(*one) < NEIGHBOUR_NANOS {
+        pairs.sort_unstable_by_key(|(one, then, client, _)| (*one, *then, *client));
+        for (index, (one, one_then, _, mine)) in pairs.iter().enumerate() {
+            for (other, other_then, _, theirs) in pairs.iter().skip(index + 1).take(NEIGHBOURS) {
+                if other.nanos_since(*one) >= NEIGHBOUR_NANOS {
+                    break;
+                }
+                if workers::same(*mine, *theirs) != Some(false) {
                     compared += 1;
                     crossed += u32::from(crosses(*one, *one_then, *other, *other_then));
                 }
@@ -192,12 +202,13 @@ impl Order {
         let first = self
             .anchors
             .partition_point(|anchor| anchor.asked.nanos_since(asked) < -NEAR_NANOS);
+        let mine = self.workers.team(client);
         let crossed = self
             .anchors
             .iter()
             .skip(first)
             .take_while(|anchor| anchor.asked.nanos_since(asked) < NEAR_NANOS)
-            .filter(|anchor| self.workers.same(client, anchor.client) != Some(false))
+            .filter(|anchor| workers::same(mine, anchor.team) != Some(false))
             .filter(|anchor| crosses(anchor.asked, anchor.started, asked, started))
             .count();
         f64::from(

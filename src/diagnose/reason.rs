@@ -11,6 +11,7 @@ use crate::diagnose::conclusion::{Conclusion, Member};
 use crate::diagnose::finding::{Confidence, RuledOut};
 use crate::diagnose::gateway::product::Wait;
 use crate::diagnose::gateway::timer_that_equals;
+use crate::diagnose::hands::Hands;
 use crate::diagnose::record::ExchangeRecord;
 use crate::diagnose::timeline::Timeline;
 use crate::diagnose::unresolved;
@@ -50,7 +51,13 @@ pub fn no_attempt(timeline: &Timeline, member: &Member, exchange: &ExchangeRecor
         timeline,
         member,
         exchange,
-        tried: candidates(timeline, gateway, from, at.time, EARLIER_LOOKED_AT_MAX),
+        tried: candidates(
+            timeline,
+            gateway,
+            (from, at.time),
+            EARLIER_LOOKED_AT_MAX,
+            &Hands::default(),
+        ),
         waited: at.time.nanos_since(exchange.asked_at().time),
     };
     if let Some(conclusion) = scene.told_local_error() {

@@ -14,6 +14,7 @@ use crate::diagnose::candidate::{
 };
 use crate::diagnose::conclusion::Member;
 use crate::diagnose::fit::{Fit, fit};
+use crate::diagnose::hands::Hands;
 use crate::diagnose::order::Order;
 use crate::diagnose::page;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
@@ -63,7 +64,7 @@ pub struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// Gathers what the members may have in common; `None` where none of them is remembered.
     #[must_use]
-    pub fn gather(timeline: &'a Timeline, members: &'a [Member]) -> Option<Self> {
+    pub fn gather(timeline: &'a Timeline, members: &'a [Member], hands: &Hands) -> Option<Self> {
         let members: Vec<(&Member, &ExchangeRecord)> = members
             .iter()
             .filter_map(|member| Some((member, timeline.exchange(member.suspect.exchange)?.1)))
@@ -81,7 +82,7 @@ impl<'a> Scene<'a> {
         let gateway = &members.first()?.0.identified.gateway;
         // What was still to do when the first of them was asked counts too.
         let before = from.plus_nanos(-RECOUNT_NANOS);
-        let mut found = candidates(timeline, gateway, before, until, CANDIDATES_MAX);
+        let mut found = candidates(timeline, gateway, (before, until), CANDIDATES_MAX, hands);
         let order = Order::measure(
             timeline,
             gateway,
@@ -163,25 +164,22 @@ impl<'a> Scene<'a> {
 
     /// Gives each member its last attempt.
     #[must_use]
-    pub fn assign(&self, timeline: &Timeline) -> Vec<Option<Assignment>> {
-        let cases: Vec<Case<'_>> = self
-            .members
-            .iter()
-            .map(|(member, exchange)| {
-                let near = self.near(member, exchange);
-                let fits = near
-                    .into_iter()
-                    .filter_map(|index| {
-                        Some((index, self.fit(timeline, member, exchange, index, None)?))
-                    })
-                    .collect();
-                Case {
-                    suspect: member.suspect,
-                    exchange,
-                    fits,
-                }
-            })
-            .collect();
+    pub fn assign(&self, timeline: &Timeline, hands: &Hands) -> Vec<Option<Assignment>> {
+        let cases: Vec<Case<'_>> = hands.map(&self.members, |(member, exchange)| {
+            let near = self.near(member, exchange);
+            let fits = near
+                .into_iter()
+                .filter_map(|index| {
+                    Some((index, self.fit(timeline, member, exchange, index, None)?))
+                })
+                .collect();
+            Case {
+                suspect: member.suspect,
+                exchange,
+                team: self.order.workers.team(member.suspect.exchange.connection),
+                fits,
+            }
+        });
         assign(&cases, &self.candidates, &self.order)
     }
 

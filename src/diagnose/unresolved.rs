@@ -13,6 +13,7 @@ use crate::diagnose::attempt::{Verdict, millis};
 use crate::diagnose::candidate::{Candidate, Gateway, candidates};
 use crate::diagnose::conclusion::{Chain, Conclusion, Member};
 use crate::diagnose::finding::{AttemptReport, Confidence, Leg};
+use crate::diagnose::hands::Hands;
 use crate::diagnose::host::Host;
 use crate::diagnose::neighbour::Question;
 use crate::diagnose::timeline::Timeline;
@@ -184,7 +185,13 @@ fn look(timeline: &Timeline, member: &Member, since: Mark, until: Mark) -> Optio
                 until,
             };
             let tried = tried.get_or_insert_with(|| {
-                candidates(timeline, gateway, from, until.time, ATTEMPTS_LOOKED_AT_MAX)
+                candidates(
+                    timeline,
+                    gateway,
+                    (from, until.time),
+                    ATTEMPTS_LOOKED_AT_MAX,
+                    &Hands::default(),
+                )
             });
             if !scene.spoke(tried) {
                 found.extend(scene.judge(&questions));

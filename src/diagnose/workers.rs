@@ -14,16 +14,16 @@ const MEMBERS_MIN: usize = 4;
 /// a single worker would have grown together.
 const TIES_PER_MEMBER_MIN: usize = 4;
 
-/// Connections that were seen to work together.
+/// Exchanges by the connections that they tie together.
 #[derive(Clone, Debug, Default)]
-pub struct Workers {
+pub struct Ties {
     /// Parent of each connection; a root is its own.
     parents: HashMap<ConnectionId, ConnectionId>,
     /// Members and ties of each root.
     sizes: HashMap<ConnectionId, (usize, usize)>,
 }
 
-impl Workers {
+impl Ties {
     /// Notes that a client's connection was served over an upstream connection.
     pub fn tie(&mut self, client: ConnectionId, upstream: ConnectionId) {
         let one = self.root_or_new(client);
@@ -63,21 +63,60 @@ impl Workers {
         }
     }
 
+    /// What the ties tell of workers.
+    #[must_use]
+    pub fn workers(&self) -> Workers {
+        let team = |id: &ConnectionId| {
+            let root = self.root(*id)?;
+            let known = self.sizes.get(&root).is_some_and(|(members, ties)| {
+                *members >= MEMBERS_MIN && *ties >= members * TIES_PER_MEMBER_MIN
+            });
+            Some((*id, Team { root, known }))
+        };
+        Workers {
+            teams: self.parents.keys().filter_map(team).collect(),
+        }
+    }
+}
+
+/// Connections that were seen to work together.
+#[derive(Clone, Copy, Debug)]
+pub struct Team {
+    /// Its name: the least of its connections.
+    root: ConnectionId,
+    /// Whether enough was seen of it to tell it from others.
+    known: bool,
+}
+
+/// Which connections work together.
+#[derive(Clone, Debug, Default)]
+pub struct Workers {
+    teams: HashMap<ConnectionId, Team>,
+}
+
+impl Workers {
+    /// Those with which a connection works.
+    #[must_use]
+    pub fn team(&self, id: ConnectionId) -> Option<Team> {
+        self.teams.get(&id).copied()
+    }
+
     /// Whether two connections are known to be of one worker (`Some(true)`), of two (`Some(false)`), or
     /// neither.
     #[must_use]
     pub fn same(&self, one: ConnectionId, other: ConnectionId) -> Option<bool> {
-        let (one, other) = (self.root(one)?, self.root(other)?);
-        if one == other {
-            return Some(true);
-        }
-        let known = |root: &ConnectionId| {
-            self.sizes.get(root).is_some_and(|(members, ties)| {
-                *members >= MEMBERS_MIN && *ties >= members * TIES_PER_MEMBER_MIN
-            })
-        };
-        (known(&one) && known(&other)).then_some(false)
+        same(self.team(one), self.team(other))
     }
+}
+
+/// The same for two teams.
+#[must_use]
+pub fn same(one: Option<Team>, other: Option<Team>) -> Option<bool> {
+    let (one, other) = (one?, other?);
+    if one.root == other.root {
+        return Some(true);
+    }
+    (one.known && other.known).then_some(false)
 }
 
 #[cfg(test)]
@@ -91,18 +130,22 @@ mod tests {
 
     #[test]
     fn two_pools_are_told_apart_only_when_both_are_well_known() {
-        let mut workers = Workers::default();
-        let often = |workers: &mut Workers, pairs: [(u64, u64); 4]| {
+        let mut ties = Ties::default();
+        let often = |ties: &mut Ties, pairs: [(u64, u64); 4]| {
             for (client, upstream) in pairs.repeat(4) {
-                workers.tie(id(client), id(upstream));
+                ties.tie(id(client), id(upstream));
             }
         };
-        often(&mut workers, [(1, 11), (2, 11), (1, 12), (2, 12)]);
-        workers.tie(id(3), id(13));
-        assert_eq!(workers.same(id(1), id(12)), Some(true));
-        assert_eq!(workers.same(id(1), id(13)), None, "one tie is chance");
-        often(&mut workers, [(3, 13), (3, 14), (4, 13), (4, 14)]);
-        assert_eq!(workers.same(id(1), id(13)), Some(false));
-        assert_eq!(workers.same(id(1), id(99)), None);
+        often(&mut ties, [(1, 11), (2, 11), (1, 12), (2, 12)]);
+        ties.tie(id(3), id(13));
+        assert_eq!(ties.workers().same(id(1), id(12)), Some(true));
+        assert_eq!(
+            ties.workers().same(id(1), id(13)),
+            None,
+            "one tie is chance"
+        );
+        often(&mut ties, [(3, 13), (3, 14), (4, 13), (4, 14)]);
+        assert_eq!(ties.workers().same(id(1), id(13)), Some(false));
+        assert_eq!(ties.workers().same(id(1), id(99)), None);
     }
 }
