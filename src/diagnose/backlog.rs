@@ -66,9 +66,9 @@ impl Backlog {
         Self { came, went, stays }
     }
 
-    /// How far the event that came at `came` is from the answer that went out at `went`; `None` where nothing is known.
+    /// Whose turn it was when an answer went out at `went`; `None` where nothing is known.
     #[must_use]
-    pub fn distance(&self, came: Timestamp, went: Timestamp) -> Option<Distance> {
+    pub fn turn(&self, went: Timestamp) -> Option<Turn> {
         let answer = self.went.partition_point(|other| *other < went);
         let around = |times: &[Timestamp]| {
             let (from, until) = (
@@ -82,16 +82,32 @@ impl Backlog {
         if all_went < COUNTED_MIN || all_came.abs_diff(all_went) > all_went / UNEVEN_SHARE {
             return None;
         }
-        let turn = signed(answer) + self.stays.get(answer)?;
-        let place = signed(self.came.partition_point(|other| *other < came));
-        let due = self.came.get(usize::try_from(turn).ok()?)?;
-        Some(Distance {
-            places: turn.abs_diff(place),
-            before: place < turn,
-            nanos: due.nanos_since(came).saturating_abs(),
-            waited: went.nanos_since(*due).max(0),
-        })
+        let place = signed(answer) + self.stays.get(answer)?;
+        let due = *self.came.get(usize::try_from(place).ok()?)?;
+        Some(Turn { place, due, went })
     }
+
+    /// How far the event that came at `came` is from the one whose turn it was.
+    #[must_use]
+    pub fn distance(&self, came: Timestamp, turn: Turn) -> Distance {
+        let place = signed(self.came.partition_point(|other| *other < came));
+        Distance {
+            places: turn.place.abs_diff(place),
+            before: place < turn.place,
+            nanos: turn.due.nanos_since(came).saturating_abs(),
+            waited: turn.went.nanos_since(turn.due).max(0),
+        }
+    }
+}
+
+/// The event whose turn it was when an answer went out.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// Its number, by the order in which they came.
+    place: i64,
+    /// When it came.
+    due: Timestamp,
+    went: Timestamp,
 }
 
 /// For each moment the least of `values` within [`RECOUNT_NANOS`] of it.
@@ -141,7 +157,7 @@ mod tests {
 
     fn places(backlog: &Backlog, came: i64, went: i64) -> Option<u64> {
         let [came, went] = [came, went].map(|millis| Timestamp(millis * 1_000_000));
-        Some(backlog.distance(came, went)?.places)
+        Some(backlog.distance(came, backlog.turn(went)?).places)
     }
 
     /// A crowd that is served at once, an event and its answer every millisecond from `from` on.
@@ -170,12 +186,16 @@ mod tests {
             Some(3),
             "the latest is not its own"
         );
-        let apart = backlog.distance(Timestamp(133_000_000), Timestamp(150_000_000));
-        let apart = apart.map(|apart| (apart.before, apart.nanos, apart.waited));
-        assert_eq!(apart, Some((false, 3_000_000, 20_000_000)));
-        let apart = backlog.distance(Timestamp(130_000_000), Timestamp(153_000_000));
-        assert_eq!(apart.map(|apart| apart.before), Some(true));
-        let before = apart.map(|apart| apart.less_what_waits(2).places);
+        let apart = |came: i64, went: i64| {
+            let turn = backlog.turn(Timestamp(went))?;
+            Some(backlog.distance(Timestamp(came), turn))
+        };
+        let late = apart(133_000_000, 150_000_000);
+        let late = late.map(|apart| (apart.before, apart.nanos, apart.waited));
+        assert_eq!(late, Some((false, 3_000_000, 20_000_000)));
+        let early = apart(130_000_000, 153_000_000);
+        assert_eq!(early.map(|apart| apart.before), Some(true));
+        let before = early.map(|apart| apart.less_what_waits(2).places);
         assert_eq!(before, Some(3), "nothing that waits makes it come earlier");
     }
 

@@ -127,25 +127,57 @@ impl Fit {
     }
 }
 
-/// How `candidate` fits the failed exchange, or `None` when causality forbids it.
+/// Whether an attempt may have led to the error by when it began and ended, whatever set it off. Most that are looked at may
+/// not, so that this is asked first.
+#[must_use]
+pub fn is_within(
+    timeline: &Timeline,
+    suspect: &Suspect,
+    exchange: &ExchangeRecord,
+    candidate: &Candidate,
+) -> bool {
+    let noise = noise(timeline, suspect, candidate);
+    if candidate.start.time.nanos_since(suspect.at.time) > noise {
+        return false;
+    }
+    let Some(end) = candidate.end else {
+        // Candidates are judged up to the group's last error: an absence must have lasted until this one.
+        let start = candidate.begun_since(exchange.request_at);
+        return suspect.at.time.nanos_since(start.time) >= ABSENCE_MIN_NANOS;
+    };
+    let by_gateway = candidate
+        .verdict
+        .as_ref()
+        .is_some_and(|verdict| verdict.by_gateway);
+    let late = match by_gateway {
+        true => noise - NOISE_NANOS + CLEAN_UP_NANOS,
+        false => noise,
+    };
+    suspect.at.time.nanos_since(end.time) >= -late
+}
+
+/// How far two frames of one instant may lie apart here, nanoseconds. Where nothing is known of a clock the verdict says so;
+/// here its times are taken as they are.
+fn noise(timeline: &Timeline, suspect: &Suspect, candidate: &Candidate) -> i64 {
+    let unsure = timeline.clock_tolerance(suspect.at.frame, candidate.start.frame);
+    NOISE_NANOS.saturating_add(unsure.unwrap_or(0))
+}
+
+/// How `candidate`, which [lies within](is_within), fits the failed exchange, or `None` when causality forbids it; `attempt` is the
+/// request that it carries.
 #[must_use]
 pub fn fit(
     timeline: &Timeline,
     suspect: &Suspect,
     exchange: &ExchangeRecord,
-    candidate: &Candidate,
+    (candidate, attempt): (&Candidate, Option<&ExchangeRecord>),
     trigger: Mark,
     product: Option<&'static Product>,
     words: bool,
 ) -> Option<Fit> {
     let start = candidate.begun_since(exchange.request_at);
     let start_gap = start.time.nanos_since(trigger.time);
-    let overdue = candidate.start.time.nanos_since(suspect.at.time);
-    // Where nothing is known of a clock the verdict says so; here its times are taken as they are.
-    let unsure = timeline.clock_tolerance(suspect.at.frame, candidate.start.frame);
-    let unsure = unsure.unwrap_or(0);
-    let noise = NOISE_NANOS.saturating_add(unsure);
-    if start_gap < -noise || overdue > noise {
+    if start_gap < -noise(timeline, suspect, candidate) {
         return None;
     }
     let mut fit = Fit {
@@ -167,19 +199,6 @@ pub fn fit(
     match candidate.end {
         Some(end) => {
             let gap = suspect.at.time.nanos_since(end.time);
-            let by_gateway = candidate
-                .verdict
-                .as_ref()
-                .is_some_and(|verdict| verdict.by_gateway);
-            if gap
-                < if by_gateway {
-                    -CLEAN_UP_NANOS.saturating_add(unsure)
-                } else {
-                    -noise
-                }
-            {
-                return None;
-            }
             fit.timed += closeness(gap) * CLOSE_END;
             fit.end_gap = Some(gap);
             fit.reasons.say(|| {
@@ -190,10 +209,6 @@ pub fn fit(
                 }
             });
         }
-        // Candidates are judged up to the group's last error: an absence must have lasted until this one.
-        None if suspect.at.time.nanos_since(start.time) < ABSENCE_MIN_NANOS => {
-            return None;
-        }
         // An absence has no moment; it fits as well as something that ended ten milliseconds before.
         None => fit.timed += 1.5,
     }
@@ -202,11 +217,6 @@ pub fn fit(
         fit.score -= SENT_AGAIN;
     }
     add_status(&mut fit, suspect, exchange, candidate, product);
-    let attempt = candidate.id.index.and_then(|index| {
-        timeline
-            .connection(candidate.id.connection)
-            .and_then(|record| record.exchange(index))
-    });
     if let Some(attempt) = attempt {
         if checks::is_not_of(exchange, attempt) {
             return None;
@@ -226,16 +236,17 @@ pub fn fit(
 /// Whether a SYN without an answer was sent again when the error was out: who gives up closes the socket, and its
 /// kernel is silent from then on. Only a pool that dials for requests to come goes on.
 fn sent_again_after(timeline: &Timeline, suspect: &Suspect, candidate: &Candidate) -> bool {
+    if candidate.end.is_some() || candidate.id.index.is_some() {
+        return false;
+    }
     let last = timeline
         .connection(candidate.id.connection)
         .and_then(|record| record.facts.from_client.syns.last());
-    candidate.end.is_none()
-        && candidate.id.index.is_none()
-        && last.is_some_and(|last| {
-            let unsure = timeline.clock_tolerance(suspect.at.frame, last.frame);
-            let noise = CLEAN_UP_NANOS.saturating_add(unsure.unwrap_or(0));
-            last.time.nanos_since(suspect.at.time) > noise
-        })
+    last.is_some_and(|last| {
+        let unsure = timeline.clock_tolerance(suspect.at.frame, last.frame);
+        let noise = CLEAN_UP_NANOS.saturating_add(unsure.unwrap_or(0));
+        last.time.nanos_since(suspect.at.time) > noise
+    })
 }
 
 fn add_status(

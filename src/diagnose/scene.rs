@@ -8,12 +8,12 @@ mod chain;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::diagnose::assign::{Assignment, Case, assign};
-use crate::diagnose::backlog::RECOUNT_NANOS;
+use crate::diagnose::backlog::{RECOUNT_NANOS, Turn};
 use crate::diagnose::candidate::{
     CANDIDATES_MAX, CLEAN_UP_MILLIS, Candidate, Standing, candidates,
 };
 use crate::diagnose::conclusion::Member;
-use crate::diagnose::fit::{Fit, fit};
+use crate::diagnose::fit::{Fit, fit, is_within};
 use crate::diagnose::hands::Hands;
 use crate::diagnose::order::Order;
 use crate::diagnose::page;
@@ -47,18 +47,29 @@ pub struct Scene<'a> {
     by_end: Vec<usize>,
     /// Failed ones without (nobody ever answered), in the order of `candidates`.
     endless: Vec<usize>,
-    /// Those with a server error for an answer.
+    /// Those with a server error of a service on the gateway's machine for an answer.
     erring: Vec<usize>,
-    /// Method and target that each of `candidates` carries.
-    carried: Vec<Option<(&'a str, &'a str)>>,
+    /// What is asked of each of `candidates` for every error.
+    known: Vec<Known<'a>>,
     order: Order,
     turns: Turns,
     /// Whether frames of any connection in it are missing.
     unsettled: bool,
     /// How far apart two machines may show one instant, nanoseconds.
     unsure: i64,
-    /// How many members have asked each method and target.
-    asked: HashMap<(&'a str, &'a str), usize>,
+}
+
+/// What is known of an attempt whichever error it may have led to.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    /// The request that it carries.
+    attempt: Option<&'a ExchangeRecord>,
+    /// How many members have asked for just that.
+    askers: usize,
+    /// Whose turn it was when it began.
+    turn: Option<Turn>,
+    /// How many failed ones had ended when it began, and how many that nobody answered had begun.
+    before: (usize, usize),
 }
 
 impl<'a> Scene<'a> {
@@ -106,13 +117,11 @@ impl<'a> Scene<'a> {
             })
         };
         let endless = failed(false).collect();
-        let carried = found
-            .iter()
-            .map(|candidate| sent_with(timeline, candidate))
-            .collect();
         let places = found.iter().enumerate();
         let erring = places
-            .filter_map(|(place, candidate)| sidecar::erred(candidate).then_some(place))
+            .filter_map(|(place, candidate)| {
+                sidecar::erred_here(timeline, gateway, candidate).then_some(place)
+            })
             .collect();
         let mut by_end: Vec<usize> = failed(true).collect();
         by_end.sort_by_key(|index| {
@@ -129,33 +138,59 @@ impl<'a> Scene<'a> {
                 .chain(attempts)
                 .filter_map(|id| timeline.connection(id))
                 .any(ConnectionRecord::is_lossy);
-        let mut asked = HashMap::new();
-        for (_, exchange) in &members {
-            if let Some(request) = request_of(exchange) {
-                *asked.entry(request).or_default() += 1;
-            }
-        }
-        Some(Self {
+        let mut scene = Self {
             members,
-            asked,
             candidates: found,
             by_end,
             endless,
             erring,
-            carried,
+            known: Vec::new(),
             order,
             turns,
             unsettled,
             unsure: timeline.clocks.widest(),
-        })
+        };
+        let mut asked: HashMap<(&str, &str), usize> = HashMap::new();
+        for (_, exchange) in &scene.members {
+            if let Some(request) = request_of(exchange) {
+                *asked.entry(request).or_default() += 1;
+            }
+        }
+        scene.known = hands.map(&scene.candidates, |candidate| {
+            let attempt = attempt_of(timeline, candidate);
+            let sent = attempt.and_then(request_of);
+            Known {
+                attempt,
+                askers: sent.and_then(|sent| asked.get(&sent).copied()).unwrap_or(0),
+                turn: scene.turns.of_attempt(candidate),
+                before: scene.before(candidate.start),
+            }
+        });
+        Some(scene)
+    }
+
+    /// How many failed attempts had ended at `start`, and how many that nobody answered had begun.
+    fn before(&self, start: Mark) -> (usize, usize) {
+        let ended = self
+            .by_end
+            .partition_point(|index| self.end_of(*index).is_some_and(|end| end <= start));
+        let begun = self
+            .endless
+            .partition_point(|index| self.sent_at(*index).is_some_and(|at| at < start));
+        (ended, begun)
     }
 
     fn end_of(&self, index: usize) -> Option<Mark> {
         self.candidates.get(index)?.end
     }
 
-    fn sent_with(&self, index: usize) -> Option<(&'a str, &'a str)> {
-        self.carried.get(index).copied().flatten()
+    fn known(&self, index: usize) -> Known<'a> {
+        self.known.get(index).copied().unwrap_or(Known {
+            attempt: None,
+            askers: 0,
+            turn: None,
+            before: (0, 0),
+        })
     }
 
     fn sent_at(&self, index: usize) -> Option<Mark> {
@@ -166,11 +201,13 @@ impl<'a> Scene<'a> {
     #[must_use]
     pub fn assign(&self, timeline: &Timeline, hands: &Hands) -> Vec<Option<Assignment>> {
         let cases: Vec<Case<'_>> = hands.map(&self.members, |(member, exchange)| {
+            let turn = self.turns.of_answer(member);
             let near = self.near(member, exchange);
             let fits = near
                 .into_iter()
                 .filter_map(|index| {
-                    Some((index, self.fit(timeline, member, exchange, index, None)?))
+                    let fit = self.fit(timeline, (member, exchange, turn), index, None)?;
+                    Some((index, fit))
                 })
                 .collect();
             Case {
@@ -234,28 +271,30 @@ impl<'a> Scene<'a> {
     fn fit(
         &self,
         timeline: &Timeline,
-        member: &Member,
-        exchange: &ExchangeRecord,
+        (member, exchange, turn): (&Member, &ExchangeRecord, Option<Turn>),
         index: usize,
         given: Option<&BTreeSet<AttemptId>>,
     ) -> Option<Fit> {
         let candidate = self.candidates.get(index)?;
+        if !is_within(timeline, &member.suspect, exchange, candidate) {
+            return None;
+        }
+        let known = self.known(index);
         if sidecar::is_of_a_neighbour(
             timeline,
-            &member.identified.gateway,
             (&member.suspect, exchange),
             (&self.candidates, &self.erring),
             candidate,
         ) {
             return None;
         }
-        let (trigger, before) = self.trigger(timeline, candidate, exchange, given);
+        let (trigger, before) = self.trigger(timeline, (index, candidate), exchange, given);
         let product = member.identified.gateway.product;
         let mut fit = fit(
             timeline,
             &member.suspect,
             exchange,
-            candidate,
+            (candidate, known.attempt),
             trigger,
             product,
             given.is_some(),
@@ -276,45 +315,10 @@ impl<'a> Scene<'a> {
         {
             fit.take_contradiction();
         }
-        self.weigh_request(timeline, &mut fit, exchange, (index, candidate));
-        self.turns.weigh(&mut fit, (member, exchange), candidate);
+        weigh_request(timeline, &mut fit, exchange, known);
+        let turns = &self.turns;
+        turns.weigh(&mut fit, (member, exchange, turn), (candidate, known.turn));
         Some(fit)
-    }
-
-    /// Weighs whose request an attempt carries, among those that failed: most gateways pass the target on as it is.
-    fn weigh_request(
-        &self,
-        timeline: &Timeline,
-        fit: &mut Fit,
-        exchange: &ExchangeRecord,
-        (index, candidate): (usize, &Candidate),
-    ) {
-        let (Some(sent), Some(asked)) = (self.sent_with(index), request_of(exchange)) else {
-            return;
-        };
-        let askers = self.asked.get(&sent).copied().unwrap_or(0);
-        if sent == asked {
-            fit.own = askers == 1;
-        } else if askers > 0 && !is_rewritten(timeline, exchange, candidate) {
-            fit.take_anothers_request();
-        }
-    }
-
-    /// Whether a failed attempt cannot have been a part of `exchange` though it lies within: it carries another's request.
-    fn is_anothers(
-        &self,
-        timeline: &Timeline,
-        exchange: &ExchangeRecord,
-        (index, candidate): (usize, &Candidate),
-    ) -> bool {
-        match (self.sent_with(index), request_of(exchange)) {
-            (Some(sent), Some(asked)) => {
-                sent != asked
-                    && self.asked.contains_key(&sent)
-                    && !is_rewritten(timeline, exchange, candidate)
-            }
-            _ => false,
-        }
     }
 
     /// What set an attempt off inside an exchange: the request, or the failure of an attempt before it, which is named then.
@@ -322,14 +326,14 @@ impl<'a> Scene<'a> {
     fn trigger(
         &self,
         timeline: &Timeline,
-        candidate: &Candidate,
+        (index, candidate): (usize, &Candidate),
         exchange: &ExchangeRecord,
         given: Option<&BTreeSet<AttemptId>>,
     ) -> (Mark, Option<usize>) {
         let asked = asked_before(candidate, exchange);
         let free = |before: &Candidate| given.is_none_or(|given| !given.contains(&before.id));
         let before = self
-            .predecessor(timeline, candidate, exchange)
+            .predecessor(timeline, (index, candidate), exchange)
             .and_then(|index| Some((index, self.candidates.get(index)?)))
             .filter(|(_, before)| free(before));
         match before.and_then(|(index, before)| Some((index, before.end?))) {
@@ -342,17 +346,15 @@ impl<'a> Scene<'a> {
     fn predecessor(
         &self,
         timeline: &Timeline,
-        candidate: &Candidate,
+        (index, candidate): (usize, &Candidate),
         exchange: &ExchangeRecord,
     ) -> Option<usize> {
         let start = candidate.begun_since(exchange.request_at);
         let since_asked = start.time.nanos_since(exchange.asked_at().time);
-        let ended = self
-            .by_end
-            .partition_point(|index| self.end_of(*index).is_some_and(|end| end <= start));
-        let begun = self
-            .endless
-            .partition_point(|index| self.sent_at(*index).is_some_and(|at| at < start));
+        let (ended, begun) = match start == candidate.start {
+            true => self.known(index).before,
+            false => self.before(start),
+        };
         let fits = |index: usize, found: Option<(i64, AttemptId, usize)>| {
             let before = self.candidates.get(index)?;
             let gap = retry_gap(before, candidate)?;
@@ -362,7 +364,7 @@ impl<'a> Scene<'a> {
                 && before.start < start
                 && gap < since_asked
                 && found.is_none_or(|(least, id, _)| (gap, before.id) < (least, id))
-                && !self.is_anothers(timeline, exchange, (index, before));
+                && !is_anothers(timeline, exchange, self.known(index));
             fits.then_some((gap, before.id, index))
         };
         let mut found: Option<(i64, AttemptId, usize)> = None;
@@ -406,23 +408,40 @@ fn request_of(exchange: &ExchangeRecord) -> Option<(&str, &str)> {
     Some((&head.method, &head.target))
 }
 
-/// Method and target that an attempt carries.
-fn sent_with<'t>(timeline: &'t Timeline, candidate: &Candidate) -> Option<(&'t str, &'t str)> {
+/// The request that an attempt carries.
+fn attempt_of<'t>(timeline: &'t Timeline, candidate: &Candidate) -> Option<&'t ExchangeRecord> {
     let record = timeline.connection(candidate.id.connection)?;
-    request_of(record.exchange(candidate.id.index?)?)
+    record.exchange(candidate.id.index?)
+}
+
+/// Weighs whose request an attempt carries, among those that failed: most gateways pass the target on as it is.
+fn weigh_request(timeline: &Timeline, fit: &mut Fit, exchange: &ExchangeRecord, known: Known<'_>) {
+    let sent = known.attempt.and_then(request_of);
+    let (Some(sent), Some(asked)) = (sent, request_of(exchange)) else {
+        return;
+    };
+    if sent == asked {
+        fit.own = known.askers == 1;
+    } else if known.askers > 0 && !is_rewritten(timeline, exchange, known) {
+        fit.take_anothers_request();
+    }
+}
+
+/// Whether a failed attempt cannot have been a part of `exchange` though it lies within: it carries another's request.
+fn is_anothers(timeline: &Timeline, exchange: &ExchangeRecord, known: Known<'_>) -> bool {
+    let sent = known.attempt.and_then(request_of);
+    let asked = request_of(exchange);
+    known.askers > 0
+        && sent.is_some()
+        && asked.is_some()
+        && sent != asked
+        && !is_rewritten(timeline, exchange, known)
 }
 
 /// Whether an attempt carries what this gateway is known to make of the client's request.
-fn is_rewritten(timeline: &Timeline, exchange: &ExchangeRecord, candidate: &Candidate) -> bool {
-    let attempt = candidate.id.index.and_then(|index| {
-        timeline
-            .connection(candidate.id.connection)?
-            .exchange(index)
-    });
-    match (
-        &exchange.request,
-        attempt.and_then(|attempt| attempt.request.as_ref()),
-    ) {
+fn is_rewritten(timeline: &Timeline, exchange: &ExchangeRecord, known: Known<'_>) -> bool {
+    let sent = known.attempt.and_then(|attempt| attempt.request.as_ref());
+    match (&exchange.request, sent) {
         (Some(asked), Some(sent)) => rewrites::seen(timeline, exchange, asked, sent).is_some(),
         _ => false,
     }

@@ -87,10 +87,11 @@ fn askers(
     found
 }
 
-/// Whether an attempt's answer was a server error.
+/// Whether an attempt's answer was a server error of a service on the gateway's own machine.
 #[must_use]
-pub fn erred(attempt: &Candidate) -> bool {
+pub fn erred_here(timeline: &Timeline, gateway: &Gateway, attempt: &Candidate) -> bool {
     attempt.status.is_some_and(|status| status >= SERVER_ERROR)
+        && is_here(timeline, gateway, attempt)
 }
 
 /// Whether two exchanges ask for the same; `None` where one of them cannot be read.
@@ -101,19 +102,15 @@ fn same_request(one: &ExchangeRecord, other: &ExchangeRecord) -> Option<bool> {
 
 /// Whether `attempt` is that of a gateway on the same machine, which `exchange` was passed on to: another attempt of the
 /// exchange, to a service of the machine itself, spans it and got the very error that the client got. `candidates` are by
-/// their beginning; `erring` are the places of those with a server error for an answer, in order.
+/// their beginning; `erring` are the places of those [with a server error from here](erred_here), in order.
 #[must_use]
 pub fn is_of_a_neighbour(
     timeline: &Timeline,
-    gateway: &Gateway,
     (suspect, exchange): (&Suspect, &ExchangeRecord),
     (candidates, erring): (&[Candidate], &[usize]),
     attempt: &Candidate,
 ) -> bool {
-    if suspect.status.is_none_or(|status| status < SERVER_ERROR) {
-        return false;
-    }
-    if erring.is_empty() {
+    if erring.is_empty() || suspect.status.is_none_or(|status| status < SERVER_ERROR) {
         return false;
     }
     let before = candidates.partition_point(|other| other.sent < attempt.start);
@@ -127,7 +124,6 @@ pub fn is_of_a_neighbour(
             && other.upstream != attempt.upstream
             && other.status == suspect.status
             && spans(other, attempt, exchange.request_at, suspect.at)
-            && is_here(timeline, gateway, other)
             && exchange_of(timeline, other)
                 .is_some_and(|passed| same_request(exchange, passed) != Some(false))
     })

@@ -4,7 +4,7 @@
 //! The rule: all that the gateway did counts, what went well too, so that an error has a place among thousands of
 //! answers and not among errors alone.
 
-use crate::diagnose::backlog::{Backlog, RECOUNT_NANOS};
+use crate::diagnose::backlog::{Backlog, RECOUNT_NANOS, Turn};
 use crate::diagnose::candidate::Candidate;
 use crate::diagnose::conclusion::Member;
 use crate::diagnose::finding::Failure;
@@ -71,28 +71,39 @@ impl Turns {
         u64::try_from(before(until) - before(at)).unwrap_or(u64::MAX)
     }
 
-    /// Adds to `fit` what turns say of `candidate` for the exchange of `member`.
+    /// Whose turn it was to fail when the answer of `member` went out.
+    #[must_use]
+    pub fn of_answer(&self, member: &Member) -> Option<Turn> {
+        self.ends
+            .turn(member.suspect.at.time)
+            .filter(|_| answers(member))
+    }
+
+    /// Whose turn it was to be passed on when `candidate` began.
+    #[must_use]
+    pub fn of_attempt(&self, candidate: &Candidate) -> Option<Turn> {
+        self.starts.turn(begun(candidate).0)
+    }
+
+    /// Adds to `fit` what turns say of `candidate` for the exchange of `member`; both turns as told for them.
     pub fn weigh(
         &self,
         fit: &mut Fit,
-        (member, exchange): (&Member, &ExchangeRecord),
-        candidate: &Candidate,
+        (member, exchange, last): (&Member, &ExchangeRecord, Option<Turn>),
+        (candidate, first): (&Candidate, Option<Turn>),
     ) {
         let product = member.identified.gateway.product;
         let keeps_order = product.is_none_or(|product| product.keeps_order);
-        let answered = member.suspect.at.time;
-        if let Some(came) = reacted_to(candidate).filter(|_| answers(member))
-            && let Some(distance) = self.ends.distance(came, answered)
+        if let Some(turn) = last
+            && let Some(came) = reacted_to(candidate)
         {
-            fit.take_last_turn(answered.nanos_since(came), distance, keeps_order);
+            let gap = member.suspect.at.time.nanos_since(came);
+            fit.take_last_turn(gap, self.ends.distance(came, turn), keeps_order);
         }
         // Where writes wait for the end of a turn, only what is sent at once tells when the request was read: a SYN.
         let (begun, dialled) = begun(candidate);
-        if let Some(distance) = self
-            .starts
-            .distance(exchange.asked_at().time, begun)
-            .filter(|_| keeps_order || dialled)
-        {
+        if let Some(turn) = first.filter(|_| keeps_order || dialled) {
+            let distance = self.starts.distance(exchange.asked_at().time, turn);
             let waits = if keeps_order {
                 0
             } else {

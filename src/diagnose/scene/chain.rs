@@ -31,15 +31,20 @@ impl Scene<'_> {
         if let Some(given) = &mut assignment {
             // The words of the chosen pairing, which the comparison did without.
             given.fit = self
-                .fit(timeline, member, exchange, given.candidate, Some(taken))
+                .fit(
+                    timeline,
+                    (member, exchange, self.turns.of_answer(member)),
+                    given.candidate,
+                    Some(taken),
+                )
                 .unwrap_or_else(|| given.fit.clone());
         }
         let mut attempts = Vec::new();
-        let at = |index: usize| self.candidates.get(index);
+        let at = |index: usize| Some((index, self.candidates.get(index)?));
         let mut next = assignment
             .as_ref()
             .and_then(|assignment| at(assignment.candidate));
-        while let Some(candidate) = next {
+        while let Some((index, candidate)) = next {
             attempts.push(Candidate {
                 start: candidate.begun_since(exchange.request_at),
                 ..candidate.clone()
@@ -48,12 +53,12 @@ impl Scene<'_> {
                 break;
             }
             // A failure that was followed by a good attempt is nobody's error.
-            let free = |before: &&Candidate| {
+            let free = |(_, before): &(usize, &Candidate)| {
                 !taken.contains(&before.id)
                     && recovery(timeline, before, &self.candidates).is_none()
             };
             next = self
-                .predecessor(timeline, candidate, exchange)
+                .predecessor(timeline, (index, candidate), exchange)
                 .and_then(at)
                 .filter(free);
         }
@@ -72,7 +77,7 @@ impl Scene<'_> {
             .cloned();
         let runner_up = assignment
             .as_ref()
-            .and_then(|assignment| at(assignment.runner_up?))
+            .and_then(|assignment| self.candidates.get(assignment.runner_up?))
             .cloned();
         Chain {
             attempts,
