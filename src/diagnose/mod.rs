@@ -397,12 +397,10 @@ impl Diagnose {
                 Outcome::ClientLeft | Outcome::Fine => {}
             }
         }
-        let mut groups = Groups::new();
-        for (suspect, due) in sight::one_of_each(&self.timeline, &self.told, failed) {
-            self.place(suspect, due, &mut groups);
-            if due {
-                self.timeline.tell(suspect.exchange);
-            }
+        let failed = sight::one_of_each(&self.timeline, &self.told, failed);
+        let groups = self.place(&failed);
+        for (suspect, _) in failed.iter().filter(|(_, due)| *due) {
+            self.timeline.tell(suspect.exchange);
         }
         self.judge_groups(groups);
         // Now it is known which of them were a gateway's attempts.
@@ -416,10 +414,8 @@ impl Diagnose {
     fn judge_sealed(&mut self, until: Timestamp) {
         let found = self.sealed.settle(&mut self.timeline, &self.told, until);
         let found = found.into_iter().map(|suspect| (suspect, true)).collect();
-        let mut groups = Groups::new();
-        for (suspect, due) in sight::one_of_each(&self.timeline, &self.told, found) {
-            self.place(suspect, due, &mut groups);
-        }
+        let found = sight::one_of_each(&self.timeline, &self.told, found);
+        let groups = self.place(&found);
         self.judge_groups(groups);
     }
 
@@ -431,13 +427,21 @@ impl Diagnose {
         }
     }
 
-    /// Puts a suspect into the group of its gateway, if its host is one.
-    fn place(&mut self, suspect: Suspect, due: bool, groups: &mut Groups) {
-        match role(&self.timeline, &self.told, &suspect) {
-            Some(Role::Gateway(identified)) => add(groups, suspect, *identified, due),
-            Some(Role::Application) if due => self.wait(suspect),
-            Some(Role::Application | Role::UpstreamOfGateway) | None => {}
+    /// Puts suspects into the groups of their gateways, as far as their hosts are gateways.
+    fn place(&mut self, suspects: &[sight::Due]) -> Groups {
+        let (timeline, told) = (&self.timeline, &self.told);
+        let roles = self
+            .hands
+            .map(suspects, |(suspect, _)| role(timeline, told, suspect));
+        let mut groups = Groups::new();
+        for ((suspect, due), role) in suspects.iter().zip(roles) {
+            match role {
+                Some(Role::Gateway(identified)) => add(&mut groups, *suspect, *identified, *due),
+                Some(Role::Application) if *due => self.wait(*suspect),
+                Some(Role::Application | Role::UpstreamOfGateway) | None => {}
+            }
         }
+        groups
     }
 
     /// Judges each group, a large one in pieces: each piece with the errors right after it as rivals, so that

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::diagnose::candidate::Gateway;
 use crate::diagnose::gateway::product::may_hand_over;
+use crate::diagnose::hands::Hands;
 use crate::diagnose::record::{AttemptId, ExchangeRecord, cut_short};
 use crate::diagnose::rewrites;
 use crate::diagnose::timeline::Timeline;
@@ -75,8 +76,8 @@ impl Order {
     pub fn measure(
         timeline: &Timeline,
         gateway: &Gateway,
-        from: Timestamp,
-        until: Timestamp,
+        (from, until): (Timestamp, Timestamp),
+        hands: &Hands,
     ) -> Self {
         let mut order = Self::default();
         let mut ties = Ties::default();
@@ -93,52 +94,40 @@ impl Order {
             .served_on(gateway.vantage, gateway.endpoint.addr, since, last)
             .collect();
         clients.reverse();
-        for id in clients {
-            let Some((record, client)) = timeline.exchange(id) else {
+        let all = hands.map(&clients, |id| Served::of(timeline, gateway, *id, &well));
+        for (id, served) in clients.into_iter().zip(all) {
+            let Some(served) = served else {
                 continue;
             };
-            let asked = client.asked_at();
-            let answered = client.response_at.map(|at| at.time);
-            let server = record.facts.server.addr;
-            if server == gateway.endpoint.addr || gateway.addrs.contains(&server) {
-                order.asked.push((asked.time, answered));
-            }
-            // Who got a part only was not served.
-            let cut = client.response_end.is_some_and(|end| cut_short(end.how));
-            let Some(passed_on) = client.response_at.filter(|_| !cut) else {
-                continue;
-            };
-            let first = well
-                .partition_point(|(start, ..)| start.time.nanos_since(asked.time) < -NOISE_NANOS);
-            let mine: Vec<&Attempt<'_>> = well
-                .iter()
-                .skip(first)
-                .take_while(|(start, ..)| *start <= passed_on)
-                .filter(|(_, attempt, upstream)| {
-                    attempt.connection != id.connection
-                        && relayed(timeline, client, upstream)
-                        && !order.served.contains(attempt)
-                })
-                .collect();
-            let only = mine.len() == 1;
-            // The answer that came last before it was passed on: a gateway does not sit on an answer.
-            let latest = mine
+            order.asked.extend(served.asked);
+            let mut mine = served
+                .relays
                 .into_iter()
+                .filter_map(|place| well.get(place))
+                .filter(|(_, attempt, _)| !order.served.contains(attempt));
+            let (first, second) = (mine.next(), mine.next());
+            // The answer that came last before it was passed on: a gateway does not sit on an answer.
+            let latest = first
+                .into_iter()
+                .chain(second)
+                .chain(mine)
                 .max_by_key(|(.., upstream)| upstream.response_at);
             let Some((start, attempt, upstream)) = latest else {
                 continue;
             };
             order.served.insert(*attempt);
             // Only an answer that could be no other's says anything of order and workers.
-            if only && let Some(answered) = upstream.response_at {
+            if second.is_none()
+                && let (Some(answered), Some(passed_on)) = (upstream.response_at, served.passed_on)
+            {
                 ties.tie(id.connection, attempt.connection);
                 order.anchors.push(Anchor {
                     client: id.connection,
                     team: None,
-                    asked: asked.time,
+                    asked: served.at,
                     started: start.time,
                     answered: answered.time,
-                    passed_on: passed_on.time,
+                    passed_on,
                 });
             }
         }
@@ -217,6 +206,55 @@ impl Order {
                 .min(CONTRADICTIONS_MAX),
         ) * 0.5
             * self.starts
+    }
+}
+
+/// What a gateway did for one client.
+struct Served {
+    /// When it was asked.
+    at: Timestamp,
+    /// When it was asked at one of the gateway's own addresses, and when the answer went out.
+    asked: Option<(Timestamp, Option<Timestamp>)>,
+    /// When the answer went out, where all of it did.
+    passed_on: Option<Timestamp>,
+    /// Attempts of which it may be the relay, by their places.
+    relays: Vec<usize>,
+}
+
+impl Served {
+    /// What became of the exchange `id`, among the attempts in `well`.
+    fn of(
+        timeline: &Timeline,
+        gateway: &Gateway,
+        id: ExchangeId,
+        well: &[Attempt<'_>],
+    ) -> Option<Self> {
+        let (record, client) = timeline.exchange(id)?;
+        let at = client.asked_at();
+        let answered = client.response_at.map(|at| at.time);
+        let server = record.facts.server.addr;
+        let here = server == gateway.endpoint.addr || gateway.addrs.contains(&server);
+        // Who got a part only was not served.
+        let cut = client.response_end.is_some_and(|end| cut_short(end.how));
+        let passed_on = client.response_at.filter(|_| !cut);
+        let relays = |passed_on: Mark| {
+            let first =
+                well.partition_point(|(start, ..)| start.time.nanos_since(at.time) < -NOISE_NANOS);
+            let within = well.iter().enumerate().skip(first);
+            within
+                .take_while(|(_, (start, ..))| *start <= passed_on)
+                .filter(|(_, (_, attempt, upstream))| {
+                    attempt.connection != id.connection && relayed(timeline, client, upstream)
+                })
+                .map(|(place, _)| place)
+                .collect()
+        };
+        Some(Self {
+            at: at.time,
+            asked: here.then_some((at.time, answered)),
+            passed_on: passed_on.map(|at| at.time),
+            relays: passed_on.map_or(Vec::new(), relays),
+        })
     }
 }
 

@@ -97,8 +97,8 @@ impl<'a> Scene<'a> {
         let order = Order::measure(
             timeline,
             gateway,
-            from.plus_millis(-LEARNT_FROM_MILLIS),
-            until,
+            (from.plus_millis(-LEARNT_FROM_MILLIS), until),
+            hands,
         );
         let turns = Turns::count(&members, &found, &order, before);
         let widest = timeline.clocks.widest();
