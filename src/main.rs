@@ -272,7 +272,7 @@ fn roots(settings: &Settings) -> Result<Roots, Failure> {
 
 fn plan(settings: &Settings, stop: StopHandle) -> Plan {
     Plan {
-        batch_bytes: settings.batch_bytes.unwrap_or(feed::BATCH_BYTES),
+        batch_bytes: settings.batch_bytes,
         count_max: settings.count_max,
         ends_elsewhere: settings.inputs.ends_elsewhere(),
         stop,

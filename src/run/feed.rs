@@ -15,9 +15,16 @@ use gwcap::loss::Loss;
 use crate::run::failure::Failure;
 use crate::run::progress::Progress;
 
-/// Bytes of a batch: what one brings about (twice, as diagnosis is a batch behind) fits the cache of a core; larger ones took
-/// more memory and no less time.
+/// Least bytes of a batch. Of small frames it holds thousands: what they bring about (twice, as diagnosis is a batch behind)
+/// fits the cache of a core, and larger batches took more memory and no less time.
 pub const BATCH_BYTES: usize = 1024 * 1024;
+
+/// Most bytes of a batch. Of frames that offload has joined, a mebibyte holds a few hundred, and handing out the work took a
+/// sixth of the time; beyond this nothing more is gained.
+const BATCH_BYTES_MAX: usize = 4 * BATCH_BYTES;
+
+/// Frames that a batch is to hold, as far as the bytes allow.
+const BATCH_FRAMES: usize = 8_192;
 
 /// How often a waiting run looks whether it was asked to stop.
 pub const LOOK: Duration = Duration::from_millis(50);
@@ -28,8 +35,8 @@ pub const GRACE: Duration = Duration::from_secs(2);
 /// How to read.
 #[derive(Debug)]
 pub struct Plan {
-    /// Bytes read at once.
-    pub batch_bytes: usize,
+    /// Bytes read at once; by default as many as the size of the frames suggests.
+    pub batch_bytes: Option<usize>,
     /// Frames after which reading stops.
     pub count_max: Option<u64>,
     /// Whether the input ends when somebody else ends it.
@@ -136,15 +143,18 @@ pub fn feed(
 type Steps = Receiver<Result<Step, CaptureError>>;
 
 /// Starts the thread that reads. Two batches travel between it and the analysis.
-fn read_ahead(mut sources: Merge, batch_bytes: usize) -> (Steps, SyncSender<Batch>) {
+fn read_ahead(mut sources: Merge, batch_bytes: Option<usize>) -> (Steps, SyncSender<Batch>) {
     let (send_step, steps) = mpsc::sync_channel(1);
     let (send_empty, empties) = mpsc::sync_channel(2);
     for _ in 0..2 {
         drop(send_empty.send(Batch::default()));
     }
     thread::spawn(move || {
+        let mut wanted = BATCH_BYTES;
         while let Ok(mut batch) = empties.recv() {
-            let step = sources.fill(&mut batch, batch_bytes).map(|state| Step {
+            let filled = sources.fill(&mut batch, batch_bytes.unwrap_or(wanted));
+            wanted = wanted_after(&batch);
+            let step = filled.map(|state| Step {
                 batch,
                 state,
                 // The facts know of drops once the loss was asked for.
@@ -158,6 +168,13 @@ fn read_ahead(mut sources: Merge, batch_bytes: usize) -> (Steps, SyncSender<Batc
         }
     });
     (steps, send_empty)
+}
+
+/// Bytes of the batch after `batch`: its frames will be of the same size.
+fn wanted_after(batch: &Batch) -> usize {
+    let frame = batch.bytes.len() / batch.records.len().max(1);
+    let wanted = frame.saturating_mul(BATCH_FRAMES);
+    wanted.clamp(BATCH_BYTES, BATCH_BYTES_MAX)
 }
 
 /// How long to go on after the run was asked to stop.
