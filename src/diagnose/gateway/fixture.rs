@@ -7,13 +7,13 @@ use crate::protocol::http1::names;
 use crate::protocol::observation::{Header, HttpVersion, RequestHead, ResponseHead};
 
 /// The headers of `head` that the parser keeps, names in lower case.
-fn kept(head: &'static str, table: &'static [&'static str]) -> Vec<Header> {
+fn kept(head: &'static str, table: &names::Table) -> Vec<Header> {
     head.lines()
         .skip(1)
         .filter_map(|line| line.split_once(':'))
         .filter_map(|(name, value)| {
             Some(Header {
-                name: names::kept(table, name.to_ascii_lowercase().as_bytes())?,
+                name: table.kept(name.to_ascii_lowercase().as_bytes())?,
                 value: value.trim().as_bytes().into(),
             })
         })
@@ -23,7 +23,7 @@ fn kept(head: &'static str, table: &'static [&'static str]) -> Vec<Header> {
 /// A response head from its lines.
 pub fn response(head: &'static str) -> ResponseHead {
     let mut words = head.lines().next().unwrap().splitn(3, ' ').skip(1);
-    let kept = kept(head, names::KEPT_IN_RESPONSES);
+    let kept = kept(head, &names::KEPT_IN_RESPONSES);
     let length = head.lines().find_map(|line| {
         line.to_ascii_lowercase()
             .strip_prefix("content-length:")?
@@ -59,7 +59,7 @@ pub fn request(head: &'static str) -> RequestHead {
             HttpVersion::Http11
         },
         host: None,
-        kept: kept(head, names::KEPT_IN_REQUESTS),
+        kept: kept(head, &names::KEPT_IN_REQUESTS),
         credentials_hash: None,
         head_len: head.len() as u32,
         header_lines: head.lines().count() as u32 - 1,

@@ -3,7 +3,7 @@
 //! The rule: one pass, no copy of what is not kept; of credentials only a hash.
 
 use crate::protocol::http1::lines::{Line, lines};
-use crate::protocol::http1::names::{NAME_MAX, kept};
+use crate::protocol::http1::names::{NAME_MAX, Table};
 use crate::protocol::http1::syntax::Oddities;
 use crate::protocol::observation::{Header, PREFIX_MAX, Rule};
 use crate::protocol::tally::Fnv;
@@ -86,6 +86,8 @@ pub struct Fields {
     pub count: u32,
     /// Longest line, bytes.
     pub longest: u32,
+    /// Offset of the first LF without a CR before it, that of the first line included.
+    bare_lf: Option<usize>,
     /// Offset of the first Content-Length line.
     length_at: usize,
     /// Chunked is the only coding.
@@ -95,7 +97,7 @@ pub struct Fields {
 impl Fields {
     /// Reads all lines but the first; `table` names the fields to keep.
     #[must_use]
-    pub fn read(head: &[u8], table: &'static [&'static str]) -> Self {
+    pub fn read(head: &[u8], table: &Table) -> Self {
         let mut fields = Self {
             kept: Vec::new(),
             host: None,
@@ -111,8 +113,13 @@ impl Fields {
             lower_case: true,
             count: 0,
             longest: 0,
+            bare_lf: None,
         };
-        for line in lines(head).skip(1) {
+        let mut lines = lines(head);
+        let first = lines.next();
+        fields.bare_lf = first.and_then(|line| line.bare_lf());
+        for line in lines {
+            fields.bare_lf = fields.bare_lf.or(line.bare_lf());
             fields.longest = fields.longest.max(len32(line.text.len()));
             // The continuation of a folded line is left out: no field that matters is folded in practice.
             if !line.is_folded() {
@@ -123,7 +130,7 @@ impl Fields {
         fields
     }
 
-    fn line(&mut self, line: &Line<'_>, table: &'static [&'static str]) {
+    fn line(&mut self, line: &Line<'_>, table: &Table) {
         let Some((name, value)) = line.field() else {
             return;
         };
@@ -154,7 +161,7 @@ impl Fields {
             _ => {}
         }
         if self.kept.len() < KEPT_MAX
-            && let Some(name) = kept(table, lower)
+            && let Some(name) = table.kept(lower)
         {
             let value = value.get(..PREFIX_MAX).unwrap_or(value).into();
             self.kept.push(Header { name, value });
@@ -171,8 +178,11 @@ impl Fields {
         self.coding = Some(at);
     }
 
-    /// Notes what is odd about the framing.
+    /// Notes what is odd about the framing, of the head and of the message.
     pub fn judge(&self, oddities: &mut Oddities<'_>) {
+        if let Some(at) = self.bare_lf {
+            oddities.place(Rule::BareLf, at);
+        }
         match self.length {
             Length::Differing(_) => oddities.place(Rule::TwoLengths, self.length_at),
             Length::Invalid => oddities.place(Rule::InvalidLength, self.length_at),

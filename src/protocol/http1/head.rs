@@ -81,7 +81,7 @@ impl Response {
 pub fn request(head: &[u8], at: Mark) -> Option<Request> {
     let first = lines(head).next()?;
     let (method, target, version) = request_line(first.text)?;
-    let fields = Fields::read(head, KEPT_IN_REQUESTS);
+    let fields = Fields::read(head, &KEPT_IN_REQUESTS);
     let framing = if fields.coding.is_some() {
         fields.chunked.then_some(Framing::Chunked)
     } else {
@@ -130,12 +130,11 @@ pub fn response(head: &[u8], at: Mark) -> Option<Response> {
     };
     let first = head.split(|byte| *byte == b'\n').next()?;
     let reason = first.get(13..).unwrap_or_default().trim_ascii();
-    let fields = Fields::read(head, KEPT_IN_RESPONSES);
+    let fields = Fields::read(head, &KEPT_IN_RESPONSES);
     let mut oddities = Oddities::new(head);
     if !is_sound(head) {
         oddities.scan();
     }
-    oddities.scan_line_ends();
     if !(100..=599).contains(&status) {
         oddities.place(Rule::StatusCode, 9);
     }

@@ -65,6 +65,12 @@ impl<'a> Line<'a> {
         matches!(self.text.first(), Some(b' ' | b'\t'))
     }
 
+    /// Where LF alone ends it.
+    #[must_use]
+    pub fn bare_lf(&self) -> Option<usize> {
+        (!self.crlf).then_some(self.offset + self.text.len())
+    }
+
     /// Name and trimmed value. White space before the colon is not part of the name.
     #[must_use]
     pub fn field(&self) -> Option<(&'a [u8], &'a [u8])> {

@@ -114,13 +114,6 @@ impl<'a> Oddities<'a> {
         }
     }
 
-    /// Notes lines that LF alone ends. Cheap: also done for heads that are otherwise sound.
-    pub fn scan_line_ends(&mut self) {
-        if let Some(line) = lines(self.head).find(|line| !line.crlf) {
-            self.place(Rule::BareLf, line.offset + line.text.len());
-        }
-    }
-
     fn scan_bytes(&mut self, line: &Line<'_>) {
         for (at, byte) in line.text.iter().enumerate() {
             match byte {
@@ -226,7 +219,10 @@ mod tests {
         head.extend_from_slice(b"\r\n\r\n");
         let mut oddities = Oddities::new(&head);
         oddities.scan();
-        oddities.scan_line_ends();
+        let bare = lines(&head).find_map(|line| line.bare_lf());
+        if let Some(at) = bare {
+            oddities.place(Rule::BareLf, at);
+        }
         let faults = oddities.into_faults();
         faults
             .iter()
