@@ -11,6 +11,7 @@ use crate::diagnose::attempt::millis;
 use crate::diagnose::finding::{Diagnosis, Warning};
 use crate::frame::Mark;
 use crate::protocol::observation::ResponseHead;
+use crate::protocol::short::Short;
 use crate::time::{NANOS_PER_SECOND, Timestamp};
 
 /// Most steps that are remembered: a clock that is set more often is not to be trusted at all.
@@ -31,7 +32,7 @@ pub struct Clock {
     /// By how many seconds the latest date of each server was ahead of the capture.
     dates: BTreeMap<IpAddr, i64>,
     /// The date that was read latest: servers write the same for a second.
-    latest_date: Option<(Box<[u8]>, Option<Timestamp>)>,
+    latest_date: Option<(Short, Option<Timestamp>)>,
 }
 
 /// A step of the clock.

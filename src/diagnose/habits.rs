@@ -4,6 +4,7 @@
 //! The rule: a summary of fixed size for each gateway, whatever the length of the capture; what no longer fits is counted
 //! as "other" and never dropped from the total.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
@@ -32,7 +33,7 @@ pub struct Traits {
     /// The upstream.
     pub upstream: Option<Endpoint>,
     /// Method.
-    pub method: Option<Box<str>>,
+    pub method: Option<Cow<'static, str>>,
     /// First segment of the path.
     pub segment: Option<Box<str>>,
     /// Milliseconds for which the connection had been idle; none on a new one.
@@ -167,7 +168,7 @@ pub struct Habits {
     /// By upstream.
     pub upstreams: HashMap<Endpoint, u64>,
     /// By method.
-    pub methods: HashMap<Box<str>, u64>,
+    pub methods: HashMap<Cow<'static, str>, u64>,
     /// By first path segment.
     pub segments: HashMap<Box<str>, u64>,
     /// Of those on a used connection: how long it had been idle, milliseconds.

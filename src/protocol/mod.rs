@@ -15,6 +15,7 @@ pub mod parser;
 mod playbook;
 mod probing;
 mod proxy_protocol;
+pub mod short;
 pub mod tally;
 pub mod tls;
 pub mod turns;

@@ -3,12 +3,14 @@
 //! The rule: an observation is made when a thing is seen, carries the frame that showed it, and refers to
 //! exchanges and connections by stable ids. Secrets never enter: of credentials only a hash is kept.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::decode::segment::{IcmpError, Resolution};
 use crate::flow::{Direction, Endpoint, Vantage};
 use crate::frame::Mark;
+use crate::protocol::short::Short;
 use crate::tcp::event::{Connection, ConnectionId, Ending};
 
 /// Most bytes of a body or of an unknown stream that are kept to recognise who wrote it.
@@ -234,14 +236,14 @@ pub struct Header {
     /// Lower-case name, one of those that diagnosis reads.
     pub name: &'static str,
     /// The value, trimmed.
-    pub value: Box<[u8]>,
+    pub value: Short,
 }
 
 /// The head of a request.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
     /// Method, as on the wire.
-    pub method: Box<str>,
+    pub method: Cow<'static, str>,
     /// Request target, as on the wire (lossy UTF-8), at most 8 KB kept.
     pub target: Box<str>,
     /// Version.
@@ -272,7 +274,7 @@ pub struct ResponseHead {
     /// Status code, as sent: 100 to 999 here, three digits.
     pub status: u16,
     /// Reason phrase (lossy), at most 128 bytes.
-    pub reason: Box<str>,
+    pub reason: Cow<'static, str>,
     /// Version.
     pub version: HttpVersion,
     /// Headers that tell who wrote it (server, via, x-squid-error, proxy-status, ...), and etag, date,

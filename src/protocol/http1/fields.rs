@@ -2,6 +2,8 @@
 //!
 //! The rule: one pass, no copy of what is not kept; of credentials only a hash.
 
+use std::borrow::Cow;
+
 use crate::protocol::http1::lines::{Line, lines};
 use crate::protocol::http1::names::{NAME_MAX, Table};
 use crate::protocol::http1::syntax::Oddities;
@@ -12,6 +14,9 @@ use crate::protocol::tally::Fnv;
 pub const HOST_MAX: usize = 512;
 /// Most fields of one head that are kept: names repeat, and the wire chooses how often.
 pub const KEPT_MAX: usize = 48;
+
+/// Fields for which room is made at first: most heads have fewer that are kept.
+const KEPT_USUALLY: usize = 6;
 
 /// What Content-Length fields say together (RFC 9110, section 8.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +169,9 @@ impl Fields {
             && let Some(name) = table.kept(lower)
         {
             let value = value.get(..PREFIX_MAX).unwrap_or(value).into();
+            if self.kept.capacity() == 0 {
+                self.kept.reserve_exact(KEPT_USUALLY);
+            }
             self.kept.push(Header { name, value });
         }
     }
@@ -203,6 +211,16 @@ impl Fields {
 fn has_word(list: &[u8], word: &[u8]) -> bool {
     list.split(|byte| *byte == b',')
         .any(|part| part.trim_ascii().eq_ignore_ascii_case(word))
+}
+
+/// Text as on the wire, at most `max` bytes of it, without a copy where it is one of `usual`.
+#[must_use]
+pub fn word(bytes: &[u8], usual: &[&'static str], max: usize) -> Cow<'static, str> {
+    let found = usual.iter().find(|word| word.as_bytes() == bytes);
+    found.map_or_else(
+        || Cow::Owned(text(bytes, max).into_string()),
+        |word| Cow::Borrowed(*word),
+    )
 }
 
 /// Text as on the wire, at most `max` bytes of it.

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use crate::frame::Mark;
 use crate::protocol::http1::body::Framing;
-use crate::protocol::http1::fields::{Fields, Length, len32, text};
+use crate::protocol::http1::fields::{Fields, Length, len32, text, word};
 use crate::protocol::http1::lines::lines;
 use crate::protocol::http1::names::{KEPT_IN_REQUESTS, KEPT_IN_RESPONSES};
 use crate::protocol::http1::syntax::{Oddities, StatusLine, is_token_byte, status_line};
@@ -20,6 +20,10 @@ pub const TARGET_MAX: usize = 8 * 1024;
 pub const REASON_MAX: usize = 128;
 /// Most bytes of a method that are kept; the longest registered one has 17.
 pub const METHOD_MAX: usize = 64;
+/// Methods that nearly all requests have, the usual first.
+const METHODS: &[&str] = &["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"];
+/// Reason phrases that most responses have.
+const REASONS: &[&str] = &["OK", "Not Modified", "Found", "Not Found", "No Content"];
 /// Most fields that httparse is given room for. A head with more is only searched for oddities, which
 /// is slower and gives the same.
 const FIELDS_CHECKED_MAX: usize = 96;
@@ -97,7 +101,7 @@ pub fn request(head: &[u8], at: Mark) -> Option<Request> {
         upgrade: fields.upgrade,
     };
     let head = RequestHead {
-        method: text(method, METHOD_MAX),
+        method: word(method, METHODS, METHOD_MAX),
         target: text(target, TARGET_MAX),
         version,
         host: fields.host,
@@ -148,7 +152,7 @@ pub fn response(head: &[u8], at: Mark) -> Option<Response> {
     };
     let head = ResponseHead {
         status,
-        reason: text(reason, REASON_MAX),
+        reason: word(reason, REASONS, REASON_MAX),
         version,
         kept: fields.kept,
         head_len: len32(head.len()),
@@ -217,7 +221,7 @@ mod tests {
             head.kept,
             [Header {
                 name: "x-request-id",
-                value: (*b"7f").into()
+                value: b"7f"[..].into()
             }]
         );
         assert_eq!((head.header_lines, head.head_len as usize), (6, wire.len()));
