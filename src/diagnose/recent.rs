@@ -30,6 +30,10 @@ impl<K> Default for Recent<K> {
 impl<K: Ord + Copy> Recent<K> {
     /// Adds a key; one that is there already stays.
     pub fn insert(&mut self, key: K) {
+        if self.places.capacity() == 0 {
+            // Most hosts do one thing.
+            self.places.reserve_exact(1);
+        }
         if self.places.back().is_none_or(|(last, _)| *last < key) {
             self.places.push_back((key, true));
             self.there += 1;

@@ -66,7 +66,8 @@ pub const FAILED_KEPT_NANOS: i64 = 150_000_000_000;
 #[derive(Debug, Default)]
 pub struct Timeline {
     pub(super) connections: HashMap<ConnectionId, Box<ConnectionRecord>>,
-    pub(super) hosts: HashMap<(Vantage, IpAddr), Host>,
+    /// Each apart: most tables are half empty, and a flood comes from as many hosts as there are packets.
+    pub(super) hosts: HashMap<(Vantage, IpAddr), Box<Host>>,
     pub(super) services: Services,
     machines: Machines,
     /// Connections in order of the second in which they are to be looked at again.
@@ -127,12 +128,13 @@ impl Timeline {
     /// What is known of an address.
     #[must_use]
     pub fn host(&self, vantage: Vantage, addr: IpAddr) -> Option<&Host> {
-        self.hosts.get(&whose(vantage, addr))
+        self.hosts.get(&whose(vantage, addr)).map(Box::as_ref)
     }
 
     /// Hosts that opened connections, in no order.
     pub fn askers(&self) -> impl Iterator<Item = (&(Vantage, IpAddr), &Host)> {
-        self.hosts.iter().filter(|(_, host)| host.opened > 0)
+        let hosts = self.hosts.iter().map(|(key, host)| (key, host.as_ref()));
+        hosts.filter(|(_, host)| host.opened > 0)
     }
 
     /// Servers that gateways (hosts that are themselves asked) turned to while a filter kept out what was said, in order.
@@ -158,7 +160,7 @@ impl Timeline {
     /// Addresses of the capturing machine that opened connections, or asked for neighbours to do so, in order.
     pub fn local_askers(&self, machine: Vantage) -> impl Iterator<Item = (IpAddr, &Host)> {
         self.machines.addrs(machine).filter_map(|key| {
-            let host = self.hosts.get(key)?;
+            let host = self.hosts.get(key)?.as_ref();
             let asks = host.opened > 0 || host.questions.any();
             asks.then_some((key.1, host))
         })
@@ -207,12 +209,12 @@ impl Timeline {
         let machine = self.host(vantage, addr).and_then(|host| host.local);
         let mut hosts: Vec<(&IpAddr, &Host)> = if let Some(machine) = machine {
             let ours = self.machines.addrs(machine);
-            ours.filter_map(|key| Some((&key.1, self.hosts.get(key)?)))
+            ours.filter_map(|key| Some((&key.1, self.hosts.get(key)?.as_ref())))
                 .collect()
         } else {
             self.hosts
                 .get_key_value(&whose(vantage, addr))
-                .map(|((_, addr), host)| (addr, host))
+                .map(|((_, addr), host)| (addr, host.as_ref()))
                 .into_iter()
                 .collect()
         };
@@ -363,7 +365,7 @@ impl Timeline {
             self.loss.add("hosts_not_remembered", 1);
             return None;
         }
-        let is_its_own = |host: &Host| host.local == Some(vantage);
+        let is_its_own = |host: &Box<Host>| host.local == Some(vantage);
         if addr.is_loopback() && !self.hosts.get(&key).is_some_and(is_its_own) {
             // Nobody else's loopback traffic can be captured.
             self.hosts.entry(key).or_default();
