@@ -15,9 +15,6 @@ pub const HOST_MAX: usize = 512;
 /// Most fields of one head that are kept: names repeat, and the wire chooses how often.
 pub const KEPT_MAX: usize = 48;
 
-/// Fields for which room is made at first: most heads have fewer that are kept.
-const KEPT_USUALLY: usize = 6;
-
 /// What Content-Length fields say together (RFC 9110, section 8.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
@@ -169,9 +166,6 @@ impl Fields {
             && let Some(name) = table.kept(lower)
         {
             let value = value.get(..PREFIX_MAX).unwrap_or(value).into();
-            if self.kept.capacity() == 0 {
-                self.kept.reserve_exact(KEPT_USUALLY);
-            }
             self.kept.push(Header { name, value });
         }
     }
