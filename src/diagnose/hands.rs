@@ -45,3 +45,29 @@ impl Hands {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Does the last first.
+    #[derive(Debug)]
+    struct Backwards;
+
+    impl Help for Backwards {
+        fn each(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {
+            (0..count).rev().for_each(work);
+        }
+    }
+
+    #[test]
+    fn what_comes_of_each_stands_in_its_place_whoever_did_it_and_when() {
+        let items: Vec<usize> = (0..100).collect();
+        let doubled: Vec<usize> = items.iter().map(|item| item * 2).collect();
+        for hands in [Hands::default(), Hands::of(Arc::new(Backwards))] {
+            assert_eq!(hands.map(&items, |item| item * 2), doubled);
+            let none: Vec<usize> = hands.map(&[], |item: &usize| *item);
+            assert!(none.is_empty());
+        }
+    }
+}

@@ -60,7 +60,7 @@ pub struct Scene<'a> {
 }
 
 /// What is known of an attempt whichever error it may have led to.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Known<'a> {
     /// The request that it carries.
     attempt: Option<&'a ExchangeRecord>,
@@ -157,7 +157,7 @@ impl<'a> Scene<'a> {
             }
         }
         scene.known = hands.map(&scene.candidates, |candidate| {
-            let attempt = attempt_of(timeline, candidate);
+            let attempt = timeline.attempt(candidate.id);
             let sent = attempt.and_then(request_of);
             Known {
                 attempt,
@@ -185,12 +185,7 @@ impl<'a> Scene<'a> {
     }
 
     fn known(&self, index: usize) -> Known<'a> {
-        self.known.get(index).copied().unwrap_or(Known {
-            attempt: None,
-            askers: 0,
-            turn: None,
-            before: (0, 0),
-        })
+        self.known.get(index).copied().unwrap_or_default()
     }
 
     fn sent_at(&self, index: usize) -> Option<Mark> {
@@ -406,12 +401,6 @@ fn asked_before(candidate: &Candidate, exchange: &ExchangeRecord) -> Mark {
 fn request_of(exchange: &ExchangeRecord) -> Option<(&str, &str)> {
     let head = exchange.request.as_ref()?;
     Some((&head.method, &head.target))
-}
-
-/// The request that an attempt carries.
-fn attempt_of<'t>(timeline: &'t Timeline, candidate: &Candidate) -> Option<&'t ExchangeRecord> {
-    let record = timeline.connection(candidate.id.connection)?;
-    record.exchange(candidate.id.index?)
 }
 
 /// Weighs whose request an attempt carries, among those that failed: most gateways pass the target on as it is.

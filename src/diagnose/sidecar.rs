@@ -124,7 +124,8 @@ pub fn is_of_a_neighbour(
             && other.upstream != attempt.upstream
             && other.status == suspect.status
             && spans(other, attempt, exchange.request_at, suspect.at)
-            && exchange_of(timeline, other)
+            && timeline
+                .attempt(other.id)
                 .is_some_and(|passed| same_request(exchange, passed) != Some(false))
     })
 }
@@ -175,9 +176,4 @@ fn is_here(timeline: &Timeline, gateway: &Gateway, attempt: &Candidate) -> bool 
     };
     let machine = local(gateway.endpoint.addr);
     machine.is_some() && local(attempt.upstream.addr) == machine
-}
-
-fn exchange_of<'t>(timeline: &'t Timeline, candidate: &Candidate) -> Option<&'t ExchangeRecord> {
-    let record = timeline.connection(candidate.id.connection)?;
-    candidate.id.index.and_then(|index| record.exchange(index))
 }

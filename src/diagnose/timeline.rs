@@ -118,6 +118,12 @@ impl Timeline {
         Some((record, record.exchange(id.index)?))
     }
 
+    /// The request that an attempt carries.
+    #[must_use]
+    pub fn attempt(&self, id: AttemptId) -> Option<&ExchangeRecord> {
+        self.connection(id.connection)?.exchange(id.index?)
+    }
+
     /// How far apart two frames of one instant may stand here, nanoseconds: 0 where one machine captured both, `None`
     /// where the clocks of their machines could not be compared.
     #[must_use]
@@ -365,8 +371,9 @@ impl Timeline {
             self.loss.add("hosts_not_remembered", 1);
             return None;
         }
-        let is_its_own = |host: &Box<Host>| host.local == Some(vantage);
-        if addr.is_loopback() && !self.hosts.get(&key).is_some_and(is_its_own) {
+        let known = self.hosts.get(&key);
+        let is_its_own = known.is_some_and(|host| host.local == Some(vantage));
+        if addr.is_loopback() && !is_its_own {
             // Nobody else's loopback traffic can be captured.
             self.hosts.entry(key).or_default();
             self.settle(key, Some(vantage));
