@@ -53,6 +53,22 @@ pub const CASES: &[Case] = &[
         write: |wire| greeted(wire, b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", b""),
     },
     Case {
+        name: "SSH greets so soon that nothing is asked",
+        code: "wrong-service",
+        detail: Some("SSH"),
+        confidence: Likely,
+        write: |wire| {
+            let client = wire.connects("10.0.0.9:40000", "10.0.0.1:80");
+            wire.says(client, Opener, GET);
+            let upstream = wire.connects("10.0.0.1:50000", "10.0.0.3:8080");
+            wire.says(upstream, Listener, b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n")
+                .waits_ms(1_200);
+            wire.closes(upstream, Opener)
+                .closes(client, Listener)
+                .closes(upstream, Listener);
+        },
+    },
+    Case {
         name: "a mail server greets and answers",
         code: "wrong-service",
         detail: Some("SMTP"),
@@ -191,4 +207,19 @@ fn a_banner_in_a_body_is_none() {
         );
     });
     assert_eq!(only(&analysis).code, "attempt-succeeded-but-error");
+}
+
+/// A check that only connects, to a database behind the same balancer: the error has another reason.
+#[test]
+fn a_greeting_that_nobody_waited_for_explains_no_error() {
+    let analysis = judged(|wire| {
+        let client = wire.connects("10.0.0.9:40000", "10.0.0.1:80");
+        wire.says(client, Opener, GET);
+        let check = wire.connects("10.0.0.1:50000", "10.0.0.4:22");
+        wire.says(check, Listener, b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n")
+            .waits_ms(2);
+        wire.closes(check, Opener).closes(check, Listener);
+        wire.waits_ms(20).says(client, Listener, HAPROXY);
+    });
+    assert_ne!(only(&analysis).code, "wrong-service");
 }

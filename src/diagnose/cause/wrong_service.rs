@@ -2,10 +2,11 @@
 //!
 //! The rule: the service is named by its own first words, never by the number of the port.
 
-use crate::diagnose::attempt::{Attempt, Verdict};
+use crate::diagnose::attempt::{Attempt, Verdict, millis};
 use crate::diagnose::cause::banner::{instead_of_http, service};
 use crate::diagnose::cause::model::{Cause, Examine};
 use crate::diagnose::cause::strictness::shown;
+use crate::diagnose::finding::Confidence;
 use crate::diagnose::gateway::product::Family;
 
 /// The manual of this cause.
@@ -46,22 +47,66 @@ pub const CAUSE: Cause = Cause {
 /// Bytes of the greeting that the finding shows.
 const SHOWN_MAX: usize = 40;
 
+/// How long a gateway waits at least for what follows a greeting that it took for an answer, nanoseconds: its timers are of
+/// seconds, and a check that only connects closes at once.
+const PATIENCE_NANOS_MIN: i64 = 500_000_000;
+
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
+    instead_of_an_answer(attempt).or_else(|| never_asked(attempt))
+}
+
+/// The request was sent.
+fn instead_of_an_answer(attempt: &Attempt<'_>) -> Option<Verdict> {
     let (at, bytes) = instead_of_http(attempt)?;
     let name = service(bytes)?;
     let failed = attempt.moment_of_refusal(at);
-    let server = attempt.connection.facts.server;
-    let first = shown(bytes.get(..SHOWN_MAX).unwrap_or(bytes));
     Some(
         attempt
             .asked(Verdict::seen(failed))
             .detail(name)
-            .proof(at, format!("{server} speaks {name}, not HTTP: `{first}`"))
+            .proof(at, words(attempt, name, bytes))
             .not(
                 "malformed-status-line",
                 "the bytes are the words of a known service",
             )
             .not("closed-before-response", "bytes of the upstream came"),
     )
+}
+
+/// The greeting came so soon that the gateway read it before it wrote. nginx then takes it for the answer, keeps the request
+/// to itself, and gives up when nothing follows. A slow check that only connects looks alike, so that this is not certain.
+fn never_asked(attempt: &Attempt<'_>) -> Option<Verdict> {
+    let (at, bytes) = attempt.connection.unsolicited.as_ref()?;
+    let name = service(bytes)?;
+    let close = attempt.closed_by_gateway()?.closing;
+    let sent = &attempt.connection.facts.from_client;
+    // The close bears a number: no byte was sent before it, whatever the capture holds.
+    let waited = close.mark.time.nanos_since(at.time);
+    if attempt.exchange.is_some() || sent.sent.max(sent.reached) > 0 || waited < PATIENCE_NANOS_MIN
+    {
+        return None;
+    }
+    Some(
+        Verdict::gave_up(close.mark)
+            .detail(name)
+            .proof(*at, words(attempt, name, bytes))
+            .proof(
+                close.mark,
+                format!(
+                    "the gateway closes after {} and has not sent its request",
+                    millis(waited)
+                ),
+            )
+            .at_most(
+                Confidence::Likely,
+                "no request was sent on this connection: the greeting came before it",
+            ),
+    )
+}
+
+fn words(attempt: &Attempt<'_>, name: &str, bytes: &[u8]) -> String {
+    let server = attempt.connection.facts.server;
+    let first = shown(bytes.get(..SHOWN_MAX).unwrap_or(bytes));
+    format!("{server} speaks {name}, not HTTP: `{first}`")
 }
