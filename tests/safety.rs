@@ -527,7 +527,7 @@ fn live_without_landlock_the_rest_holds_and_what_is_missing_is_told() {
     }
     let run = |words: &[&str]| {
         let mut command = Command::new("timeout");
-        command.args(["-s", "INT", "2", "python3", "-c", WITHOUT_LANDLOCK, GWCAP]);
+        command.args(["-s", "INT", "8", "python3", "-c", WITHOUT_LANDLOCK, GWCAP]);
         let output = command.args(words).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (
