@@ -31,7 +31,8 @@ WORDINGS = [
     (r"AH00898: Unexpected Upgrade", {"unexpected-upgrade"}),
     (r"AH00898: .*(malformed|Malformed|Corrupt)", may_be.BAD_HEAD | may_be.NOT_HTTP),
     (r"AH00898: Error during SSL Handshake", may_be.HANDSHAKES),
-    (r"\(70014\).*AH01102", ENDED),
+    # In TLS 1.3 it has sent its request when the alert comes: of the alert the log says nothing.
+    (r"\(70014\).*AH01102", ENDED | {"tls-client-cert-required", "tls-client-cert-rejected"}),
     (r"\(20014\).*AH01102", ENDED),
     (r"\(22\).*AH01102", may_be.NOT_HTTP),
     (r"\(104\).*AH01102", may_be.RESET | {"reset-mid-head"}),
