@@ -136,7 +136,8 @@ pub fn is_within(
     exchange: &ExchangeRecord,
     candidate: &Candidate,
 ) -> bool {
-    let noise = noise(timeline, suspect, candidate);
+    let unsure = unsure(timeline, suspect, candidate);
+    let noise = NOISE_NANOS.saturating_add(unsure);
     if candidate.start.time.nanos_since(suspect.at.time) > noise {
         return false;
     }
@@ -150,17 +151,17 @@ pub fn is_within(
         .as_ref()
         .is_some_and(|verdict| verdict.by_gateway);
     let late = match by_gateway {
-        true => noise - NOISE_NANOS + CLEAN_UP_NANOS,
+        true => CLEAN_UP_NANOS.saturating_add(unsure),
         false => noise,
     };
     suspect.at.time.nanos_since(end.time) >= -late
 }
 
-/// How far two frames of one instant may lie apart here, nanoseconds. Where nothing is known of a clock the verdict says so;
-/// here its times are taken as they are.
-fn noise(timeline: &Timeline, suspect: &Suspect, candidate: &Candidate) -> i64 {
+/// How far apart the clocks of both may be, nanoseconds. Where nothing is known of a clock the verdict says so; here its times
+/// are taken as they are.
+fn unsure(timeline: &Timeline, suspect: &Suspect, candidate: &Candidate) -> i64 {
     let unsure = timeline.clock_tolerance(suspect.at.frame, candidate.start.frame);
-    NOISE_NANOS.saturating_add(unsure.unwrap_or(0))
+    unsure.unwrap_or(0)
 }
 
 /// How `candidate`, which [lies within](is_within), fits the failed exchange, or `None` when causality forbids it; `attempt` is the
@@ -177,7 +178,8 @@ pub fn fit(
 ) -> Option<Fit> {
     let start = candidate.begun_since(exchange.request_at);
     let start_gap = start.time.nanos_since(trigger.time);
-    if start_gap < -noise(timeline, suspect, candidate) {
+    let noise = NOISE_NANOS.saturating_add(unsure(timeline, suspect, candidate));
+    if start_gap < -noise {
         return None;
     }
     let mut fit = Fit {

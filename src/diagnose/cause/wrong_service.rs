@@ -14,7 +14,7 @@ pub const CAUSE: Cause = Cause {
     code: "wrong-service",
     family: Family::ProtocolMismatch,
     title: "Another service answers on the port",
-    explanation: "The gateway asked in HTTP, and the bytes that came are the greeting or the \
+    explanation: "The gateway expects HTTP, and the bytes that came are the greeting or the \
      error of another service, which the finding names. The gateway dials the wrong host or the \
      wrong port.",
     signature: "HTTP request; before it or instead of an answer, the first words of another \
