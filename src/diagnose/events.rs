@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::diagnose::candidate::{CANDIDATES_MAX, Candidate, Gateway, Standing, candidates};
 use crate::diagnose::checks;
@@ -34,7 +35,7 @@ pub const EVENTS_MAX: usize = 10_000;
 pub struct Events {
     /// Attempts that look failed, with the moment of it.
     pending: BTreeSet<(Mark, AttemptId)>,
-    /// Attempts that were beyond [`PENDING_MAX`].
+    /// Attempts that were beyond [`PENDING_MAX`], or for which there was no time.
     not_looked_at: u64,
     client_aborts: u64,
     client_request_timeouts: u64,
@@ -155,11 +156,14 @@ impl Events {
     }
 
     /// Looks at failed attempts up to `settled` that no finding has claimed: recovered ones become events.
-    pub fn settle(&mut self, timeline: &mut Timeline, settled: Timestamp, out: &mut Diagnosis) {
-        timeline.loss.add(
-            "failed_attempts_not_looked_at",
-            std::mem::take(&mut self.not_looked_at),
-        );
+    /// Where there is no time for it (`hurry`) they are counted instead.
+    pub fn settle(
+        &mut self,
+        timeline: &mut Timeline,
+        settled: Timestamp,
+        out: &mut Diagnosis,
+        hurry: &AtomicBool,
+    ) {
         self.settle_refusals(timeline, settled);
         timeline.loss.add(
             "client_events_not_listed",
@@ -180,7 +184,9 @@ impl Events {
             }
         }
         for ((vantage, addr), ids) in by_gateway {
-            for (event, claim) in recovered(timeline, vantage, addr, &ids) {
+            let (found, left) = recovered(timeline, vantage, addr, &ids, hurry);
+            self.not_looked_at += left;
+            for (event, claim) in found {
                 timeline.claim(claim);
                 if out.upstream_events.len() < EVENTS_MAX {
                     out.upstream_events.push(event);
@@ -189,6 +195,10 @@ impl Events {
                 }
             }
         }
+        timeline.loss.add(
+            "failed_attempts_not_looked_at",
+            std::mem::take(&mut self.not_looked_at),
+        );
     }
 
     /// Puts the counts into the numbers of the report.
@@ -227,13 +237,15 @@ fn unexplained(timeline: &Timeline, id: AttemptId) -> Option<(Vantage, IpAddr)> 
     (is_gateway && !claimed && best).then_some((facts.vantage, facts.client.addr))
 }
 
-/// The events of attempts of one host that failed and were followed by a good one.
+/// The events of attempts of one host that failed and were followed by a good one; and how many attempts were not looked at,
+/// for want of time.
 fn recovered(
     timeline: &Timeline,
     vantage: Vantage,
     addr: IpAddr,
     ids: &BTreeSet<AttemptId>,
-) -> Vec<(UpstreamEvent, AttemptId)> {
+    hurry: &AtomicBool,
+) -> (Vec<(UpstreamEvent, AttemptId)>, u64) {
     // Port 0 is nobody's: no upstream is taken for the gateway's own endpoint.
     let gateway = Gateway {
         vantage,
@@ -260,7 +272,7 @@ fn recovered(
             .time
     });
     let (Some(from), Some(until)) = (begun.min(), over.max()) else {
-        return Vec::new();
+        return (Vec::new(), 0);
     };
     let all = candidates(
         timeline,
@@ -283,10 +295,16 @@ fn recovered(
             && candidate.code != Some("upstream-returned-5xx")
             && !checks::is_check(timeline, candidate.id)
     };
-    all.iter()
+    let mut left = 0;
+    let found = all
+        .iter()
         .filter(asked_for)
         .filter(failed)
         .filter_map(|candidate| {
+            if hurry.load(Ordering::Relaxed) {
+                left += 1;
+                return None;
+            }
             recovery(timeline, candidate, &all)?;
             let chain = Chain {
                 attempts: Vec::new(),
@@ -306,5 +324,6 @@ fn recovered(
                 candidate.id,
             ))
         })
-        .collect()
+        .collect();
+    (found, left)
 }

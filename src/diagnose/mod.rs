@@ -227,7 +227,7 @@ impl Diagnose {
         let explained = settled.plus_nanos(-RIVALS_NANOS);
         self.judge_sealed(explained);
         self.events
-            .settle(&mut self.timeline, explained, &mut self.out);
+            .settle(&mut self.timeline, explained, &mut self.out, &self.hurry);
         self.timeline.tick(now);
     }
 
@@ -307,7 +307,8 @@ impl Diagnose {
         self.judge_last(waiting);
         self.judge_sealed(end);
         self.revise();
-        self.events.settle(&mut self.timeline, end, &mut self.out);
+        self.events
+            .settle(&mut self.timeline, end, &mut self.out, &self.hurry);
         self.events.count(&mut self.out);
         let out = &mut self.out;
         self.lost.weigh(&mut out.findings);
