@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use gwcap::analyzer::clock::Look;
+use gwcap::analyzer::courtesy::Courtesy;
 use gwcap::analyzer::{Analyzer, Options};
 use gwcap::capture::{self, CaptureError, Follow, LiveOptions, Roots, StopHandle};
 use gwcap::diagnose::cause;
@@ -99,10 +100,11 @@ fn analyse(settings: &Settings) -> Result<u8, Failure> {
     let look = first_look(settings, threads, &stop);
     let sources = sources.corrected(&look.clocks.errors());
     let hurry = hurry::after(&stop, settings.inputs.ends_elsewhere());
-    let mut analyzer = Analyzer::new(options(settings, threads, look.clocks, roots, hurry));
+    let options = options(settings, threads, look.clocks, roots, hurry);
+    let plan = plan(settings, stop, &options.courtesy);
+    let mut analyzer = Analyzer::new(options);
     keys.begin(&mut analyzer)?;
     let mut progress = Progress::new(settings.inputs.files());
-    let plan = plan(settings, stop);
     let follower = Follower::new(
         &mut sinks,
         settings.quiet,
@@ -256,6 +258,7 @@ fn options(
         clocks,
         roots,
         hurry,
+        courtesy: Courtesy::default(),
     }
 }
 
@@ -270,8 +273,10 @@ fn roots(settings: &Settings) -> Result<Roots, Failure> {
     }
 }
 
-fn plan(settings: &Settings, stop: StopHandle) -> Plan {
+fn plan(settings: &Settings, stop: StopHandle, courtesy: &Courtesy) -> Plan {
+    let live = matches!(settings.inputs, Inputs::Interfaces(_));
     Plan {
+        courtesy: live.then(|| courtesy.clone()),
         batch_bytes: settings.batch_bytes,
         count_max: settings.count_max,
         ends_elsewhere: settings.inputs.ends_elsewhere(),

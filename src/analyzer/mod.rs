@@ -5,6 +5,7 @@
 //! of their frames, one batch behind the walk. The only use of rayon.
 
 pub mod clock;
+pub mod courtesy;
 mod decoded;
 mod harvest;
 mod help;
@@ -33,6 +34,7 @@ use crate::frame::{Batch, Mark, Record};
 use crate::loss::Loss;
 use crate::time::Timestamp;
 
+use courtesy::Courtesy;
 use harvest::{Harvest, Step, Told};
 use help::Threads;
 use walk::Walk;
@@ -55,6 +57,8 @@ pub struct Options {
     /// Set while the analysis runs, it ends judging: what is then not judged is counted
     /// ([`NOT_JUDGED`](crate::diagnose::NOT_JUDGED)).
     pub hurry: Arc<AtomicBool>,
+    /// How often its threads let others go first.
+    pub courtesy: Courtesy,
 }
 
 /// What analysis found.
@@ -72,6 +76,7 @@ pub struct Analyzer {
     pool: Option<ThreadPool>,
     walk: Walk,
     diagnose: Diagnose,
+    courtesy: Courtesy,
     /// What the latest batch brought about and diagnosis has not seen yet.
     ripe: Harvest,
     /// An empty one, for its memory.
@@ -100,7 +105,8 @@ impl Analyzer {
                 .with_trust(Trust::of(&options.roots))
                 .that_hurries(options.hurry)
                 .with_hands(Hands::of(Arc::new(Threads))),
-            walk: Walk::new(options.clocks),
+            walk: Walk::new(options.clocks, options.courtesy.clone()),
+            courtesy: options.courtesy,
             ripe: Harvest::default(),
             spare: Harvest::default(),
             clock: None,
@@ -134,11 +140,12 @@ impl Analyzer {
             pool,
             walk,
             diagnose,
+            courtesy,
             ..
         } = self;
         within(pool.as_ref(), || {
             rayon::join(
-                || judge(diagnose, &mut ripe),
+                || judge(diagnose, &mut ripe, courtesy),
                 || walk.batch(batch, &mut fresh),
             )
         });
@@ -148,7 +155,7 @@ impl Analyzer {
     /// Diagnosis catches up with the walk.
     fn catch_up(&mut self) {
         let (diagnose, ripe) = (&mut self.diagnose, &mut self.ripe);
-        within(self.pool.as_ref(), || judge(diagnose, ripe));
+        within(self.pool.as_ref(), || judge(diagnose, ripe, &self.courtesy));
     }
 
     /// Where the analysis stands, and the time of its latest frame.
@@ -220,15 +227,19 @@ fn within<T: Send>(pool: Option<&ThreadPool>, work: impl FnOnce() -> T + Send) -
 }
 
 /// Diagnoses what a batch brought about, and empties it.
-fn judge(diagnose: &mut Diagnose, harvest: &mut Harvest) {
+fn judge(diagnose: &mut Diagnose, harvest: &mut Harvest, courtesy: &Courtesy) {
     for time in harvest.fragments.drain(..) {
         diagnose.saw_fragment(time);
     }
     diagnose.note_lost(&std::mem::take(&mut harvest.lost));
     diagnose.note_skipped(harvest.skipped);
-    harvest.tell(|step| match step {
-        Step::Tick(time) => diagnose.tick(time),
-        Step::Seen(observation) => diagnose.observe(observation),
+    let mut pace = courtesy.pace();
+    harvest.tell(|step| {
+        match step {
+            Step::Tick(time) => diagnose.tick(time),
+            Step::Seen(observation) => diagnose.observe(observation),
+        }
+        pace.did(1);
     });
     harvest.ticks.clear();
     harvest.lists.iter_mut().for_each(Told::clear);

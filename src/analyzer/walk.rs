@@ -5,6 +5,7 @@
 
 use rayon::prelude::*;
 
+use crate::analyzer::courtesy::{Courtesy, Pace};
 use crate::analyzer::decoded::Decoded;
 use crate::analyzer::harvest::{Harvest, Told};
 use crate::analyzer::own::Own;
@@ -31,6 +32,7 @@ pub struct Walk {
     steps: Steps,
     own: Own,
     clocks: Clocks,
+    courtesy: Courtesy,
     /// Secrets that were given.
     pub keys: Keys,
     /// What was lost so far.
@@ -39,13 +41,14 @@ pub struct Walk {
 
 impl Walk {
     /// Before the first batch.
-    pub fn new(clocks: Clocks) -> Self {
+    pub fn new(clocks: Clocks, courtesy: Courtesy) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             reassembler: Reassembler::default(),
             steps: Steps::default(),
             own: Own::default(),
             clocks,
+            courtesy,
             keys: Keys::default(),
             loss: Loss::default(),
         }
@@ -53,14 +56,16 @@ impl Walk {
 
     /// Walks a batch; what it brings about goes to `harvest`, which holds the ticks and nothing else.
     pub fn batch(&mut self, batch: &Batch, harvest: &mut Harvest) {
-        let clocks = &self.clocks;
+        let (clocks, courtesy) = (&self.clocks, self.courtesy.clone());
         let mut decoded: Vec<Decoded<'_>> = batch
             .records
             .par_chunks(DECODE_CHUNK)
             .enumerate()
             .map(|(index, records)| {
                 let place = index.saturating_mul(DECODE_CHUNK);
-                Decoded::of(batch, records, place, clocks)
+                let decoded = Decoded::of(batch, records, place, clocks);
+                courtesy.pace().did(u32::MAX);
+                decoded
             })
             .collect();
         let wholes = self.reassemble(&decoded, harvest);
@@ -86,7 +91,7 @@ impl Walk {
                 .zip_eq(of_shards)
                 .enumerate()
                 .for_each(|(index, (shard, told))| {
-                    through(shard, keys, index, &decoded, ticks, told)
+                    through(shard, keys, index, &decoded, ticks, told, courtesy.pace())
                 });
         }
         harvest.skipped = self.loss.skipped_kinds().next().is_some();
@@ -133,6 +138,7 @@ fn through(
     decoded: &[Decoded<'_>],
     ticks: &[(usize, Mark)],
     told: &mut Told,
+    mut pace: Pace<'_>,
 ) {
     let mut ticks = ticks.iter().peekable();
     for (place, packet) in decoded.iter().flat_map(|part| part.of_shard(index)) {
@@ -142,6 +148,7 @@ fn through(
         }
         shard.take(Step::Packet(packet), keys, &mut told.observations);
         told.place(place);
+        pace.did(1);
     }
     for (at, tick) in ticks {
         shard.take(Step::Tick(*tick), keys, &mut told.observations);

@@ -8,10 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gwcap::analyzer::Analyzer;
+use gwcap::analyzer::courtesy::Courtesy;
 use gwcap::capture::{CaptureError, Fill, InputFacts, Merge, StopHandle};
 use gwcap::frame::Batch;
 use gwcap::loss::Loss;
 
+use crate::run::courtesy::{Balance, PATIENCE};
 use crate::run::failure::Failure;
 use crate::run::progress::Progress;
 
@@ -41,6 +43,8 @@ pub struct Plan {
     pub count_max: Option<u64>,
     /// Whether the input ends when somebody else ends it.
     pub ends_elsewhere: bool,
+    /// Where the gateway may run beside: lets it go first.
+    pub courtesy: Option<Courtesy>,
     /// Set by Ctrl-C.
     pub stop: StopHandle,
 }
@@ -103,7 +107,7 @@ pub fn feed(
         interrupted: false,
         records: 0,
     };
-    let (steps, empties) = read_ahead(sources, plan.batch_bytes);
+    let (steps, empties) = read_ahead(sources, plan.batch_bytes, plan.courtesy.clone());
     let mut left = plan.count_max.unwrap_or(u64::MAX);
     let mut patience = Patience::new(plan);
     loop {
@@ -143,16 +147,26 @@ pub fn feed(
 type Steps = Receiver<Result<Step, CaptureError>>;
 
 /// Starts the thread that reads. Two batches travel between it and the analysis.
-fn read_ahead(mut sources: Merge, batch_bytes: Option<usize>) -> (Steps, SyncSender<Batch>) {
-    let (send_step, steps) = mpsc::sync_channel(1);
+fn read_ahead(
+    mut sources: Merge,
+    batch_bytes: Option<usize>,
+    courtesy: Option<Courtesy>,
+) -> (Steps, SyncSender<Batch>) {
+    let mut balance = courtesy.map(Balance::new);
+    // Room for both, so that the reader waits in one place.
+    let (send_step, steps) = mpsc::sync_channel(2);
     let (send_empty, empties) = mpsc::sync_channel(2);
     for _ in 0..2 {
         drop(send_empty.send(Batch::default()));
     }
     thread::spawn(move || {
         let mut wanted = BATCH_BYTES;
-        while let Ok(mut batch) = empties.recv() {
-            let filled = sources.fill(&mut batch, batch_bytes.unwrap_or(wanted));
+        while let Some(mut batch) = next(&empties, balance.as_mut()) {
+            let bytes = batch_bytes.unwrap_or(wanted);
+            let filled = sources.fill(&mut batch, bytes);
+            if let Some(balance) = &mut balance {
+                balance.read(batch.bytes.len() >= bytes);
+            }
             wanted = wanted_after(&batch);
             let step = filled.map(|state| Step {
                 batch,
@@ -168,6 +182,23 @@ fn read_ahead(mut sources: Merge, batch_bytes: Option<usize>) -> (Steps, SyncSen
         }
     });
     (steps, send_empty)
+}
+
+/// The batch to be filled next, once the analysis has done with it.
+fn next(empties: &Receiver<Batch>, mut balance: Option<&mut Balance>) -> Option<Batch> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match empties.recv_timeout(PATIENCE) {
+            Ok(batch) => return Some(batch),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {
+                waited = waited.saturating_add(PATIENCE);
+                if let Some(balance) = &mut balance {
+                    balance.waits(waited);
+                }
+            }
+        }
+    }
 }
 
 /// Bytes of the batch after `batch`: its frames will be of the same size.

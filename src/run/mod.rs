@@ -3,6 +3,7 @@
 pub mod absences;
 pub mod companions;
 pub mod confine;
+pub mod courtesy;
 pub mod create;
 pub mod dump;
 pub mod errands;
