@@ -39,6 +39,8 @@ test-lab: libpcap
 	@test "$$(id -u)" -eq 0 || { echo "make test-lab needs root: it makes network namespaces" >&2; exit 1; }
 	CARGO="$(CARGO)" captures/lab/install
 	GWCAP_LAB=1 $(CARGO) test --test main -- --nocapture tshark:: decrypted:: recording:: live:: safety::
+	@# One after the other: they measure how soon something is told, and take all the processors.
+	GWCAP_LAB=1 $(CARGO) test --test main -- --nocapture --test-threads=1 watch:: saturated::
 	captures/lab/record --smoke --out "$(LAB_OUT)"
 	GWCAP_CASES="$(LAB_OUT)" $(CARGO) test --test main captures::table -- --nocapture
 	tools/crowds "$(LAB_OUT)"

@@ -40,6 +40,7 @@ mod recording;
 mod rewrites;
 mod roles;
 mod safety;
+mod saturated;
 mod schema;
 mod sealed;
 mod secrets;
