@@ -154,6 +154,11 @@ fn a_half_record_at_the_end_is_a_warning() {
     let ran = gwcap(&[path.to_str().unwrap()]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("ends inside a record"), "{}", ran.out);
+    assert!(
+        ran.out.contains("Not seen or not decoded: 1 cut record"),
+        "{}",
+        ran.out
+    );
 }
 
 #[test]

@@ -433,10 +433,17 @@ fn client_events(page: &mut Page, report: &Report) {
 /// One line of loss, and where to read on.
 fn closing(page: &mut Page, report: &Report) {
     let loss = &report.capture.loss;
-    let kinds = loss.counters.iter().chain(&loss.skipped);
-    let mut shown: Vec<String> = kinds
-        .map(|(name, count)| format!("{count} {}", name.replace('_', " ")))
+    // Told above with their places: what stood there was not seen either.
+    let places = [
+        (&loss.damage, "damaged place"),
+        (&loss.truncated, "cut record"),
+    ];
+    let places = places.iter().filter(|(places, _)| !places.is_empty());
+    let mut shown: Vec<String> = places
+        .map(|(places, kind)| count(places.len() as u64, kind))
         .collect();
+    let kinds = loss.counters.iter().chain(&loss.skipped);
+    shown.extend(kinds.map(|(name, count)| format!("{count} {}", name.replace('_', " "))));
     let more = shown.len().saturating_sub(LOSS_KINDS_SHOWN_MAX);
     shown.truncate(LOSS_KINDS_SHOWN_MAX);
     if more > 0 {
