@@ -55,13 +55,6 @@ pub fn recovery<'c>(
         .plus_nanos(RETRY_WAIT_NANOS);
     let request = request_of(timeline, failed);
     let mut waiting = Waiting::new(timeline, failed);
-    let facts = &timeline.connection(failed.id.connection)?.facts;
-    if waiting
-        .asked_of(facts.vantage, facts.client.addr)
-        .is_empty()
-    {
-        return None;
-    }
     candidates
         .iter()
         .skip(first)
