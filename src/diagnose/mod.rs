@@ -304,7 +304,7 @@ impl Diagnose {
         let end = Timestamp(i64::MAX);
         self.judge_until(end);
         let waiting = std::mem::take(&mut self.waiting);
-        self.judge_last(waiting);
+        self.judge_last(&waiting);
         self.judge_sealed(end);
         self.revise();
         self.events
@@ -497,9 +497,15 @@ impl Diagnose {
     }
 
     /// Errors whose host never showed a sign of a gateway.
-    fn judge_last(&mut self, waiting: Vec<Suspect>) {
+    fn judge_last(&mut self, waiting: &[Suspect]) {
         let mut groups = Groups::new();
-        for suspect in waiting {
+        for (index, suspect) in waiting.iter().enumerate() {
+            let suspect = *suspect;
+            if self.hurry.load(Ordering::Relaxed) {
+                let left = waiting.len().saturating_sub(index);
+                self.timeline.loss.add(NOT_JUDGED, left as u64);
+                break;
+            }
             match role(&self.timeline, &self.told, &suspect) {
                 Some(Role::Gateway(identified)) => add(&mut groups, suspect, *identified, true),
                 Some(Role::Application) => match role::unnamed(&self.timeline, &suspect) {

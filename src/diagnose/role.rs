@@ -12,9 +12,10 @@ use crate::diagnose::gateway::product::{Product, Recognised};
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::sidecar;
 use crate::diagnose::suspect::Suspect;
-use crate::diagnose::timeline::Timeline;
+use crate::diagnose::timeline::{SERVED_LOOKED_AT_MAX, Timeline};
 use crate::flow::{Endpoint, Vantage};
 use crate::frame::Mark;
+use crate::protocol::observation::ExchangeId;
 
 /// What the user told about hosts, where it cannot be inferred.
 #[derive(Clone, Debug, Default)]
@@ -232,13 +233,17 @@ fn enclosed(timeline: &Timeline, connection: &ConnectionRecord, exchange: &Excha
     let Some(host) = timeline.host(facts.vantage, facts.client.addr) else {
         return false;
     };
+    let latest = ExchangeId {
+        connection: facts.id,
+        index: u32::MAX,
+    };
     host.served
-        .iter()
+        .range(..=(exchange.request_at, latest))
         .rev()
         .take_while(|(at, _)| *at > exchange.request_at.back_seconds(130))
-        .any(|(at, id)| {
-            *at <= exchange.request_at
-                && id.connection != facts.id
+        .take(SERVED_LOOKED_AT_MAX)
+        .any(|(_, id)| {
+            id.connection != facts.id
                 && timeline.exchange(*id).is_some_and(|(record, outer)| {
                     record.facts.server.port != facts.server.port
                         && same_request(outer, exchange)
@@ -312,7 +317,7 @@ fn aliases(
             uses_inside(host, exchange.asked_at(), suspect.at).any(|id| {
                 id.index
                     .and_then(|index| {
-                        timeline.exchange(crate::protocol::observation::ExchangeId {
+                        timeline.exchange(ExchangeId {
                             connection: id.connection,
                             index,
                         })

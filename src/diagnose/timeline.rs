@@ -43,7 +43,7 @@ pub const EXCHANGES_PER_CONNECTION_MAX: usize = 4_096;
 /// Most TLS steps, ICMP errors and interim responses that are kept of one connection or exchange.
 pub const DETAILS_MAX: usize = 24;
 /// Most exchanges of a host that one look back goes through.
-const SERVED_LOOKED_AT_MAX: usize = 4_096;
+pub(super) const SERVED_LOOKED_AT_MAX: usize = 4_096;
 /// Most ICMP errors without their segment that are remembered of one host.
 const STRAY_ICMP_MAX: usize = 256;
 /// Most uses of upstreams that are looked through for one whose payload was kept out.
