@@ -51,6 +51,15 @@ impl Place {
         place
     }
 
+    /// The same with an nginx in the gateway's namespace; its configuration is written into `folder`.
+    pub(crate) fn with_nginx(folder: &Path, conf: &str) -> Self {
+        let file = folder.join("nginx.conf");
+        fs::write(&file, conf).unwrap();
+        let mut place = Self::new();
+        place.start(&["nginx", "-c", &file.display().to_string()]);
+        place
+    }
+
     /// A command inside a namespace.
     pub(crate) fn command(space: &str, words: &[&str]) -> Command {
         let mut command = Command::new("ip");
@@ -126,9 +135,7 @@ fn live_and_file_say_the_same() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    fs::write(path("nginx.conf"), nginx_conf(folder.path())).unwrap();
-    let mut place = Place::new();
-    place.start(&["nginx", "-c", &path("nginx.conf")]);
+    let mut place = Place::with_nginx(folder.path(), &nginx_conf(folder.path()));
     let gwcap = assert_cmd::cargo::cargo_bin("gwcap").display().to_string();
     let (live, file) = (path("live.json"), path("file.json"));
     let filter = ["port", "80", "or", "port", "9"];
@@ -199,9 +206,7 @@ fn the_recorder_writes_a_file_an_incident_and_nothing_while_nothing_fails() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    fs::write(path("nginx.conf"), nginx_conf(folder.path())).unwrap();
-    let mut place = Place::new();
-    place.start(&["nginx", "-c", &path("nginx.conf")]);
+    let mut place = Place::with_nginx(folder.path(), &nginx_conf(folder.path()));
     let gwcap = assert_cmd::cargo::cargo_bin("gwcap").display().to_string();
     let (evidence, live, all) = (path("evidence"), path("live.json"), path("all.pcapng"));
     // The recorder is nobody: it must be able to get there.

@@ -98,9 +98,7 @@ fn a_load_that_takes_all_there_is_costs_no_truth() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    fs::write(path("nginx.conf"), nginx_conf(folder.path())).unwrap();
-    let mut place = Place::new();
-    place.start(&["nginx", "-c", &path("nginx.conf")]);
+    let place = Place::with_nginx(folder.path(), &nginx_conf(folder.path()));
     let gwcap = assert_cmd::cargo::cargo_bin("gwcap").display().to_string();
     let words = [
         gwcap.as_str(),
