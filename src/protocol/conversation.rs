@@ -50,6 +50,8 @@ enum Stage {
         speaker: Option<Direction>,
     },
     Reading(Box<dyn Parser>),
+    /// All was read, and nothing is left to be told: the table remembers the connection for some seconds more.
+    Over,
 }
 
 impl Conversation {
@@ -139,6 +141,9 @@ impl Conversation {
         self.decide(out);
         if let Stage::Reading(parser) = &mut self.stage {
             parser.on_finished(direction, out);
+            if parser.is_over() {
+                self.stage = Stage::Over;
+            }
         }
         self.read_inner(parsers, out);
         if let Some(nested) = &mut self.nested {
@@ -224,7 +229,7 @@ impl Conversation {
             };
         }
         match &mut self.stage {
-            Stage::Reading(_) | Stage::Silent => self.read(data, out),
+            Stage::Reading(_) | Stage::Silent | Stage::Over => self.read(data, out),
             Stage::Probing(_) => self.probe(parsers, data, out),
             Stage::Joining { .. } => self.join(parsers, data, out),
         }
@@ -368,7 +373,7 @@ impl Conversation {
                     speaker: None,
                 };
             }
-            Stage::Joining { .. } => {}
+            Stage::Joining { .. } | Stage::Over => {}
         }
     }
 

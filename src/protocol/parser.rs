@@ -188,6 +188,10 @@ pub trait Parser: Send {
     fn on_finished(&mut self, direction: Direction, out: &mut Output<'_>);
     /// No more bytes will come either way; what is still open ends for the given reason.
     fn on_stop(&mut self, stop: Stop, out: &mut Output<'_>);
+    /// Whether both directions are complete and nothing is left to be told, so that it need not be kept.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// Where a parser tells what it sees.

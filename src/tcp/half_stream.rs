@@ -88,6 +88,12 @@ impl HalfStream {
         self.sent == 0 && self.next == 0 && self.fin_at.is_none()
     }
 
+    /// Whether all of it was told and its receiver has acknowledged the FIN.
+    pub(super) fn is_over(&self) -> bool {
+        let fin = self.fin_at.filter(|_| self.finished);
+        fin.is_some_and(|fin| self.acked.is_some_and(|acked| acked > fin))
+    }
+
     /// Sets the sequence number of offset 0. `certain` when a SYN tells it.
     pub(super) fn anchor(&mut self, origin: u32, certain: bool) {
         self.origin = Some(origin);

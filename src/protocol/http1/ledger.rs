@@ -192,6 +192,12 @@ impl Ledger {
         }
     }
 
+    /// Whether neither side will say anything more, and nobody waits.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.client_closed && self.gone.is_some() && self.waiting.is_empty()
+    }
+
     /// No response will come any more: ends those that did not begin.
     pub fn server_stops(&mut self, stop: Stop, out: &mut Output<'_>) {
         while let Some(waiting) = self.waiting.pop_front() {

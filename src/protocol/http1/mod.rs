@@ -106,6 +106,10 @@ impl Parser for Http1 {
         self.requests.stop(stop, &mut self.ledger, out);
         self.responses.stop(stop, &mut self.ledger, out);
     }
+
+    fn is_over(&self) -> bool {
+        self.ledger.is_over() && !self.requests.is_inside()
+    }
 }
 
 impl Http1 {

@@ -302,6 +302,12 @@ impl Requests {
         };
     }
 
+    /// Whether a request has begun and not ended.
+    #[must_use]
+    pub fn is_inside(&self) -> bool {
+        matches!(self.state, State::Head { .. } | State::Body { .. })
+    }
+
     /// No more bytes for the request that is open.
     pub fn stop(&mut self, stop: Stop, ledger: &mut Ledger, out: &mut Output<'_>) {
         match std::mem::replace(&mut self.state, State::Lost) {

@@ -589,6 +589,24 @@ mod endings {
     }
 
     #[test]
+    fn who_has_nothing_left_to_say_leaves_sooner() {
+        let mut play = Play::established();
+        play.fin(true, 0, 0);
+        play.fin(false, 0, 1);
+        play.told();
+        play.wait(6);
+        assert!(play.told().is_empty(), "the server's FIN may come again");
+        play.push(&play.ack(true, 1, 1));
+        play.wait(3);
+        // The acknowledgement was lost behind the place of the capture.
+        play.fin(false, 0, 1);
+        play.wait(3);
+        assert!(play.told().is_empty(), "both were here a moment ago");
+        play.wait(2);
+        assert_eq!(play.told(), ["ended Closed(ToServer)"]);
+    }
+
+    #[test]
     fn a_repeated_fin_is_told_once_and_keeps_its_first_mark() {
         let mut play = Play::established();
         play.fin(false, 0, 0);
