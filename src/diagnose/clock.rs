@@ -11,7 +11,6 @@ use crate::diagnose::attempt::millis;
 use crate::diagnose::finding::{Diagnosis, Warning};
 use crate::frame::Mark;
 use crate::protocol::observation::ResponseHead;
-use crate::protocol::short::Short;
 use crate::time::{NANOS_PER_SECOND, Timestamp};
 
 /// Most steps that are remembered: a clock that is set more often is not to be trusted at all.
@@ -32,7 +31,7 @@ pub struct Clock {
     /// By how many seconds the latest date of each server was ahead of the capture.
     dates: BTreeMap<IpAddr, i64>,
     /// The date that was read latest: servers write the same for a second.
-    latest_date: Option<(Short, Option<Timestamp>)>,
+    latest_date: Option<(Box<[u8]>, Option<Timestamp>)>,
 }
 
 /// A step of the clock.
@@ -89,15 +88,15 @@ impl Clock {
 
     /// Notes the date of a response.
     pub fn dated(&mut self, server: IpAddr, head: &ResponseHead) {
-        let Some(written) = head.kept.iter().find(|header| header.name == "date") else {
+        let Some(written) = head.kept.get("date") else {
             return;
         };
         let date = match &self.latest_date {
-            Some((text, date)) if *text == written.value => *date,
+            Some((text, date)) if **text == *written => *date,
             _ => {
-                let text = String::from_utf8_lossy(&written.value);
+                let text = String::from_utf8_lossy(written);
                 let date = Timestamp::from_http_date(&text);
-                self.latest_date = Some((written.value.clone(), date));
+                self.latest_date = Some((written.into(), date));
                 date
             }
         };

@@ -171,7 +171,7 @@ impl ExchangeRecord {
             .request_end
             .is_some_and(|end| end.how == Completion::LostInGap);
         let head = self.request.as_ref().filter(|_| !cut)?;
-        Some(head.kept.iter().any(|header| header.name == "expect"))
+        Some(head.kept.get("expect").is_some())
     }
 
     /// Whether its request was still being sent at `at`: the body that its head announces was not whole then.

@@ -557,8 +557,8 @@ fn failed_exchange(
         method: head.map(|head| head.method.to_string()),
         target: head.map(|head| head.target.to_string()),
         host: head
-            .and_then(|head| head.host.as_ref())
-            .map(ToString::to_string),
+            .and_then(|head| head.host())
+            .map(|host| host.into_owned()),
         http_version: head.map(|head| match head.version {
             HttpVersion::Http10 => "1.0",
             HttpVersion::Http11 => "1.1",

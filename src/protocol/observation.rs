@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::decode::segment::{IcmpError, Resolution};
 use crate::flow::{Direction, Endpoint, Vantage};
 use crate::frame::Mark;
-use crate::protocol::short::Short;
+use crate::protocol::kept::Kept;
 use crate::tcp::event::{Connection, ConnectionId, Ending};
 
 /// Most bytes of a body or of an unknown stream that are kept to recognise who wrote it.
@@ -230,15 +230,6 @@ pub enum HttpVersion {
     Http11,
 }
 
-/// A header that was kept, name in lower case, value at most [`PREFIX_MAX`] bytes, as on the wire.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Lower-case name, one of those that diagnosis reads.
-    pub name: &'static str,
-    /// The value, trimmed.
-    pub value: Short,
-}
-
 /// The head of a request.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
@@ -248,10 +239,8 @@ pub struct RequestHead {
     pub target: Box<str>,
     /// Version.
     pub version: HttpVersion,
-    /// Host header.
-    pub host: Option<Box<str>>,
-    /// Identifying headers in clear (request ids, trace headers, forwarded-for, user agent, content type...).
-    pub kept: Vec<Header>,
+    /// Identifying headers in clear (host, request ids, trace headers, forwarded-for, user agent, content type...).
+    pub kept: Kept,
     /// Hash over the values of Cookie and Authorization, where present.
     pub credentials_hash: Option<u64>,
     /// Size of the head on the wire, bytes.
@@ -279,7 +268,7 @@ pub struct ResponseHead {
     pub version: HttpVersion,
     /// Headers that tell who wrote it (server, via, x-squid-error, proxy-status, ...), and etag, date,
     /// location, content-type, keep-alive.
-    pub kept: Vec<Header>,
+    pub kept: Kept,
     /// Size of the head on the wire, bytes.
     pub head_len: u32,
     /// Longest header line, bytes.
@@ -298,15 +287,19 @@ pub struct ResponseHead {
     pub at: Mark,
 }
 
+impl RequestHead {
+    /// The Host, as on the wire (lossy UTF-8).
+    #[must_use]
+    pub fn host(&self) -> Option<Cow<'_, str>> {
+        self.kept.get("host").map(String::from_utf8_lossy)
+    }
+}
+
 impl ResponseHead {
     /// The Content-Encoding, where there is one (RFC 9110, section 8.4).
     #[must_use]
     pub fn content_encoding(&self) -> Option<&[u8]> {
-        let found = self
-            .kept
-            .iter()
-            .find(|header| header.name == "content-encoding")?;
-        Some(&found.value)
+        self.kept.get("content-encoding")
     }
 
     /// Whether the body is encoded.

@@ -244,14 +244,12 @@ impl MachineExchanges {
 /// What identifies a request on every leg, and whether it was made for that.
 fn identities(head: &RequestHead) -> Vec<(u64, bool)> {
     let mut found = Vec::new();
-    for header in &head.kept {
+    for header in head.kept.iter() {
         let value: Option<&[u8]> = if header.name == "traceparent" {
             // The trace id stays the same; the parent id is each leg's own (W3C Trace Context, section 3.2.2).
             header.value.split(|byte| *byte == b'-').nth(1)
         } else {
-            REQUEST_IDS
-                .contains(&header.name)
-                .then_some(header.value.as_ref())
+            REQUEST_IDS.contains(&header.name).then_some(header.value)
         };
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             let name = hash_of_bytes(header.name.as_bytes());

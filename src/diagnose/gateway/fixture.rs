@@ -4,20 +4,17 @@
 
 use crate::frame::Mark;
 use crate::protocol::http1::names;
-use crate::protocol::observation::{Header, HttpVersion, RequestHead, ResponseHead};
+use crate::protocol::kept::Kept;
+use crate::protocol::observation::{HttpVersion, RequestHead, ResponseHead};
 
 /// The headers of `head` that the parser keeps, names in lower case.
-fn kept(head: &'static str, table: &names::Table) -> Vec<Header> {
-    head.lines()
-        .skip(1)
-        .filter_map(|line| line.split_once(':'))
-        .filter_map(|(name, value)| {
-            Some(Header {
-                name: table.kept(name.to_ascii_lowercase().as_bytes())?,
-                value: value.trim().as_bytes().into(),
-            })
-        })
-        .collect()
+fn kept(head: &'static str, table: &names::Table) -> Kept {
+    let fields = head.lines().skip(1).filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let name = table.find(name.to_ascii_lowercase().as_bytes())?;
+        Some((name, value.trim().as_bytes()))
+    });
+    Kept::pack(&fields.collect::<Vec<_>>())
 }
 
 /// A response head from its lines.
@@ -37,7 +34,7 @@ pub fn response(head: &'static str) -> ResponseHead {
         version: HttpVersion::Http11,
         head_len: head.len() as u32,
         longest_line: 0,
-        header_lines: kept.len() as u32,
+        header_lines: kept.iter().count() as u32,
         content_length: length,
         chunked: false,
         close: false,
@@ -58,7 +55,6 @@ pub fn request(head: &'static str) -> RequestHead {
         } else {
             HttpVersion::Http11
         },
-        host: None,
         kept: kept(head, &names::KEPT_IN_REQUESTS),
         credentials_hash: None,
         head_len: head.len() as u32,

@@ -2,7 +2,8 @@
 //!
 //! The rule: all knowledge of one product stands in one value; nothing here depends on a capture.
 
-use crate::protocol::observation::{Header, RequestHead, ResponseHead};
+use crate::protocol::kept::Kept;
+use crate::protocol::observation::{RequestHead, ResponseHead};
 
 /// One gateway product: how to recognise it, what it answers, how it words it, its timers and its knobs.
 pub struct Product {
@@ -305,8 +306,6 @@ impl Family {
 
 /// The value of a kept header, as text, where present.
 #[must_use]
-pub fn header<'a>(kept: &'a [Header], name: &str) -> Option<std::borrow::Cow<'a, str>> {
-    kept.iter()
-        .find(|header| header.name == name)
-        .map(|header| String::from_utf8_lossy(&header.value))
+pub fn header<'a>(kept: &'a Kept, name: &str) -> Option<std::borrow::Cow<'a, str>> {
+    kept.get(name).map(String::from_utf8_lossy)
 }

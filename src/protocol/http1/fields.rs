@@ -5,15 +5,11 @@
 use std::borrow::Cow;
 
 use crate::protocol::http1::lines::{Line, lines};
-use crate::protocol::http1::names::{NAME_MAX, Table};
+use crate::protocol::http1::names::{NAME_MAX, Name, Table};
 use crate::protocol::http1::syntax::Oddities;
-use crate::protocol::observation::{Header, PREFIX_MAX, Rule};
+use crate::protocol::kept::{KEPT_MAX, Kept};
+use crate::protocol::observation::Rule;
 use crate::protocol::tally::Fnv;
-
-/// Most bytes of a Host that are kept: a DNS name and a port fit.
-pub const HOST_MAX: usize = 512;
-/// Most fields of one head that are kept: names repeat, and the wire chooses how often.
-pub const KEPT_MAX: usize = 48;
 
 /// What Content-Length fields say together (RFC 9110, section 8.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +61,7 @@ fn number(text: &[u8]) -> Option<u64> {
 #[derive(Debug)]
 pub struct Fields {
     /// Those that diagnosis reads.
-    pub kept: Vec<Header>,
-    /// Host.
-    pub host: Option<Box<str>>,
+    pub kept: Kept,
     /// Hash over Cookie and Authorization.
     pub credentials: Option<Fnv>,
     /// Content-Length.
@@ -101,8 +95,7 @@ impl Fields {
     #[must_use]
     pub fn read(head: &[u8], table: &Table) -> Self {
         let mut fields = Self {
-            kept: Vec::new(),
-            host: None,
+            kept: Kept::default(),
             credentials: None,
             length: Length::None,
             length_at: 0,
@@ -118,6 +111,7 @@ impl Fields {
             bare_lf: None,
         };
         let mut lines = lines(head);
+        let mut kept = Keeping::default();
         let first = lines.next();
         fields.bare_lf = first.and_then(|line| line.bare_lf());
         for line in lines {
@@ -126,23 +120,25 @@ impl Fields {
             // The continuation of a folded line is left out: no field that matters is folded in practice.
             if !line.is_folded() {
                 fields.count = fields.count.saturating_add(1);
-                fields.line(&line, table);
+                fields.line(&line, table, &mut kept);
             }
         }
+        fields.kept = kept.pack();
         fields
     }
 
-    fn line(&mut self, line: &Line<'_>, table: &Table) {
+    fn line<'a>(&mut self, line: &Line<'a>, table: &Table, kept: &mut Keeping<'a>) {
         let Some((name, value)) = line.field() else {
             return;
         };
-        self.lower_case &= !name.iter().any(u8::is_ascii_uppercase);
         let mut room = [0; NAME_MAX];
         let Some(lower) = room.get_mut(..name.len()) else {
+            self.lower_case &= !name.iter().any(u8::is_ascii_uppercase);
             return;
         };
         lower.copy_from_slice(name);
         lower.make_ascii_lowercase();
+        self.lower_case &= lower == name;
         match &*lower {
             b"content-length" => {
                 if self.length == Length::None {
@@ -156,17 +152,13 @@ impl Fields {
                 self.keep_alive |= has_word(value, b"keep-alive");
             }
             b"upgrade" => self.upgrade = true,
-            b"host" => self.host = Some(text(value, HOST_MAX)),
             b"cookie" | b"authorization" => {
                 self.credentials.get_or_insert_default().write(value);
             }
             _ => {}
         }
-        if self.kept.len() < KEPT_MAX
-            && let Some(name) = table.kept(lower)
-        {
-            let value = value.get(..PREFIX_MAX).unwrap_or(value).into();
-            self.kept.push(Header { name, value });
+        if let Some(name) = table.find(lower) {
+            kept.add(name, value);
         }
     }
 
@@ -198,6 +190,34 @@ impl Fields {
                 oddities.place(Rule::UnknownCoding, at);
             }
         }
+    }
+}
+
+/// Fields that are to be kept, where they lie.
+struct Keeping<'a> {
+    fields: [(Name, &'a [u8]); KEPT_MAX],
+    count: usize,
+}
+
+impl Default for Keeping<'_> {
+    fn default() -> Self {
+        Self {
+            fields: [(Name::default(), &[]); KEPT_MAX],
+            count: 0,
+        }
+    }
+}
+
+impl<'a> Keeping<'a> {
+    fn add(&mut self, name: Name, value: &'a [u8]) {
+        if let Some(free) = self.fields.get_mut(self.count) {
+            *free = (name, value);
+            self.count += 1;
+        }
+    }
+
+    fn pack(&self) -> Kept {
+        Kept::pack(self.fields.get(..self.count).unwrap_or_default())
     }
 }
 

@@ -8,86 +8,124 @@ use std::sync::LazyLock;
 pub const NAME_MAX: usize = 32;
 
 /// Fields of a request that identify it, its client or its gateway. Sorted.
-pub static KEPT_IN_REQUESTS: LazyLock<Table> = LazyLock::new(|| {
-    Table::of(&[
-        "accept",
-        "akamai-origin-hop",
-        "cdn-loop",
-        "cf-connecting-ip",
-        "cf-ray",
-        "connection",
-        "content-type",
-        "expect",
-        "fastly-ff",
-        "forwarded",
-        "idempotency-key",
-        "if-none-match",
-        "range",
-        "traceparent",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-        "via",
-        "x-amzn-trace-id",
-        "x-appgw-trace-id",
-        "x-arr-log-id",
-        "x-azure-clientip",
-        "x-azure-fdid",
-        "x-azure-ref",
-        "x-b3-traceid",
-        "x-cloud-trace-context",
-        "x-correlation-id",
-        "x-envoy-attempt-count",
-        "x-envoy-expected-rq-timeout-ms",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "x-forwarded-server",
-        "x-kong-request-id",
-        "x-original-host",
-        "x-real-ip",
-        "x-request-id",
-        "x-varnish",
-    ])
-});
+const IN_REQUESTS: &[&str] = &[
+    "accept",
+    "akamai-origin-hop",
+    "cdn-loop",
+    "cf-connecting-ip",
+    "cf-ray",
+    "connection",
+    "content-type",
+    "expect",
+    "fastly-ff",
+    "forwarded",
+    "host",
+    "idempotency-key",
+    "if-none-match",
+    "range",
+    "traceparent",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+    "x-amzn-trace-id",
+    "x-appgw-trace-id",
+    "x-arr-log-id",
+    "x-azure-clientip",
+    "x-azure-fdid",
+    "x-azure-ref",
+    "x-b3-traceid",
+    "x-cloud-trace-context",
+    "x-correlation-id",
+    "x-envoy-attempt-count",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-kong-request-id",
+    "x-original-host",
+    "x-real-ip",
+    "x-request-id",
+    "x-varnish",
+];
 
 /// Fields of a response that tell who wrote it, and what it announces. Sorted.
-pub static KEPT_IN_RESPONSES: LazyLock<Table> = LazyLock::new(|| {
-    Table::of(&[
-        "apigw-requestid",
-        "cf-error-type",
-        "cf-ray",
-        "connection",
-        "content-encoding",
-        "content-type",
-        "date",
-        "etag",
-        "grpc-status",
-        "keep-alive",
-        "location",
-        "mime-version",
-        "proxy-status",
-        "retry-after",
-        "server",
-        "upgrade",
-        "via",
-        "x-amz-apigw-id",
-        "x-amz-cf-id",
-        "x-amzn-errortype",
-        "x-amzn-requestid",
-        "x-azure-ref",
-        "x-cache",
-        "x-correlation-id",
-        "x-envoy-overloaded",
-        "x-envoy-upstream-service-time",
-        "x-kong-request-id",
-        "x-powered-by",
-        "x-request-id",
-        "x-served-by",
-        "x-squid-error",
-        "x-varnish",
-    ])
-});
+const IN_RESPONSES: &[&str] = &[
+    "apigw-requestid",
+    "cf-error-type",
+    "cf-ray",
+    "connection",
+    "content-encoding",
+    "content-type",
+    "date",
+    "etag",
+    "grpc-status",
+    "keep-alive",
+    "location",
+    "mime-version",
+    "proxy-status",
+    "retry-after",
+    "server",
+    "upgrade",
+    "via",
+    "x-amz-apigw-id",
+    "x-amz-cf-id",
+    "x-amzn-errortype",
+    "x-amzn-requestid",
+    "x-azure-ref",
+    "x-cache",
+    "x-correlation-id",
+    "x-envoy-overloaded",
+    "x-envoy-upstream-service-time",
+    "x-kong-request-id",
+    "x-powered-by",
+    "x-request-id",
+    "x-served-by",
+    "x-squid-error",
+    "x-varnish",
+];
+
+/// [`IN_REQUESTS`], to be searched.
+pub static KEPT_IN_REQUESTS: LazyLock<Table> = LazyLock::new(|| Table::of(IN_REQUESTS, 0));
+
+/// [`IN_RESPONSES`], to be searched.
+pub static KEPT_IN_RESPONSES: LazyLock<Table> =
+    LazyLock::new(|| Table::of(IN_RESPONSES, IN_REQUESTS.len()));
+
+/// A name of either list by its number: those of requests go first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Name(u8);
+
+impl Name {
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// The name of that number.
+    #[must_use]
+    pub const fn numbered(number: u8) -> Option<Self> {
+        if (number as usize) < IN_REQUESTS.len() + IN_RESPONSES.len() {
+            Some(Self(number))
+        } else {
+            None
+        }
+    }
+
+    /// The name, in lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        let number = usize::from(self.0);
+        let of_response = || IN_RESPONSES.get(number.checked_sub(IN_REQUESTS.len())?);
+        IN_REQUESTS
+            .get(number)
+            .or_else(of_response)
+            .copied()
+            .unwrap_or_default()
+    }
+}
 
 /// Places of a [`Table`]'s index: a power of two, and several times as many as names, so that most names that are not kept
 /// meet an empty one.
@@ -97,12 +135,14 @@ const PLACES: usize = 256;
 #[derive(Debug)]
 pub struct Table {
     names: &'static [&'static str],
+    /// Number of the first of them.
+    first: usize,
     /// By [`place`], and the next free ones: one more than where a name stands, 0 for none.
     index: [u8; PLACES],
 }
 
 impl Table {
-    fn of(names: &'static [&'static str]) -> Self {
+    fn of(names: &'static [&'static str], first: usize) -> Self {
         let mut index = [0; PLACES];
         for (number, name) in (1..=u8::MAX).zip(names) {
             let mut place = place(name.as_bytes());
@@ -113,18 +153,22 @@ impl Table {
                 *free = number;
             }
         }
-        Self { names, index }
+        Self {
+            names,
+            first,
+            index,
+        }
     }
 
     /// The entry that equals `lower`, a name in lower case.
     #[must_use]
-    pub fn kept(&self, lower: &[u8]) -> Option<&'static str> {
+    pub fn find(&self, lower: &[u8]) -> Option<Name> {
         let mut place = place(lower);
         loop {
             let at = usize::from(*self.index.get(place)?).checked_sub(1)?;
             let name = *self.names.get(at)?;
             if name.as_bytes() == lower {
-                return Some(name);
+                return Name::numbered(u8::try_from(self.first + at).ok()?);
             }
             place = (place + 1) % PLACES;
         }
@@ -152,11 +196,11 @@ mod tests {
             assert!(table.names.is_sorted());
             for name in table.names {
                 assert!(name.len() <= NAME_MAX);
-                assert_eq!(table.kept(name.as_bytes()), Some(*name));
+                assert_eq!(table.find(name.as_bytes()).map(Name::as_str), Some(*name));
                 assert!(!["cookie", "set-cookie", "authorization"].contains(name));
             }
             for other in ["cookie", "content-length", "x-varnisg", "x", ""] {
-                assert_eq!(table.kept(other.as_bytes()), None);
+                assert_eq!(table.find(other.as_bytes()), None);
             }
         }
     }
