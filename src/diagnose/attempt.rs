@@ -616,7 +616,7 @@ impl Attempt<'_> {
         let readable = self.connection.protocol == Some(Protocol::Http1);
         // A 100 that was asked for is no answer, and nothing is missing.
         let interim = self.exchange.is_some_and(|exchange| {
-            exchange.interims.0 > 0 && exchange.expects_continue() == Some(true)
+            exchange.interims.is_some() && exchange.expects_continue() == Some(true)
         }) && self.connection.facts.from_server.snapped == 0;
         if !readable || interim || before.is_none_or(|before| close.sent <= before) {
             return verdict;

@@ -33,8 +33,9 @@ pub struct ConnectionRecord {
     pub stream_number: u32,
     /// What it speaks, once known.
     pub protocol: Option<Protocol>,
-    /// Its recent exchanges, oldest first.
-    pub exchanges: VecDeque<ExchangeRecord>,
+    /// Its recent exchanges, oldest first. Each apart: a connection of a pool carries thousands, and moving them as their
+    /// number grew took longer than making them.
+    pub exchanges: VecDeque<Box<ExchangeRecord>>,
     /// TLS steps in order.
     pub tls: Vec<(TlsStep, Mark)>,
     /// ICMP errors that quote it.
@@ -63,6 +64,17 @@ pub struct ConnectionRecord {
 /// A broken rule, where it shows, and the first bytes of what breaks it.
 pub type Broken = (Fault, Mark, Box<[u8]>);
 
+/// The interim responses of an exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Interims {
+    /// The status of the first, and its frame.
+    pub first: (u16, Mark),
+    /// How many there were.
+    pub count: u32,
+    /// The frame of the latest.
+    pub latest: Mark,
+}
+
 /// One exchange on a connection (or one turn of an unknown protocol).
 #[derive(Clone, Debug)]
 pub struct ExchangeRecord {
@@ -80,10 +92,8 @@ pub struct ExchangeRecord {
     pub request: Option<Arc<RequestHead>>,
     /// How the request ended.
     pub request_end: Option<MessageEnd>,
-    /// Interim responses, the first few.
-    pub interim: Vec<(u16, Mark)>,
-    /// How many there were, and the latest.
-    pub interims: (u32, Option<Mark>),
+    /// Interim responses, where there were any.
+    pub interims: Option<Box<Interims>>,
     /// First byte of the response.
     pub response_at: Option<Mark>,
     /// The response's head.
@@ -117,8 +127,7 @@ impl ExchangeRecord {
             idle_since: record.idle_since,
             request: None,
             request_end: None,
-            interim: Vec::new(),
-            interims: (0, None),
+            interims: None,
             response_at: None,
             response: None,
             fault: None,
@@ -305,14 +314,14 @@ impl ConnectionRecord {
     #[must_use]
     pub fn exchange(&self, index: u32) -> Option<&ExchangeRecord> {
         // Requests are numbered in order, so this stays cheap for a client that pipelines without end.
-        self.exchanges.get(self.place_of(index)?)
+        self.exchanges.get(self.place_of(index)?).map(Box::as_ref)
     }
 
     /// Where an exchange lies: they are numbered one after the other, and forgotten from the front.
     fn place_of(&self, index: u32) -> Option<usize> {
         let first = self.exchanges.front()?.id.index;
         let guess = usize::try_from(index.checked_sub(first)?).ok()?;
-        let is_there = |exchange: &ExchangeRecord| exchange.id.index == index;
+        let is_there = |exchange: &Box<ExchangeRecord>| exchange.id.index == index;
         if self.exchanges.get(guess).is_some_and(is_there) {
             return Some(guess);
         }
@@ -324,7 +333,7 @@ impl ConnectionRecord {
     /// The same, to be added to.
     pub fn exchange_mut(&mut self, index: u32) -> Option<&mut ExchangeRecord> {
         let place = self.place_of(index)?;
-        self.exchanges.get_mut(place)
+        self.exchanges.get_mut(place).map(Box::as_mut)
     }
 
     /// Whether nothing on it is unexplained, so that it may be forgotten soon.
@@ -333,7 +342,7 @@ impl ConnectionRecord {
         // Exchanges that went well are forgotten before their connection: what is left of them is the count of responses.
         self.icmp.is_empty()
             && (self.responses > 0 || !self.exchanges.is_empty())
-            && self.exchanges.iter().all(ExchangeRecord::went_well)
+            && self.exchanges.iter().all(|exchange| exchange.went_well())
     }
 
     /// The latest segment.

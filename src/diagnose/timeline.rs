@@ -40,7 +40,7 @@ pub const UNANSWERED_MAX: usize = 65_536;
 pub const HOSTS_MAX: usize = CONNECTIONS_MAX + UNANSWERED_MAX;
 /// Most exchanges that are remembered of one connection.
 pub const EXCHANGES_PER_CONNECTION_MAX: usize = 4_096;
-/// Most TLS steps, ICMP errors and interim responses that are kept of one connection or exchange.
+/// Most TLS steps and ICMP errors that are kept of one connection.
 pub const DETAILS_MAX: usize = 24;
 /// Most exchanges of a host that one look back goes through.
 pub(super) const SERVED_LOOKED_AT_MAX: usize = 4_096;

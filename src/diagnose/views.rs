@@ -204,7 +204,8 @@ impl Timeline {
         };
         found.extend(self.other_views(id.connection).filter_map(|view| {
             let same = |other: &&ExchangeRecord| sequence_of(view, other) == Some(sequence);
-            view.exchanges.iter().rev().find(same).map(|same| same.id)
+            let mut exchanges = view.exchanges.iter().rev().map(Box::as_ref);
+            exchanges.find(same).map(|same| same.id)
         }));
         found
     }

@@ -58,8 +58,8 @@ const AT_ONCE_NANOS: i64 = 150_000_000;
 /// Looks for the signature in one attempt.
 fn examine(attempt: &Attempt<'_>) -> Option<Verdict> {
     let exchange = attempt.exchange?;
-    let (count, latest) = (exchange.interims.0, exchange.interims.1?);
-    let (status, first) = exchange.interim.first().copied()?;
+    let interims = exchange.interims.as_deref()?;
+    let (count, latest, (status, first)) = (interims.count, interims.latest, interims.first);
     if first.time > attempt.until || attempt.response_start().is_some() {
         return None;
     }

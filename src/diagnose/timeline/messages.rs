@@ -1,9 +1,9 @@
 //! What is said on connections. In: observations of messages. Out: the timeline's records of exchanges.
 
-use super::{BAD_REQUEST, DETAILS_MAX, EXCHANGES_PER_CONNECTION_MAX, Timeline, exchange_of};
+use super::{BAD_REQUEST, EXCHANGES_PER_CONNECTION_MAX, Timeline, exchange_of};
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
-use crate::diagnose::record::{AttemptId, ExchangeRecord};
+use crate::diagnose::record::{AttemptId, ExchangeRecord, Interims};
 use crate::diagnose::rhythm::Habitual;
 use crate::frame::Mark;
 use crate::protocol::observation::{ExchangeId, Seen};
@@ -22,7 +22,7 @@ impl Timeline {
             // Most connections carry one.
             record.exchanges.reserve_exact(1);
         }
-        record.exchanges.push_back(exchange);
+        record.exchanges.push_back(Box::new(exchange));
         let crowded = record.exchanges.len() > EXCHANGES_PER_CONNECTION_MAX;
         let oldest = if crowded {
             record.exchanges.pop_front()
@@ -91,10 +91,15 @@ impl Timeline {
                 }
             }
             Seen::Interim { status, at, .. } => {
-                if exchange.interim.len() < DETAILS_MAX {
-                    exchange.interim.push((*status, *at));
-                }
-                exchange.interims = (exchange.interims.0.saturating_add(1), Some(*at));
+                let interims = exchange.interims.get_or_insert_with(|| {
+                    Box::new(Interims {
+                        first: (*status, *at),
+                        count: 0,
+                        latest: *at,
+                    })
+                });
+                interims.count = interims.count.saturating_add(1);
+                interims.latest = *at;
             }
             Seen::ResponseHead { head, .. } => {
                 exchange.response = Some(head.clone());
