@@ -19,7 +19,7 @@ use crate::frame::{Batch, Mark};
 use crate::loss::Loss;
 
 /// Frames that one task decodes: large enough to hide the cost of a task, small enough for all cores.
-const DECODE_CHUNK: usize = 1_024;
+const DECODE_CHUNK: usize = 256;
 
 /// Lists of a harvest before those of the shards: steps of the clock, and whose addresses are.
 const OWN_LISTS: usize = 2;
