@@ -188,8 +188,12 @@ impl Analyzer {
         self.walk.finish(self.last, &mut self.ripe);
         self.catch_up();
         let mut loss = self.walk.loss;
-        let diagnose = self.diagnose;
+        let mut diagnose = self.diagnose;
         let (diagnosis, forgotten) = within(self.pool.as_ref(), || diagnose.finish());
+        // Giving back what was remembered takes as long as a twentieth of all, and nobody need wait for it.
+        if let Some(pool) = &self.pool {
+            pool.spawn(move || drop(diagnose));
+        }
         loss.merge(forgotten);
         Analysis { diagnosis, loss }
     }

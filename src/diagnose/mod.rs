@@ -298,9 +298,9 @@ impl Diagnose {
         news
     }
 
-    /// The capture is over: judges all that is open.
+    /// The capture is over: judges all that is open. Nothing is to be asked of it afterwards.
     #[must_use]
-    pub fn finish(mut self) -> (Diagnosis, Loss) {
+    pub fn finish(&mut self) -> (Diagnosis, Loss) {
         let end = Timestamp(i64::MAX);
         self.judge_until(end);
         let waiting = std::mem::take(&mut self.waiting);
@@ -336,7 +336,8 @@ impl Diagnose {
         warnings::ended_early(&self.unanswered, out);
         self.timeline.clock.warn(out);
         out.clocks = std::mem::take(&mut self.timeline.clocks);
-        (self.out, self.timeline.loss)
+        let loss = std::mem::take(&mut self.timeline.loss);
+        (std::mem::take(out), loss)
     }
 
     /// Notes whether there was anything that no decoder knew: of the kinds that were seen depends what a filter may have dropped.
