@@ -36,9 +36,9 @@ const BEFORE: usize = 3;
 impl Kept {
     /// Packs fields; of a value beyond [`PREFIX_MAX`] its first bytes.
     #[must_use]
-    pub fn pack(fields: &[(Name, &[u8])]) -> Self {
+    pub fn pack<'a>(fields: impl Iterator<Item = (Name, &'a [u8])> + Clone) -> Self {
         let cut = |value: &[u8]| value.len().min(PREFIX_MAX);
-        let len: usize = fields.iter().map(|(_, value)| BEFORE + cut(value)).sum();
+        let len = fields.clone().map(|(_, value)| BEFORE + cut(value)).sum();
         let mut packed = Vec::with_capacity(len);
         for (name, value) in fields {
             let value = value.get(..PREFIX_MAX).unwrap_or(value);
@@ -90,14 +90,14 @@ mod tests {
             ("user-agent", &long),
         ];
         let name = |name: &str| KEPT_IN_REQUESTS.find(name.as_bytes()).unwrap();
-        let kept = Kept::pack(&given.map(|(text, value)| (name(text), value)));
+        let kept = Kept::pack(given.map(|(text, value)| (name(text), value)).into_iter());
         let told: Vec<_> = kept.iter().map(|it| (it.name, it.value)).collect();
         assert_eq!(told[..3], given[..3]);
         assert_eq!(told[3], ("user-agent", &long[..PREFIX_MAX]));
         assert_eq!(kept.get("via"), Some(&b"1.1 a"[..]));
         assert_eq!((kept.get("server"), told.len()), (None, 4));
         assert_eq!(
-            format!("{:?}", Kept::pack(&[(name("via"), b"a\n")])),
+            format!("{:?}", Kept::pack([(name("via"), &b"a\n"[..])].into_iter())),
             "[via: a\\n]"
         );
     }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn names_of_responses_are_told_from_those_of_requests() {
         let server = KEPT_IN_RESPONSES.find(b"server").unwrap();
-        let kept = Kept::pack(&[(server, b"nginx")]);
+        let kept = Kept::pack([(server, &b"nginx"[..])].into_iter());
         assert_eq!(kept.get("server"), Some(&b"nginx"[..]));
     }
 }

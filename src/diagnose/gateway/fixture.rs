@@ -14,7 +14,7 @@ fn kept(head: &'static str, table: &names::Table) -> Kept {
         let name = table.find(name.to_ascii_lowercase().as_bytes())?;
         Some((name, value.trim().as_bytes()))
     });
-    Kept::pack(&fields.collect::<Vec<_>>())
+    Kept::pack(fields)
 }
 
 /// A response head from its lines.

@@ -111,7 +111,7 @@ impl Fields {
             bare_lf: None,
         };
         let mut lines = lines(head);
-        let mut kept = Keeping::default();
+        let mut kept = Keeping::of(head);
         let first = lines.next();
         fields.bare_lf = first.and_then(|line| line.bare_lf());
         for line in lines {
@@ -127,7 +127,7 @@ impl Fields {
         fields
     }
 
-    fn line<'a>(&mut self, line: &Line<'a>, table: &Table, kept: &mut Keeping<'a>) {
+    fn line(&mut self, line: &Line<'_>, table: &Table, kept: &mut Keeping<'_>) {
         let Some((name, value)) = line.field() else {
             return;
         };
@@ -158,7 +158,11 @@ impl Fields {
             _ => {}
         }
         if let Some(name) = table.find(lower) {
-            kept.add(name, value);
+            let before = value
+                .as_ptr()
+                .addr()
+                .saturating_sub(line.text.as_ptr().addr());
+            kept.add(name, line.offset + before, value.len());
         }
     }
 
@@ -193,31 +197,39 @@ impl Fields {
     }
 }
 
-/// Fields that are to be kept, where they lie.
+/// Fields that are to be kept, where they lie: nothing is copied before it is known how much there is.
 struct Keeping<'a> {
-    fields: [(Name, &'a [u8]); KEPT_MAX],
+    head: &'a [u8],
+    /// Name, offset of the value and its length.
+    fields: [(Name, u32, u32); KEPT_MAX],
     count: usize,
 }
 
-impl Default for Keeping<'_> {
-    fn default() -> Self {
+impl<'a> Keeping<'a> {
+    fn of(head: &'a [u8]) -> Self {
         Self {
-            fields: [(Name::default(), &[]); KEPT_MAX],
+            head,
+            fields: [(Name::default(), 0, 0); KEPT_MAX],
             count: 0,
         }
     }
-}
 
-impl<'a> Keeping<'a> {
-    fn add(&mut self, name: Name, value: &'a [u8]) {
+    fn add(&mut self, name: Name, at: usize, len: usize) {
         if let Some(free) = self.fields.get_mut(self.count) {
-            *free = (name, value);
+            *free = (name, len32(at), len32(len));
             self.count += 1;
         }
     }
 
     fn pack(&self) -> Kept {
-        Kept::pack(self.fields.get(..self.count).unwrap_or_default())
+        let fields = self.fields.get(..self.count).unwrap_or_default();
+        Kept::pack(fields.iter().map(|(name, at, len)| {
+            let value = self
+                .head
+                .get(*at as usize..)
+                .and_then(|rest| rest.get(..*len as usize));
+            (*name, value.unwrap_or_default())
+        }))
     }
 }
 
