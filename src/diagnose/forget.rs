@@ -34,7 +34,7 @@ impl Timeline {
         let connections = &self.connections;
         let answered = |id: &ConnectionId| {
             let record = connections.get(id);
-            record.is_none_or(|record| record.facts.from_server.last_seen.is_some())
+            record.is_none_or(|record| record.answered)
         };
         while self.unanswered.front().is_some_and(answered) {
             self.unanswered.pop_front();
@@ -139,7 +139,7 @@ impl Timeline {
                 record.facts.server.addr,
             );
             self.views.forget(&record.facts);
-            if record.facts.from_server.last_seen.is_none() {
+            if !record.answered {
                 self.unanswered_now = self.unanswered_now.saturating_sub(1);
             }
             for exchange in &record.exchanges {
@@ -186,7 +186,7 @@ impl Timeline {
             let connections = &self.connections;
             let still = |id: &ConnectionId| {
                 let record = connections.get(id);
-                record.is_some_and(|record| record.facts.from_server.last_seen.is_none())
+                record.is_some_and(|record| !record.answered)
             };
             let Some(id) = unanswered.find(still).or_else(|| self.due.take_first()) else {
                 return;

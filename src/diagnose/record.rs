@@ -50,6 +50,8 @@ pub struct ConnectionRecord {
     pub responses: u32,
     /// End of the latest complete response.
     pub idle_since: Option<Mark>,
+    /// Whether anything of the server was seen.
+    pub answered: bool,
     /// Whether its opening (the attempt without a request) has been given to an exchange.
     pub claimed: bool,
     /// Whether this is a view whose opener only passes on what another host opened, as a router that translates

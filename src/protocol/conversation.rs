@@ -35,6 +35,9 @@ pub struct Conversation {
     depth: u8,
     /// What is read inside of this stream, and where it lies there.
     nested: Option<Box<(Conversation, Offsets)>>,
+    /// The facts that were told of the opening, until others are: a SYN that nobody answers ends with the same, and a flood
+    /// has millions of them.
+    opening: Option<Arc<Connection>>,
 }
 
 #[derive(Default)]
@@ -156,10 +159,10 @@ impl Conversation {
 
     fn step(&mut self, parsers: &'static [Row], event: StreamEvent<'_>, out: &mut Output<'_>) {
         match event {
-            StreamEvent::Opened { .. } => tell(ConnectionEvent::Opened, out),
-            StreamEvent::Syn => tell(ConnectionEvent::Syn, out),
-            StreamEvent::Established => tell(ConnectionEvent::Established, out),
-            StreamEvent::Joined => tell(ConnectionEvent::Joined, out),
+            StreamEvent::Opened { .. } => self.tell(ConnectionEvent::Opened, out),
+            StreamEvent::Syn => self.tell(ConnectionEvent::Syn, out),
+            StreamEvent::Established => self.tell(ConnectionEvent::Established, out),
+            StreamEvent::Joined => self.tell(ConnectionEvent::Joined, out),
             StreamEvent::Data {
                 direction,
                 offset,
@@ -192,12 +195,12 @@ impl Conversation {
                 self.on_gap(hole, out);
             }
             StreamEvent::Fin { direction } => {
-                tell(ConnectionEvent::Fin(direction), out);
+                self.tell(ConnectionEvent::Fin(direction), out);
                 self.tell_hidden(out);
             }
             StreamEvent::Finished { direction } => self.on_finished(parsers, direction, out),
             StreamEvent::Reset { direction } => {
-                tell(ConnectionEvent::Reset(direction), out);
+                self.tell(ConnectionEvent::Reset(direction), out);
                 self.tell_hidden(out);
                 // A RST out of sequence closes nothing by itself (RFC 5961): wait for the ending.
                 let reset = out.connection.half(direction).reset.as_ref();
@@ -205,14 +208,14 @@ impl Conversation {
                     self.stop(parsers, Stop::Reset, out);
                 }
             }
-            StreamEvent::Ahead { direction } => tell(ConnectionEvent::Ahead(direction), out),
+            StreamEvent::Ahead { direction } => self.tell(ConnectionEvent::Ahead(direction), out),
             StreamEvent::ClockLeap { nanos } => {
                 let at = out.seen;
                 out.tell(Seen::ClockStep { at, nanos });
             }
             StreamEvent::Ended(ending) => {
                 self.stop(parsers, stop_of(ending, out.connection), out);
-                tell(ConnectionEvent::Ended(ending), out);
+                self.tell(ConnectionEvent::Ended(ending), out);
             }
         }
     }
@@ -418,6 +421,18 @@ impl Conversation {
         };
     }
 
+    /// Tells what happened to the connection, with its facts as of now.
+    fn tell(&mut self, event: ConnectionEvent, out: &mut Output<'_>) {
+        let told = self.opening.take();
+        let facts = told
+            .filter(|told| **told == *out.connection)
+            .unwrap_or_else(|| Arc::new(out.connection.clone()));
+        if event == ConnectionEvent::Opened {
+            self.opening = Some(Arc::clone(&facts));
+        }
+        out.tell(Seen::Connection { event, facts });
+    }
+
     fn tell_gap(&mut self, direction: Direction, reason: GapReason, out: &mut Output<'_>) {
         // Of cut frames the first one says it all.
         let told_max = match reason {
@@ -428,16 +443,11 @@ impl Conversation {
         };
         if self.gaps_told < told_max {
             self.gaps_told += 1;
-            tell(ConnectionEvent::Gap(direction), out);
+            self.tell(ConnectionEvent::Gap(direction), out);
         } else {
             out.loss.add("gaps_not_told_one_by_one", 1);
         }
     }
-}
-
-fn tell(event: ConnectionEvent, out: &mut Output<'_>) {
-    let facts = Arc::new(out.connection.clone());
-    out.tell(Seen::Connection { event, facts });
 }
 
 /// Why the messages that are open at the end of a connection are.

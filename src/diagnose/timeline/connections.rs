@@ -25,11 +25,12 @@ impl Timeline {
         };
         let was_open = record.ended.is_none();
         let answered = facts.from_server.last_seen.is_some();
-        let newly = record.facts.from_server.last_seen.is_none();
-        if answered && newly {
+        if answered && !std::mem::replace(&mut record.answered, answered) {
             self.unanswered_now = self.unanswered_now.saturating_sub(1);
         }
-        record.facts = Arc::clone(facts);
+        if !Arc::ptr_eq(&record.facts, facts) {
+            record.facts = Arc::clone(facts);
+        }
         if answered && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
         {
             host.answered = true;
@@ -140,7 +141,8 @@ impl Timeline {
 
     fn open(&mut self, facts: &Arc<Connection>) {
         self.make_room();
-        if facts.from_server.last_seen.is_none() {
+        let answered = facts.from_server.last_seen.is_some();
+        if !answered {
             self.unanswered.push_back(facts.id);
             self.unanswered_now += 1;
         }
@@ -163,6 +165,7 @@ impl Timeline {
             ended: None,
             responses: 0,
             idle_since: None,
+            answered,
             claimed: false,
             passed_on: false,
             marks_compared: 0,
