@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::ops::Deref;
 
 use crate::decode::segment::IcmpError;
 use crate::diagnose::gateway::product::{Product, Recognised};
@@ -44,6 +45,20 @@ pub struct Host {
     pub local: Option<Vantage>,
     /// Whether the capture shows anything that was sent back to it on connections that it opened.
     pub answered: bool,
+    /// What it does at regular times while nobody waits for it, where it is asked itself.
+    pub rhythms: Option<Box<Rhythms>>,
+    /// How it rewrites the targets of what it is asked for.
+    pub rewrites: Option<Box<Rewrites>>,
+    /// Second in which anything was last noted of it.
+    pub last: i64,
+    /// What few hosts do, once it has done any of it.
+    seldom: Option<Box<Seldom>>,
+}
+
+/// What is remembered of few hosts: kept apart, because a flood of SYNs comes from as many hosts as there are packets.
+/// [`Host`] gives these fields as its own.
+#[derive(Debug, Default)]
+pub struct Seldom {
     /// Servers that it turned to while a filter kept out what was said, and whose words were not seen since; at most
     /// [`HIDDEN_SERVERS_MAX`].
     pub hidden: BTreeSet<Endpoint>,
@@ -53,17 +68,38 @@ pub struct Host {
     pub lookups: VecDeque<LookupRecord>,
     /// Its recent questions for neighbours.
     pub questions: Questions,
-    /// What it does at regular times while nobody waits for it, where it is asked itself.
-    pub rhythms: Option<Box<Rhythms>>,
-    /// How it rewrites the targets of what it is asked for.
-    pub rewrites: Option<Box<Rewrites>>,
     /// When it was heard last on its link, in ARP or neighbour discovery.
     pub heard: Option<Mark>,
-    /// Second in which anything was last noted of it.
-    pub last: i64,
+}
+
+/// Nothing of it.
+static NOTHING: Seldom = Seldom {
+    hidden: BTreeSet::new(),
+    stray_icmp: VecDeque::new(),
+    lookups: VecDeque::new(),
+    questions: Questions::none(),
+    heard: None,
+};
+
+impl Deref for Host {
+    type Target = Seldom;
+
+    fn deref(&self) -> &Seldom {
+        self.seldom.as_deref().unwrap_or(&NOTHING)
+    }
 }
 
 impl Host {
+    /// What few hosts do, to be added to.
+    pub fn seldom(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
+    }
+
+    /// The same, where it has done any of it.
+    pub fn seldom_so_far(&mut self) -> Option<&mut Seldom> {
+        self.seldom.as_deref_mut()
+    }
+
     /// Gives a query the ICMP error that was written before it though it answers it.
     pub fn answer_overtaken(&mut self, client: Endpoint, at: Mark) {
         let answers = |error: &&IcmpError| {
@@ -73,7 +109,7 @@ impl Host {
                 && early.unsigned_abs() <= OVERTAKEN_NANOS
         };
         if let Some(error) = self.stray_icmp.iter().rev().find(answers).copied() {
-            LookupRecord::unreachable(&mut self.lookups, &error);
+            LookupRecord::unreachable(&mut self.seldom().lookups, &error);
         }
     }
 
@@ -89,13 +125,9 @@ impl Host {
         self.is_idle()
             && self.opened <= 1
             && self.ports.is_empty()
-            && self.hidden.is_empty()
-            && self.stray_icmp.is_empty()
-            && self.lookups.is_empty()
-            && !self.questions.any()
             && self.rhythms.is_none()
             && self.rewrites.is_none()
-            && self.heard.is_none()
+            && self.seldom.as_deref().is_none_or(Seldom::is_nothing)
     }
 
     /// Notes that it opened a connection to an address.
@@ -125,6 +157,16 @@ impl Host {
         self.answered
             || self.local.is_some()
             || self.lookups.iter().any(|record| record.answer.is_some())
+    }
+}
+
+impl Seldom {
+    fn is_nothing(&self) -> bool {
+        self.hidden.is_empty()
+            && self.stray_icmp.is_empty()
+            && self.lookups.is_empty()
+            && !self.questions.any()
+            && self.heard.is_none()
     }
 }
 

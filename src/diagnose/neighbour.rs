@@ -38,6 +38,14 @@ pub struct Questions {
 }
 
 impl Questions {
+    /// None so far.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            asked: VecDeque::new(),
+        }
+    }
+
     /// Remembers a question. `false` when another had to be forgotten for it.
     pub fn ask(&mut self, target: IpAddr, at: Mark) -> bool {
         let before = self.asked.iter().rev().find(|one| one.target == target);

@@ -294,13 +294,13 @@ impl Timeline {
             Seen::Connection { event, facts } => self.on_connection(*event, facts),
             Seen::Query(query) => {
                 if let Some(host) = self.host_entry(query.vantage, query.client.addr) {
-                    LookupRecord::asked(&mut host.lookups, query);
+                    LookupRecord::asked(&mut host.seldom().lookups, query);
                     host.answer_overtaken(query.client, query.at);
                 }
             }
             Seen::Answer(answer) => {
                 if let Some(host) = self.host_entry(answer.vantage, answer.client.addr) {
-                    LookupRecord::answered(&mut host.lookups, answer);
+                    LookupRecord::answered(&mut host.seldom().lookups, answer);
                 }
             }
             Seen::Local { vantage, addr, own } => {

@@ -43,7 +43,7 @@ impl Timeline {
             && let Some(host) = self.hosts.get_mut(&whose(facts.vantage, facts.client.addr))
             && host.hidden.len() < HIDDEN_SERVERS_MAX
         {
-            host.hidden.insert(facts.server);
+            host.seldom().hidden.insert(facts.server);
         }
         let idle = match event {
             ConnectionEvent::Fin(Direction::ToClient) => record.closed_while_idle(),
@@ -240,12 +240,13 @@ impl Timeline {
             }
             None => {
                 if let Some(host) = self.host_entry(error.vantage, error.quoted_source.addr) {
+                    let seldom = host.seldom();
                     let known =
-                        !error.quoted_tcp && LookupRecord::unreachable(&mut host.lookups, error);
+                        !error.quoted_tcp && LookupRecord::unreachable(&mut seldom.lookups, error);
                     if !known {
-                        host.stray_icmp.push_back(*error);
-                        if host.stray_icmp.len() > STRAY_ICMP_MAX {
-                            host.stray_icmp.pop_front();
+                        seldom.stray_icmp.push_back(*error);
+                        if seldom.stray_icmp.len() > STRAY_ICMP_MAX {
+                            seldom.stray_icmp.pop_front();
                         }
                     }
                 }
@@ -260,13 +261,14 @@ impl Timeline {
                 .listener
                 .and_then(|listener| self.hosts.get_mut(&(vantage, listener)))
         {
-            host.questions.answer(target, at);
+            host.seldom().questions.answer(target, at);
         }
         let Some(host) = self.host_entry(vantage, resolution.speaker) else {
             return;
         };
-        host.heard = Some(at);
-        let room = resolution.step == Step::Tells || host.questions.ask(target, at);
+        let seldom = host.seldom();
+        seldom.heard = Some(at);
+        let room = resolution.step == Step::Tells || seldom.questions.ask(target, at);
         if !room {
             self.loss.add("questions_for_neighbours_forgotten", 1);
         }

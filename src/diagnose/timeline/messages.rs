@@ -39,8 +39,8 @@ impl Timeline {
             self.loss.add("exchanges_forgotten_early", 1);
         }
         if let Some(host) = self.host_entry(vantage, client) {
-            if !flags_only {
-                host.hidden.remove(&server_endpoint);
+            if !flags_only && let Some(seldom) = host.seldom_so_far() {
+                seldom.hidden.remove(&server_endpoint);
             }
             host.uses.insert((
                 at,
