@@ -159,7 +159,11 @@ impl Conversation {
 
     fn step(&mut self, parsers: &'static [Row], event: StreamEvent<'_>, out: &mut Output<'_>) {
         match event {
-            StreamEvent::Opened { .. } => self.tell(ConnectionEvent::Opened, out),
+            StreamEvent::Opened { facts, .. } => {
+                let event = ConnectionEvent::Opened;
+                self.opening = Some(Arc::clone(&facts));
+                out.tell(Seen::Connection { event, facts });
+            }
             StreamEvent::Syn => self.tell(ConnectionEvent::Syn, out),
             StreamEvent::Established => self.tell(ConnectionEvent::Established, out),
             StreamEvent::Joined => self.tell(ConnectionEvent::Joined, out),
@@ -427,9 +431,6 @@ impl Conversation {
         let facts = told
             .filter(|told| **told == *out.connection)
             .unwrap_or_else(|| Arc::new(out.connection.clone()));
-        if event == ConnectionEvent::Opened {
-            self.opening = Some(Arc::clone(&facts));
-        }
         out.tell(Seen::Connection { event, facts });
     }
 
@@ -485,7 +486,8 @@ mod tests {
     #[test]
     fn what_happens_to_a_connection_is_told_with_its_end_last() {
         let mut play = Play::new();
-        play.event(StreamEvent::Opened { syn: true });
+        let facts = Arc::new(play.connection.clone());
+        play.event(StreamEvent::Opened { syn: true, facts });
         play.event(StreamEvent::Established);
         play.client("GET / HTTP/1.1\r\n\r\n").reset(ToClient);
         play.ends(Ending::Reset(ToClient));

@@ -137,7 +137,7 @@ where
         let tells_syn = segment.flags.syn() && !segment.flags.rst();
         if !self.life.opened && !tells_syn {
             self.life.opened = true;
-            self.out.emit(StreamEvent::Opened { syn: false });
+            self.out.open(false);
         }
         if let Some(nanos) = self.own.pace.note(segment) {
             self.out.emit(StreamEvent::ClockLeap { nanos });
@@ -208,7 +208,7 @@ where
             self.out.emit(StreamEvent::Syn);
         } else {
             self.life.opened = true;
-            self.out.emit(StreamEvent::Opened { syn: true });
+            self.out.open(true);
         }
     }
 

@@ -3,6 +3,7 @@
 //! The rule: an event is told when the frame that shows it is seen, never when the connection is over.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use crate::flow::{Direction, Endpoint, Overlay, Vantage};
 use crate::frame::{FrameId, Mark};
@@ -297,6 +298,8 @@ pub enum StreamEvent<'a> {
     Opened {
         /// Whether it has.
         syn: bool,
+        /// The facts so far. A connection that waits for its answer holds the same.
+        facts: Arc<Connection>,
     },
     /// A SYN or SYN-ACK was seen after the first segment; told also for those past [`SYN_MARKS_MAX`].
     Syn,

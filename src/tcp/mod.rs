@@ -20,6 +20,7 @@ mod reorder;
 mod repeats;
 mod seq;
 mod table;
+mod waiting;
 
 pub use connection::{
     CLOSED_LINGER_MAX, ESTABLISHED_IDLE_MAX, HANDSHAKE_IDLE_MAX, QUIET_LINGER_MAX,

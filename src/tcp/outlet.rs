@@ -2,6 +2,8 @@
 //!
 //! The rule: facts are brought up to date before the event that they belong to is told.
 
+use std::sync::Arc;
+
 use crate::flow::Direction;
 use crate::frame::Mark;
 use crate::loss::Loss;
@@ -26,6 +28,9 @@ pub(super) struct Shared {
     pub bytes_after_fin: u64,
     pub connections_evicted: u64,
     pub multipath_connections: u64,
+    /// Whether the facts that are told of the next opening are wanted, and they.
+    pub wanted: bool,
+    pub opening: Option<Arc<Connection>>,
 }
 
 impl Shared {
@@ -77,6 +82,15 @@ where
     /// Tells one event.
     pub(super) fn emit(&mut self, event: StreamEvent<'_>) {
         (self.sink)(self.state, self.facts, self.now, event);
+    }
+
+    /// Tells the opening.
+    pub(super) fn open(&mut self, syn: bool) {
+        let facts = Arc::new(self.facts.clone());
+        if self.shared.wanted {
+            self.shared.opening = Some(Arc::clone(&facts));
+        }
+        self.emit(StreamEvent::Opened { syn, facts });
     }
 
     /// The facts of what travels in `direction`.

@@ -29,7 +29,7 @@ pub(super) struct Play {
     pub server: Endpoint,
     /// Nanoseconds.
     pub now: i64,
-    frame: u64,
+    pub(super) frame: u64,
     pub ip_id: u16,
 }
 
@@ -238,7 +238,7 @@ fn recorder<'r>(
     |_, connection, _, event| {
         *facts = Some(connection.clone());
         log.push(line(&event));
-        if let StreamEvent::Opened { syn: true } = event {
+        if let StreamEvent::Opened { syn: true, .. } = event {
             log.push("syn".to_owned());
         }
     }

@@ -15,6 +15,7 @@ use crate::tcp::connection::Entry;
 use crate::tcp::event::{Connection, ConnectionId, StreamEvent};
 use crate::tcp::life::Leaving;
 use crate::tcp::outlet::Shared;
+use crate::tcp::waiting::{Slot, Waiting};
 
 /// Most connections of one table. With 64 tables half a million, at two kilobytes each beside
 /// what the next room keeps. When it is reached, the oldest unfinished handshake leaves, or else the
@@ -27,6 +28,10 @@ pub const CONNECTIONS_MAX: usize = 8_192;
 /// and diagnosis remembers it.
 pub const HANDSHAKES_MAX: usize = 512;
 
+/// Unfinished handshakes of one table from which on further ones wait in little room ([`Waiting`]): so many are open where SYNs
+/// stay unanswered, and nowhere else, and what is answered soon is better made whole at once.
+const HANDSHAKES_CROWD: usize = HANDSHAKES_MAX / 8;
+
 /// Most connections that are looked at to find one that expires soon, when there is no room.
 const EVICTION_LOOKS_MAX: usize = 8;
 
@@ -36,7 +41,7 @@ type Due = (i64, ConnectionId);
 /// The connections of one shard. `S` is what the next room keeps for each.
 #[derive(Debug)]
 pub struct ConnectionTable<S> {
-    entries: HashMap<FlowKey, Box<Entry<S>>, foldhash::fast::RandomState>,
+    entries: HashMap<FlowKey, Slot<S>, foldhash::fast::RandomState>,
     /// Every connection once, under its `due` second.
     due: BTreeMap<Due, FlowKey>,
     /// Connections in the order in which their handshakes began; those that ended or were established
@@ -76,7 +81,8 @@ impl<S: Default> ConnectionTable<S> {
     {
         self.second = self.second.max(segment.mark.time.second());
         let key = segment.flow();
-        if let Some(entry) = self.entries.get_mut(&key) {
+        if let Some(slot) = self.entries.get_mut(&key) {
+            let entry = slot.open();
             if entry.is_copy(segment) {
                 self.shared.duplicate_frames += 1;
                 return;
@@ -102,16 +108,26 @@ impl<S: Default> ConnectionTable<S> {
         F: FnMut(&mut S, &Connection, Mark, StreamEvent<'_>),
     {
         self.make_room(segment.mark, sink);
-        let mut entry = Box::new(Entry::open(segment));
-        entry.is_copy(segment);
-        entry.push(segment, self.second, &mut self.shared, sink);
-        entry.due = entry.deadline();
-        self.due.insert((entry.due, entry.facts.id), key);
-        if entry.is_half_open() {
+        let (second, shared) = (self.second, &mut self.shared);
+        let crowded = self.half_open >= HANDSHAKES_CROWD;
+        let waiting = crowded.then(|| Waiting::of(segment, second, shared, sink));
+        let mut slot = match waiting.flatten() {
+            Some(waiting) => Slot::Waiting(waiting),
+            None => {
+                let mut entry = Box::new(Entry::open(segment));
+                entry.is_copy(segment);
+                entry.push(segment, second, shared, sink);
+                Slot::Open(entry)
+            }
+        };
+        let (due, id) = (slot.deadline(), slot.facts().id);
+        slot.set_due(due);
+        self.due.insert((due, id), key);
+        if slot.is_half_open() {
             self.half_open += 1;
-            self.note_handshake(entry.facts.id, key);
+            self.note_handshake(id, key);
         }
-        self.entries.insert(key, entry);
+        self.entries.insert(key, slot);
     }
 
     /// Time passes: to be called at each whole second of capture time. Holes that nothing will fill are
@@ -126,23 +142,27 @@ impl<S: Default> ConnectionTable<S> {
                 break;
             }
             self.due.remove(&(due, id));
-            let Some(entry) = self.entries.get_mut(&key) else {
+            let Some(slot) = self.entries.get_mut(&key) else {
                 continue;
             };
             // The true deadline may have moved on since; then it waits for its turn at that second.
-            let mut deadline = entry.deadline();
+            let mut deadline = slot.deadline();
             if deadline <= due {
-                if entry.expire(now, due, &mut self.shared, sink) {
-                    entry.due = due;
+                let over = match slot {
+                    Slot::Waiting(_) => true,
+                    Slot::Open(entry) => entry.expire(now, due, &mut self.shared, sink),
+                };
+                if over {
+                    slot.set_due(due);
                     self.due.insert((due, id), key);
                     self.remove(&key, Leaving::Table, now, sink);
                     continue;
                 }
-                deadline = entry.deadline();
+                deadline = slot.deadline();
             }
             // Later than before, so that the loop comes to its end.
-            entry.due = deadline.max(due.saturating_add(1));
-            self.due.insert((entry.due, id), key);
+            slot.set_due(deadline.max(due.saturating_add(1)));
+            self.due.insert((slot.due(), id), key);
         }
     }
 
@@ -154,8 +174,12 @@ impl<S: Default> ConnectionTable<S> {
         let due = std::mem::take(&mut self.due);
         let by_id: BTreeMap<_, _> = due.into_iter().map(|((_, id), key)| (id, key)).collect();
         for key in by_id.values() {
-            if let Some(mut entry) = self.entries.remove(key) {
-                entry.end(Leaving::Capture, at, self.second, &mut self.shared, sink);
+            match self.entries.remove(key) {
+                Some(Slot::Waiting(waiting)) => waiting.end(at, sink),
+                Some(Slot::Open(mut entry)) => {
+                    entry.end(Leaving::Capture, at, self.second, &mut self.shared, sink);
+                }
+                None => {}
             }
         }
         self.handshakes.clear();
@@ -170,7 +194,7 @@ impl<S: Default> ConnectionTable<S> {
         source: Endpoint,
         sequence: Option<u32>,
     ) -> Option<(&mut S, &Connection)> {
-        let entry = self.entries.get_mut(key)?;
+        let entry = self.entries.get_mut(key)?.open();
         let from_client = source == entry.facts.client;
         if sequence.is_some_and(|sequence| !entry.has_sent(from_client, sequence)) {
             return None;
@@ -202,14 +226,19 @@ impl<S: Default> ConnectionTable<S> {
     where
         F: FnMut(&mut S, &Connection, Mark, StreamEvent<'_>),
     {
-        let Some(mut entry) = self.entries.remove(key) else {
+        let Some(slot) = self.entries.remove(key) else {
             return;
         };
-        self.due.remove(&(entry.due, entry.facts.id));
-        if entry.is_half_open() {
+        self.due.remove(&(slot.due(), slot.facts().id));
+        if slot.is_half_open() {
             self.half_open = self.half_open.saturating_sub(1);
         }
-        entry.end(leaving, now, self.second, &mut self.shared, sink);
+        match slot {
+            Slot::Waiting(waiting) => waiting.end(now, sink),
+            Slot::Open(mut entry) => {
+                entry.end(leaving, now, self.second, &mut self.shared, sink);
+            }
+        }
     }
 
     /// Evicts until one more connection may come.
@@ -231,8 +260,8 @@ impl<S: Default> ConnectionTable<S> {
         if self.handshakes.len() >= 2 * HANDSHAKES_MAX {
             let entries = &self.entries;
             self.handshakes.retain(|(id, key)| {
-                let entry = entries.get(key);
-                entry.is_some_and(|entry| entry.facts.id == *id && entry.is_half_open())
+                let slot = entries.get(key);
+                slot.is_some_and(|slot| slot.facts().id == *id && slot.is_half_open())
             });
         }
         self.handshakes.push_back((id, key));
@@ -240,8 +269,8 @@ impl<S: Default> ConnectionTable<S> {
 
     fn oldest_handshake(&mut self) -> Option<FlowKey> {
         while let Some((id, key)) = self.handshakes.pop_front() {
-            let entry = self.entries.get(&key);
-            if entry.is_some_and(|entry| entry.facts.id == id && entry.is_half_open()) {
+            let slot = self.entries.get(&key);
+            if slot.is_some_and(|slot| slot.facts().id == id && slot.is_half_open()) {
                 return Some(key);
             }
         }
@@ -251,13 +280,13 @@ impl<S: Default> ConnectionTable<S> {
     fn soonest_to_expire(&mut self) -> Option<FlowKey> {
         for _ in 0..EVICTION_LOOKS_MAX {
             let (&(due, id), &key) = self.due.first_key_value()?;
-            let entry = self.entries.get_mut(&key)?;
-            let deadline = entry.deadline();
+            let slot = self.entries.get_mut(&key)?;
+            let deadline = slot.deadline();
             if deadline <= due {
                 return Some(key);
             }
             self.due.remove(&(due, id));
-            entry.due = deadline;
+            slot.set_due(deadline);
             self.due.insert((deadline, id), key);
         }
         self.due.first_key_value().map(|(_, key)| *key)

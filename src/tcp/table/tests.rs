@@ -980,6 +980,68 @@ mod limits {
         assert!(!play.table.entries.contains_key(&play.key()));
     }
 
+    /// What is told of a connection that `seed` makes up, in a table where so many SYNs wait already, and its facts.
+    fn made_up(seed: u64, crowd: u16) -> (Vec<String>, Option<Connection>) {
+        let mut dice = Dice(seed);
+        let mut play = Play::new();
+        let client = play.client;
+        for index in 0..crowd {
+            play.client = endpoint(9, 10_000 + index);
+            play.syn();
+        }
+        play.client = client;
+        (play.frame, play.ip_id) = (500, 500);
+        play.now += i64::from(500 - crowd) * 1_000_000;
+        play.told();
+        let syn = play.seg(true, 0x02, -1, 0);
+        play.push(&syn);
+        for _ in 0..dice.roll(5) {
+            let at = dice.roll(3) as i64;
+            match dice.roll(7) {
+                0 => play.push(&syn),
+                1 => play.push_at_once(&syn),
+                2 => play.syn_ack(),
+                3 => play.push(&play.ack(true, at, at)),
+                4 => play.rst(dice.roll(2) == 0, at, (dice.roll(2) == 0).then_some(at)),
+                5 => play.client_says(at, b"GET", at),
+                _ => play.wait(dice.roll(140) as i64),
+            }
+        }
+        let key = play.key();
+        play.table.lookup(&key, play.client, Some(play.client_isn));
+        let told = play.told();
+        let told = told.into_iter().filter(|line| line != "ended Unanswered");
+        let slot = play.table.entries.get(&key);
+        (told.collect(), slot.map(|slot| slot.facts().clone()))
+    }
+
+    #[test]
+    fn a_connection_in_a_crowd_is_as_one_by_itself() {
+        for seed in 0..2_000 {
+            let (told, facts) = made_up(seed, 100);
+            assert_eq!((told, facts), made_up(seed, 0), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn what_waits_in_a_crowd_takes_little_room() {
+        let mut play = Play::new();
+        for index in 0..100 {
+            play.client = endpoint(9, 10_000 + index);
+            play.syn();
+        }
+        let waits = |slot: &&Slot<_>| matches!(slot, Slot::Waiting(_));
+        let waiting = play.table.entries.values().filter(waits).count();
+        assert_eq!(waiting, 100 - HANDSHAKES_CROWD);
+        assert!(size_of::<Waiting<()>>() * 5 < size_of::<Entry<()>>());
+        play.told();
+        play.syn_ack();
+        assert_eq!(play.told(), ["syn"]);
+        play.finish();
+        assert_eq!(play.told().len(), 100);
+        assert!(play.table.is_empty() && play.table.half_open == 0);
+    }
+
     #[test]
     fn finish_goes_by_connection_id() {
         let mut play = Play::new();
