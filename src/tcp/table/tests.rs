@@ -993,7 +993,8 @@ mod limits {
         (play.frame, play.ip_id) = (500, 500);
         play.now += i64::from(500 - crowd) * 1_000_000;
         play.told();
-        let syn = play.seg(true, 0x02, -1, 0);
+        let mut syn = play.seg(true, 0x02, -1, 0);
+        syn.ip_id = Some(7);
         play.push(&syn);
         for _ in 0..dice.roll(5) {
             let at = dice.roll(3) as i64;
