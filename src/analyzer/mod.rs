@@ -184,11 +184,13 @@ impl Analyzer {
     #[must_use]
     pub fn finish(mut self) -> Analysis {
         self.catch_up();
-        self.ripe.frames = 0;
-        self.walk.finish(self.last, &mut self.ripe);
-        self.catch_up();
+        let (mut ripe, mut diagnose) = (self.ripe, self.diagnose);
+        let (pool, courtesy) = (self.pool.as_ref(), &self.courtesy);
+        ripe.frames = 0;
+        self.walk.finish(self.last, &mut ripe, |ripe| {
+            within(pool, || judge(&mut diagnose, ripe, courtesy));
+        });
         let mut loss = self.walk.loss;
-        let mut diagnose = self.diagnose;
         let (diagnosis, forgotten) = within(self.pool.as_ref(), || diagnose.finish());
         // Giving back what was remembered takes as long as a twentieth of all, and nobody need wait for it.
         if let Some(pool) = &self.pool {

@@ -115,18 +115,26 @@ impl Walk {
         wholes
     }
 
-    /// The capture is over at `last`: ends what is open.
-    pub fn finish(&mut self, last: Mark, harvest: &mut Harvest) {
-        harvest.lists.resize_with(OWN_LISTS + SHARDS, Told::default);
-        let of_shards = harvest.lists.iter_mut().skip(OWN_LISTS);
-        for (shard, told) in self.shards.iter_mut().zip(of_shards) {
-            shard.finish(last, &self.keys, &mut told.observations);
-            told.place(0);
-            self.loss.merge(shard.take_loss());
-        }
+    /// The capture is over at `last`: ends what is open. Calls `judge` for each shard: the ends of all connections at once
+    /// would take more memory than the whole capture did.
+    pub fn finish(
+        &mut self,
+        last: Mark,
+        harvest: &mut Harvest,
+        mut judge: impl FnMut(&mut Harvest),
+    ) {
         self.reassembler.finish(&mut self.loss);
         harvest.lost.extend(self.reassembler.take_lost());
-        harvest.skipped = self.loss.skipped_kinds().next().is_some();
+        harvest.lists.resize_with(1, Told::default);
+        for mut shard in self.shards.drain(..) {
+            if let Some(told) = harvest.lists.first_mut() {
+                shard.finish(last, &self.keys, &mut told.observations);
+                told.place(0);
+            }
+            self.loss.merge(shard.take_loss());
+            harvest.skipped = self.loss.skipped_kinds().next().is_some();
+            judge(harvest);
+        }
     }
 }
 

@@ -32,6 +32,9 @@ pub const HANDSHAKES_MAX: usize = 512;
 /// stay unanswered, and nowhere else, and what is answered soon is better made whole at once.
 const HANDSHAKES_CROWD: usize = HANDSHAKES_MAX / 8;
 
+/// Handshakes in the queue below which nobody sweeps it.
+const HANDSHAKES_SWEPT_MIN: usize = HANDSHAKES_MAX / 2;
+
 /// Most connections that are looked at to find one that expires soon, when there is no room.
 const EVICTION_LOOKS_MAX: usize = 8;
 
@@ -255,9 +258,9 @@ impl<S: Default> ConnectionTable<S> {
         }
     }
 
-    /// Queues an unfinished handshake. The queue is swept before it holds more than twice what is alive.
+    /// Queues an unfinished handshake. The queue is swept before it holds more than twice what is alive, or a few hundred.
     fn note_handshake(&mut self, id: ConnectionId, key: FlowKey) {
-        if self.handshakes.len() >= 2 * HANDSHAKES_MAX {
+        if self.handshakes.len() >= (2 * self.half_open).max(HANDSHAKES_SWEPT_MIN) {
             let entries = &self.entries;
             self.handshakes.retain(|(id, key)| {
                 let slot = entries.get(key);
