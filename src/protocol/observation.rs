@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::decode::segment::{IcmpError, Resolution};
@@ -242,7 +243,7 @@ pub struct RequestHead {
     /// Identifying headers in clear (host, request ids, trace headers, forwarded-for, user agent, content type...).
     pub kept: Kept,
     /// Hash over the values of Cookie and Authorization, where present.
-    pub credentials_hash: Option<u64>,
+    pub credentials_hash: Option<NonZeroU64>,
     /// Size of the head on the wire, bytes.
     pub head_len: u32,
     /// Number of header lines.
@@ -282,7 +283,7 @@ pub struct ResponseHead {
     /// Whether the message announces that the connection closes after it.
     pub close: bool,
     /// Rules of the head's syntax that it breaks, though it could be read; strict gateways refuse it.
-    pub oddities: Vec<Fault>,
+    pub oddities: Box<[Fault]>,
     /// The frame that completed the head.
     pub at: Mark,
 }

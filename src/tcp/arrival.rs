@@ -119,7 +119,6 @@ where
         let (segment, now) = (self.segment, self.out.now);
         let half = self.out.half(self.direction);
         half.last_seen = Some(now);
-        half.ttl.get_or_insert(segment.ttl);
         if !segment.flags.rst() {
             half.ip_id = segment.ip_id;
             let (low, high) = half.ttls.unwrap_or((segment.ttl, segment.ttl));

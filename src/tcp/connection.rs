@@ -185,7 +185,7 @@ impl<S> Entry<S> {
     /// repeated SYN to another server.
     fn may_be_answered_anew(&self) -> bool {
         self.facts.established.is_none()
-            && self.facts.from_server.data_segments == 0
+            && self.facts.from_server.first_data.is_none()
             && matches!(self.life.closed, None | Some(Ending::Refused))
     }
 

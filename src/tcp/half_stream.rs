@@ -208,7 +208,6 @@ impl HalfStream {
             .on_its_way_max
             .max(u32::try_from(len).unwrap_or(u32::MAX));
         let facts = out.half(self.direction);
-        facts.data_segments += 1;
         facts.first_data.get_or_insert(now);
         let Some(piece) = self.clip(start, len, segment.payload, out) else {
             return;

@@ -49,7 +49,7 @@ impl Life {
 pub(super) fn is_unanswered(facts: &Connection) -> bool {
     facts.established.is_none()
         && facts.from_server.syns.is_empty()
-        && facts.from_server.data_segments == 0
+        && facts.from_server.first_data.is_none()
 }
 
 /// The initial sequence number of a direction, where its SYN was seen.

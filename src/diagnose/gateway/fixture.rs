@@ -38,7 +38,7 @@ pub fn response(head: &'static str) -> ResponseHead {
         content_length: length,
         chunked: false,
         close: false,
-        oddities: Vec::new(),
+        oddities: Box::default(),
         at: Mark::default(),
         kept,
     }

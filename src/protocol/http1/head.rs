@@ -4,6 +4,7 @@
 //! refuses is searched for what is odd. A head is never refused for its fields, only for its first line.
 
 use std::mem::MaybeUninit;
+use std::num::NonZeroU64;
 
 use crate::frame::Mark;
 use crate::protocol::http1::body::Framing;
@@ -12,7 +13,6 @@ use crate::protocol::http1::lines::lines;
 use crate::protocol::http1::names::{KEPT_IN_REQUESTS, KEPT_IN_RESPONSES};
 use crate::protocol::http1::syntax::{Oddities, StatusLine, is_token_byte, status_line};
 use crate::protocol::observation::{HttpVersion, RequestHead, ResponseHead, Rule};
-use crate::protocol::tally::Fnv;
 
 /// Most bytes of a request target that are kept: more than any gateway accepts by default.
 pub const TARGET_MAX: usize = 8 * 1024;
@@ -105,7 +105,9 @@ pub fn request(head: &[u8], at: Mark) -> Option<Request> {
         target: text(target, TARGET_MAX),
         version,
         kept: fields.kept,
-        credentials_hash: fields.credentials.map(Fnv::value),
+        credentials_hash: fields
+            .credentials
+            .map(|hash| NonZeroU64::new(hash.value()).unwrap_or(NonZeroU64::MIN)),
         head_len: len32(head.len()),
         header_lines: fields.count,
         lower_case_names: fields.lower_case && fields.count > 0,
@@ -160,7 +162,7 @@ pub fn response(head: &[u8], at: Mark) -> Option<Response> {
         content_length: fields.length.valid(),
         chunked: fields.chunked,
         close: fields.close || (version == HttpVersion::Http10 && !fields.keep_alive),
-        oddities: oddities.into_faults(),
+        oddities: oddities.into_faults().into(),
         at,
     };
     Some(Response { head, framing })

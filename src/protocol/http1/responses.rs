@@ -237,12 +237,14 @@ impl Responses {
         let switched = message.owner.is_some()
             && (status == 101 || (asked.tunnel && (200..=299).contains(&status)));
         if status == 101 && !asked.upgrade {
-            response.head.oddities.push(Fault {
+            let mut oddities = std::mem::take(&mut response.head.oddities).into_vec();
+            oddities.push(Fault {
                 rule: Rule::UnaskedUpgrade,
                 offset: 9,
                 byte: None,
                 excerpt: (*b"101").into(),
             });
+            response.head.oddities = oddities.into();
         }
         let framing = response.framing_for(asked);
         let tally = if status >= 400 {
