@@ -323,8 +323,8 @@ impl ConnectionRecord {
     fn place_of(&self, index: u32) -> Option<usize> {
         let first = self.exchanges.front()?.id.index;
         let guess = usize::try_from(index.checked_sub(first)?).ok()?;
-        let is_there = |exchange: &Box<ExchangeRecord>| exchange.id.index == index;
-        if self.exchanges.get(guess).is_some_and(is_there) {
+        let there = self.exchanges.get(guess);
+        if there.is_some_and(|exchange| exchange.id.index == index) {
             return Some(guess);
         }
         self.exchanges

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use gwcap::analyzer::courtesy::Courtesy;
 
-/// How long the ring may go unemptied before the analysis stands back less. Where nothing else is said it holds a fifth of a
-/// second of 80 MB/s.
-pub const PATIENCE: Duration = Duration::from_millis(50);
+/// How long the ring may go unemptied before the analysis stands back less. Where nothing else is said it holds a tenth of a
+/// second of 150 MB/s, and as long again passes before this makes a difference.
+pub const PATIENCE: Duration = Duration::from_millis(15);
 /// How long before it does not stand back any more.
-const PATIENCE_MAX: Duration = Duration::from_millis(90);
+const PATIENCE_MAX: Duration = Duration::from_millis(30);
 
 /// Pieces of work between two looks at who waits, about 20 microseconds, which no request notices; a look costs half of one.
 const OFTEN: u32 = 16;

@@ -130,8 +130,11 @@ pub struct Marks(Held);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Held {
     One(Mark),
-    Else(Option<Box<Vec<Mark>>>),
+    Else(Option<Box<Several>>),
 }
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Several(Vec<Mark>);
 
 impl Default for Held {
     fn default() -> Self {
@@ -144,8 +147,8 @@ impl Marks {
     pub(super) fn push(&mut self, mark: Mark) {
         match &mut self.0 {
             Held::Else(None) => self.0 = Held::One(mark),
-            Held::One(first) => self.0 = Held::Else(Some(Box::new(vec![*first, mark]))),
-            Held::Else(Some(marks)) => marks.push(mark),
+            Held::One(first) => self.0 = Held::Else(Some(Box::new(Several(vec![*first, mark])))),
+            Held::Else(Some(several)) => several.0.push(mark),
         }
     }
 }
@@ -157,7 +160,7 @@ impl Deref for Marks {
         match &self.0 {
             Held::Else(None) => &[],
             Held::One(mark) => std::slice::from_ref(mark),
-            Held::Else(Some(marks)) => marks,
+            Held::Else(Some(several)) => &several.0,
         }
     }
 }

@@ -86,10 +86,10 @@ const IN_RESPONSES: &[&str] = &[
     "x-varnish",
 ];
 
-/// [`IN_REQUESTS`], to be searched.
+/// The fields of a request that are kept, to be searched.
 pub static KEPT_IN_REQUESTS: LazyLock<Table> = LazyLock::new(|| Table::of(IN_REQUESTS, 0));
 
-/// [`IN_RESPONSES`], to be searched.
+/// The fields of a response that are kept, to be searched.
 pub static KEPT_IN_RESPONSES: LazyLock<Table> =
     LazyLock::new(|| Table::of(IN_RESPONSES, IN_REQUESTS.len()));
 
