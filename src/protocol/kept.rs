@@ -1,7 +1,7 @@
 //! The fields of a head that are kept. In: names and values. Out: the same, packed.
 //!
 //! The rule: one piece of memory a head, no larger than what it holds. Of a busy gateway the heads of seconds are remembered,
-//! and a value each with room of its own took half of all memory.
+//! and room of its own for each value took a third of all memory.
 
 use std::fmt;
 

@@ -23,12 +23,12 @@ use crate::tcp::waiting::{Slot, Waiting};
 pub const CONNECTIONS_MAX: usize = 8_192;
 
 /// Most unfinished handshakes of one table; a flood of SYNs must not use up the room of the others. With 64 tables
-/// 32,768, 45 MB: those of 160 ms of a flood of 200,000 a second, which is longer than a handshake takes, and of 32 s of
+/// 32,768, 30 MB: those of 160 ms of a flood of 200,000 a second, which is longer than a handshake takes, and of 32 s of
 /// 1,000 attempts a second at a dead upstream, longer than any gateway waits for one. What leaves early was unanswered,
 /// and diagnosis remembers it.
 pub const HANDSHAKES_MAX: usize = 512;
 
-/// Unfinished handshakes of one table from which on further ones wait in little room ([`Waiting`]): so many are open where SYNs
+/// Unfinished handshakes of one table from which on further ones wait in little room: so many are open where SYNs
 /// stay unanswered, and nowhere else, and what is answered soon is better made whole at once.
 const HANDSHAKES_CROWD: usize = HANDSHAKES_MAX / 8;
 
