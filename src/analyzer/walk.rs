@@ -115,8 +115,8 @@ impl Walk {
         wholes
     }
 
-    /// The capture is over at `last`: ends what is open. Calls `judge` for each shard: the ends of all connections at once
-    /// would take more memory than the whole capture did.
+    /// The capture is over at `last`: ends what is open. Calls `judge` for each shard, so that the ends of all connections
+    /// are never held at once.
     pub fn finish(
         &mut self,
         last: Mark,

@@ -156,7 +156,8 @@ fn compare_targets(
             && query(&asked.target) == query(&sent.target);
         like.score += if same_tail { 0.5 } else { -3.0 };
     }
-    if asked.host().is_some() && asked.host() == sent.host() {
+    let host = asked.kept.get("host");
+    if host.is_some() && host == sent.kept.get("host") {
         like.score += 0.5;
     }
 }

@@ -33,8 +33,8 @@ pub struct ConnectionRecord {
     pub stream_number: u32,
     /// What it speaks, once known.
     pub protocol: Option<Protocol>,
-    /// Its recent exchanges, oldest first. Each apart: a connection of a pool carries thousands, and moving them as their
-    /// number grew took longer than making them.
+    /// Its recent exchanges, oldest first. Each apart: a connection of a pool carries thousands, and a queue that grows
+    /// would move them, and keep room for as many again.
     pub exchanges: VecDeque<Box<ExchangeRecord>>,
     /// TLS steps in order.
     pub tls: Vec<(TlsStep, Mark)>,

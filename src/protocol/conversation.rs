@@ -428,8 +428,9 @@ impl Conversation {
     /// Tells what happened to the connection, with its facts as of now.
     fn tell(&mut self, event: ConnectionEvent, out: &mut Output<'_>) {
         let told = self.opening.take();
+        let ended = matches!(event, ConnectionEvent::Ended(_));
         let facts = told
-            .filter(|told| **told == *out.connection)
+            .filter(|told| ended && **told == *out.connection)
             .unwrap_or_else(|| Arc::new(out.connection.clone()));
         out.tell(Seen::Connection { event, facts });
     }

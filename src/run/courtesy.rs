@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use gwcap::analyzer::courtesy::Courtesy;
 
 /// How long the ring may go unemptied before the analysis stands back less. Where nothing else is said it holds a tenth of a
-/// second of 150 MB/s, and as long again passes before this makes a difference.
+/// second of 150 MB/s, and who goes ahead after half of that comes too late.
 pub const PATIENCE: Duration = Duration::from_millis(15);
 /// How long before it does not stand back any more.
 const PATIENCE_MAX: Duration = Duration::from_millis(30);

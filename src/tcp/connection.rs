@@ -26,8 +26,9 @@ pub const HANDSHAKE_IDLE_MAX: i64 = 130;
 pub const CLOSED_LINGER_MAX: i64 = 10;
 
 /// The same where both sides have acknowledged the other's FIN, so that neither has a reason to send again: only a copy
-/// that is on its way may come, or a FIN whose acknowledgement was lost behind the place of the capture (its fourth
-/// repetition comes 3.2 s after the third; RFC 6298, section 5.5). Most connections of a busy gateway end so.
+/// that is on its way may come, or a FIN whose acknowledgement was lost behind the place of the capture: by Linux's least
+/// timer (200 ms, doubled each time; RFC 6298, section 5.5) its fifth repetition comes 3.2 s after the fourth. Most
+/// connections of a busy gateway end so.
 pub const QUIET_LINGER_MAX: i64 = 4;
 
 /// Farthest that a SYN may be late behind the data that it begins, in bytes, when frames are reordered.

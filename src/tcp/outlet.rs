@@ -28,9 +28,6 @@ pub(super) struct Shared {
     pub bytes_after_fin: u64,
     pub connections_evicted: u64,
     pub multipath_connections: u64,
-    /// Whether the facts that are told of the next opening are wanted, and they.
-    pub wanted: bool,
-    pub opening: Option<Arc<Connection>>,
 }
 
 impl Shared {
@@ -87,9 +84,6 @@ where
     /// Tells the opening.
     pub(super) fn open(&mut self, syn: bool) {
         let facts = Arc::new(self.facts.clone());
-        if self.shared.wanted {
-            self.shared.opening = Some(Arc::clone(&facts));
-        }
         self.emit(StreamEvent::Opened { syn, facts });
     }
 

@@ -1,6 +1,6 @@
 //! Connections of which one SYN was seen. In: that SYN. Out: the connection, once there is more.
 //!
-//! The rule: until then they take a tenth of the room, because a flood of SYNs fills the table with such. What comes later
+//! The rule: until then they take a fifth of the room, because a flood of SYNs fills the table with such. What comes later
 //! finds the connection as if it had been whole from the beginning.
 
 use std::sync::Arc;
@@ -92,8 +92,7 @@ impl<S> Slot<S> {
 }
 
 impl<S: Default> Waiting<S> {
-    /// What waits after `segment`, which opens a connection; `None` where it is more than a SYN, of which nothing was told
-    /// then.
+    /// What waits after `segment`, which opens a connection. `None` where it is more than a SYN: then nothing was told.
     pub fn of<F>(
         segment: &Segment<'_>,
         second: i64,
@@ -105,10 +104,18 @@ impl<S: Default> Waiting<S> {
     {
         let syn = syn_of(segment)?;
         let mut entry = Entry::open(&syn);
-        shared.wanted = true;
-        entry.push(&syn, second, shared, sink);
-        shared.wanted = false;
-        let told = shared.opening.take();
+        let mut told = None;
+        entry.push(
+            &syn,
+            second,
+            shared,
+            &mut |state, connection, mark, event| {
+                if let StreamEvent::Opened { facts, .. } = &event {
+                    told = Some(Arc::clone(facts));
+                }
+                sink(state, connection, mark, event);
+            },
+        );
         Some(Box::new(Self {
             facts: told.unwrap_or_else(|| Arc::new(entry.facts)),
             state: entry.state,

@@ -25,7 +25,7 @@ impl Timeline {
         };
         let was_open = record.ended.is_none();
         let answered = facts.from_server.last_seen.is_some();
-        if answered && !std::mem::replace(&mut record.answered, answered) {
+        if answered && !std::mem::replace(&mut record.answered, true) {
             self.unanswered_now = self.unanswered_now.saturating_sub(1);
         }
         if !Arc::ptr_eq(&record.facts, facts) {
@@ -257,11 +257,12 @@ impl Timeline {
     pub(super) fn on_resolution(&mut self, resolution: &Resolution) {
         let (vantage, target, at) = (resolution.vantage, resolution.target, resolution.mark);
         if resolution.step == Step::Tells
-            && let Some(host) = resolution
+            && let Some(seldom) = resolution
                 .listener
                 .and_then(|listener| self.hosts.get_mut(&(vantage, listener)))
+                .and_then(|host| host.seldom_so_far())
         {
-            host.seldom().questions.answer(target, at);
+            seldom.questions.answer(target, at);
         }
         let Some(host) = self.host_entry(vantage, resolution.speaker) else {
             return;

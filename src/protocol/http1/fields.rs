@@ -158,6 +158,7 @@ impl Fields {
             _ => {}
         }
         if let Some(name) = table.find(lower) {
+            // Its place in the line, which holds it.
             let before = value
                 .as_ptr()
                 .addr()
