@@ -33,8 +33,13 @@ type Addr = (Vantage, IpAddr);
 pub struct Senders {
     first: Vec<((usize, Mark), Addr, Way)>,
     known: HashSet<(Addr, Way)>,
-    latest: Option<(Addr, Way)>,
+    /// Senders that were noted lately, each in the place of its address: frames of a few senders take turns, and looking
+    /// each up in `known` took as long as reading its header.
+    latest: [Option<(Addr, Way)>; LATEST],
 }
+
+/// Places for the latest senders: a power of two, more than a burst has senders.
+const LATEST: usize = 32;
 
 impl Senders {
     /// Notes the sender of a packet that went `way` at a machine; `at` is the place of its frame in the batch, and its mark.
@@ -44,11 +49,19 @@ impl Senders {
         };
         let addr = (vantage, sender);
         let one = (addr, way);
-        // Frames of one sender come in rows.
-        if way == Way::Unknown || sender.is_unspecified() || self.latest == Some(one) {
+        if way == Way::Unknown || sender.is_unspecified() {
             return;
         }
-        self.latest = Some(one);
+        let low = match sender {
+            IpAddr::V4(addr) => addr.octets()[3],
+            IpAddr::V6(addr) => addr.octets()[15],
+        };
+        let place = (usize::from(low) ^ (way as usize) << 3) % LATEST;
+        if let Some(latest) = self.latest.get_mut(place)
+            && latest.replace(one) == Some(one)
+        {
+            return;
+        }
         if self.known.insert(one) {
             self.first.push((at, addr, way));
         }

@@ -15,11 +15,49 @@ const ARPHRD_IEEE80211_PRISM: u16 = 802;
 const ARPHRD_IEEE80211_RADIOTAP: u16 = 803;
 const ARPHRD_NETLINK: u16 = 824;
 
+/// All of them.
+const HEADED: [u16; 4] = [
+    ARPHRD_IEEE80211,
+    ARPHRD_IEEE80211_PRISM,
+    ARPHRD_IEEE80211_RADIOTAP,
+    ARPHRD_NETLINK,
+];
+
 /// Takes the link layer off a frame.
 ///
 /// # Errors
 /// A [`Skip`] for frames without IP, of unknown link types, and for those that are cut before the IP header.
 pub(super) fn strip(link: LinkType, data: &[u8]) -> Result<Stripped, Skip> {
+    match plain(link, data) {
+        Some(stripped) => Ok(stripped),
+        None => strip_any(link, data),
+    }
+}
+
+/// What nearly every frame is: IP right behind the header of Ethernet, or behind a cooked one of a device without a header
+/// of its own.
+fn plain(link: LinkType, data: &[u8]) -> Option<Stripped> {
+    let (kind, device, length) = match link {
+        LinkType::ETHERNET => {
+            let [.., k0, k1] = *data.first_chunk::<14>()?;
+            ([k0, k1], 0, 14)
+        }
+        LinkType::LINUX_SLL => {
+            let [_, _, d0, d1, .., k0, k1] = *data.first_chunk::<16>()?;
+            ([k0, k1], u16::from_be_bytes([d0, d1]), 16)
+        }
+        LinkType::LINUX_SLL2 => {
+            let [k0, k1, _, _, _, _, _, _, d0, d1, ..] = *data.first_chunk::<20>()?;
+            ([k0, k1], u16::from_be_bytes([d0, d1]), 20)
+        }
+        _ => return None,
+    };
+    let is_ip = matches!(kind, [0x08, 0x00] | [0x86, 0xdd]);
+    (is_ip && !HEADED.contains(&device)).then_some(Stripped::plain(length))
+}
+
+/// Takes any link layer off.
+fn strip_any(link: LinkType, data: &[u8]) -> Result<Stripped, Skip> {
     let none = Overlay::default();
     match link {
         LinkType::ETHERNET => ether::frame(data, 0, none),
@@ -156,6 +194,27 @@ mod tests {
             let (link, netlink) = sll(version, 0x0000, 824);
             assert_eq!(name(link, &netlink), "netlink messages");
             assert_eq!(strip(link, &arp[..9]), Err(Skip::Cut));
+        }
+    }
+
+    #[test]
+    fn plain_headers_read_as_any_other() {
+        for device in [1, 772, 801, 802, 803, 824] {
+            for kind in [0x0800, 0x86dd, 0x0806, 0x8100, 0] {
+                for (link, mut bytes) in [sll(1, kind, device), sll(2, kind, device)] {
+                    bytes.extend([0x45, 0, 0, 20]);
+                    for len in 0..=bytes.len() {
+                        let cut = &bytes[..len];
+                        assert_eq!(strip(link, cut), strip_any(link, cut));
+                    }
+                }
+                let [high, low] = kind.to_be_bytes();
+                let frame = [&[2; 12][..], &[high, low, 0x45, 0]].concat();
+                for len in 0..=frame.len() {
+                    let (link, cut) = (LinkType::ETHERNET, &frame[..len]);
+                    assert_eq!(strip(link, cut), strip_any(link, cut));
+                }
+            }
         }
     }
 

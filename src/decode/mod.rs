@@ -38,6 +38,9 @@ pub const FRAMES_MALFORMED: LossName = "frames_with_malformed_headers";
 /// Frames with more tunnels inside each other than are followed.
 pub const TUNNELS_TOO_DEEP: LossName = "tunnels_nested_too_deep";
 
+/// The number of TCP among the protocols of IP (IANA protocol-numbers).
+const TCP: u8 = 6;
+
 /// What a frame carries.
 #[derive(Clone, Debug)]
 pub enum Decoded<'a> {
@@ -79,6 +82,11 @@ pub fn decode<'a>(frame: Frame<'a>, vantage: Vantage, loss: &mut Loss) -> Option
     let data = frame.data.get(stripped.offset..).unwrap_or_default();
     let wire_len = (frame.original_len as usize).saturating_sub(stripped.offset);
     match read(data, wire_len, loss)? {
+        // No tunnel begins with TCP, and nearly all frames carry it.
+        Read::Whole(network) if network.protocol == TCP => {
+            let packet = counted(origin.segment(&network), loss)?;
+            Some(Decoded::Packet { packet, tunnels: 0 })
+        }
         Read::Whole(network) => follow(origin, network, loss),
         Read::Fragment(piece) => Some(Decoded::Fragment(Fragment { origin, piece })),
     }
@@ -164,7 +172,7 @@ fn skipped<T>(skip: &Skip, loss: &mut Loss) -> Option<T> {
 fn packet<'a>(origin: &Origin, network: &Network<'a>, loss: &mut Loss) -> Option<Packet<'a>> {
     match network.protocol {
         1 => origin.icmp(icmp::Version::V4, network, loss),
-        6 => counted(origin.segment(network), loss),
+        TCP => counted(origin.segment(network), loss),
         17 => counted(origin.datagram(network), loss).inspect(|packet| name_sealed(packet, loss)),
         58 => match neighbour::discovery(network) {
             Some(message) => origin.resolution(message, loss),

@@ -56,8 +56,86 @@ const EXTENSIONS_MAX: usize = 8;
 /// Bytes of an IPv6 header without extensions.
 const IPV6_HEADER: usize = 40;
 
+/// Bytes of an IPv4 header without options.
+const IPV4_HEADER: usize = 20;
+
+/// Protocols whose header follows at once, so that there is nothing to pass over: TCP and UDP.
+const PLAIN: [u8; 2] = [6, 17];
+
 /// Reads the IP headers of `data`, of which `wire_len` bytes were on the wire.
 pub(super) fn read(data: &[u8], wire_len: usize) -> Result<Read<'_>, Refusal> {
+    match plain_v4(data).or_else(|| plain_v6(data)) {
+        Some(network) => Ok(Read::Whole(network)),
+        None => read_any(data, wire_len),
+    }
+}
+
+/// What nearly every packet is: IPv4 that is whole, without options, with a sound length, before TCP or UDP. Going through
+/// all that a header may be took five times as long.
+fn plain_v4(data: &[u8]) -> Option<Network<'_>> {
+    let header = data.first_chunk::<IPV4_HEADER>()?;
+    let [
+        0x45,
+        _,
+        t0,
+        t1,
+        i0,
+        i1,
+        f0,
+        f1,
+        ttl,
+        protocol,
+        _,
+        _,
+        s @ ..,
+        d0,
+        d1,
+        d2,
+        d3,
+    ] = *header
+    else {
+        return None;
+    };
+    let total = usize::from(u16::from_be_bytes([t0, t1]));
+    // Neither an offset nor "more fragments".
+    let whole = u16::from_be_bytes([f0, f1]) & 0x3fff == 0;
+    if !whole || total < IPV4_HEADER || !PLAIN.contains(&protocol) {
+        return None;
+    }
+    Some(Network {
+        source: IpAddr::from(s),
+        destination: IpAddr::from([d0, d1, d2, d3]),
+        ip_id: Some(u16::from_be_bytes([i0, i1])),
+        ttl,
+        protocol,
+        payload: data.get(IPV4_HEADER..total.min(data.len()))?,
+        payload_len: total.saturating_sub(IPV4_HEADER),
+    })
+}
+
+/// The same of IPv6: no extension headers, and a length.
+fn plain_v6(data: &[u8]) -> Option<Network<'_>> {
+    let header = data.first_chunk::<IPV6_HEADER>()?;
+    let [first, _, _, _, l0, l1, next, ttl, ends @ ..] = *header;
+    let length = usize::from(u16::from_be_bytes([l0, l1]));
+    if first >> 4 != 6 || length == 0 || !PLAIN.contains(&next) {
+        return None;
+    }
+    let (source, destination) = ends.split_first_chunk::<16>()?;
+    let total = IPV6_HEADER.saturating_add(length);
+    Some(Network {
+        source: IpAddr::from(*source),
+        destination: IpAddr::from(*destination.first_chunk::<16>()?),
+        ip_id: None,
+        ttl,
+        protocol: next,
+        payload: data.get(IPV6_HEADER..total.min(data.len()))?,
+        payload_len: length,
+    })
+}
+
+/// Reads IP headers of every form.
+fn read_any(data: &[u8], wire_len: usize) -> Result<Read<'_>, Refusal> {
     let (ip, stopped) = LaxIpSlice::from_slice(data).map_err(|error| match error {
         LaxHeaderSliceError::Len(_) if data.len() < wire_len => Refusal::Cut,
         _ => Refusal::Malformed,
@@ -244,6 +322,39 @@ mod tests {
         bytes.push(2);
         bytes.extend_from_slice(payload);
         bytes
+    }
+
+    #[test]
+    fn plain_packets_read_as_any_other() {
+        let told = |read: Result<Read<'_>, Refusal>| format!("{read:?}");
+        for payload in [0, 1, 24, 60] {
+            let payload = vec![7; payload];
+            for total in [0, 19, 20, 21, 44, 60, 80, 1500] {
+                for flags in [0, 0x4000, 0x8000, 0x2000, 0x0001] {
+                    for protocol in [1, 4, 6, 17, 51] {
+                        let bytes = v4(total, flags, protocol, &payload);
+                        for (at, byte) in [(0, 0x45), (0, 0x46), (0, 0x55)] {
+                            let mut bytes = bytes.clone();
+                            bytes[at] = byte;
+                            for wire_len in [bytes.len(), 1500] {
+                                let any = told(read_any(&bytes, wire_len));
+                                assert_eq!(told(read(&bytes, wire_len)), any, "{bytes:?}");
+                            }
+                        }
+                    }
+                }
+            }
+            for length in [0, 1, 20, 40, 1460] {
+                for next in [0, 6, 17, 44, 58, 60] {
+                    let bytes = v6(length, next, &payload);
+                    for cut in [0, 1, 21] {
+                        let bytes = &bytes[..bytes.len() - cut];
+                        let any = told(read_any(bytes, 1500));
+                        assert_eq!(told(read(bytes, 1500)), any, "{bytes:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

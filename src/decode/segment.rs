@@ -24,6 +24,7 @@ impl Packet<'_> {
     /// The flow that this packet belongs to; for an ICMP error the flow that it quotes, for a step of address
     /// resolution the two neighbours without ports.
     #[must_use]
+    #[inline]
     pub fn flow(&self) -> FlowKey {
         match self {
             Self::Segment(segment) => segment.flow(),
@@ -50,6 +51,7 @@ impl Packet<'_> {
 
     /// The address that sent a TCP segment, a UDP datagram, or a question for a neighbour.
     #[must_use]
+    #[inline]
     pub fn sender(&self) -> Option<IpAddr> {
         match self {
             Self::Segment(segment) => Some(segment.source.addr),
@@ -82,21 +84,25 @@ pub struct TcpFlags(pub u8);
 impl TcpFlags {
     /// No more data from the sender.
     #[must_use]
+    #[inline]
     pub const fn fin(self) -> bool {
         self.0 & 0x01 != 0
     }
     /// Synchronise sequence numbers.
     #[must_use]
+    #[inline]
     pub const fn syn(self) -> bool {
         self.0 & 0x02 != 0
     }
     /// Reset the connection.
     #[must_use]
+    #[inline]
     pub const fn rst(self) -> bool {
         self.0 & 0x04 != 0
     }
     /// The acknowledgement field is significant.
     #[must_use]
+    #[inline]
     pub const fn ack(self) -> bool {
         self.0 & 0x10 != 0
     }
@@ -142,6 +148,7 @@ pub struct Segment<'a> {
 impl Segment<'_> {
     /// The flow of this segment, the same for both directions.
     #[must_use]
+    #[inline]
     pub fn flow(&self) -> FlowKey {
         FlowKey::new(self.source, self.destination, self.overlay, self.vantage)
     }

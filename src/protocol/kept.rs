@@ -42,8 +42,8 @@ impl Kept {
         let mut packed = Vec::with_capacity(len);
         for (name, value) in fields {
             let value = value.get(..PREFIX_MAX).unwrap_or(value);
-            packed.push(name.number());
-            packed.extend_from_slice(&(value.len() as u16).to_le_bytes());
+            let [low, high] = (value.len() as u16).to_le_bytes();
+            packed.extend_from_slice(&[name.number(), low, high]);
             packed.extend_from_slice(value);
         }
         Self(packed.into_boxed_slice())
@@ -78,7 +78,7 @@ impl fmt::Debug for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::http1::names::{KEPT_IN_REQUESTS, KEPT_IN_RESPONSES};
+    use crate::protocol::http1::names::{READ_IN_REQUESTS, READ_IN_RESPONSES};
     use crate::protocol::observation::{RequestHead, ResponseHead};
 
     #[test]
@@ -90,7 +90,10 @@ mod tests {
             ("x-request-id", b"7f\xff"),
             ("user-agent", &long),
         ];
-        let name = |name: &str| KEPT_IN_REQUESTS.find(name.as_bytes()).unwrap();
+        let name = |name: &str| {
+            let known = READ_IN_REQUESTS.find(name.as_bytes());
+            known.and_then(|known| known.kept).unwrap()
+        };
         let kept = Kept::pack(given.map(|(text, value)| (name(text), value)).into_iter());
         let told: Vec<_> = kept.iter().map(|it| (it.name, it.value)).collect();
         assert_eq!(told[..3], given[..3]);
@@ -112,7 +115,7 @@ mod tests {
 
     #[test]
     fn names_of_responses_are_told_from_those_of_requests() {
-        let server = KEPT_IN_RESPONSES.find(b"server").unwrap();
+        let server = READ_IN_RESPONSES.find(b"server").unwrap().kept.unwrap();
         let kept = Kept::pack([(server, &b"nginx"[..])].into_iter());
         assert_eq!(kept.get("server"), Some(&b"nginx"[..]));
     }

@@ -11,7 +11,7 @@ use crate::protocol::observation::{HttpVersion, RequestHead, ResponseHead};
 fn kept(head: &'static str, table: &names::Table) -> Kept {
     let fields = head.lines().skip(1).filter_map(|line| {
         let (name, value) = line.split_once(':')?;
-        let name = table.find(name.to_ascii_lowercase().as_bytes())?;
+        let name = table.find(name.as_bytes())?.kept?;
         Some((name, value.trim().as_bytes()))
     });
     Kept::pack(fields)
@@ -20,7 +20,7 @@ fn kept(head: &'static str, table: &names::Table) -> Kept {
 /// A response head from its lines.
 pub fn response(head: &'static str) -> ResponseHead {
     let mut words = head.lines().next().unwrap().splitn(3, ' ').skip(1);
-    let kept = kept(head, &names::KEPT_IN_RESPONSES);
+    let kept = kept(head, &names::READ_IN_RESPONSES);
     let length = head.lines().find_map(|line| {
         line.to_ascii_lowercase()
             .strip_prefix("content-length:")?
@@ -55,7 +55,7 @@ pub fn request(head: &'static str) -> RequestHead {
         } else {
             HttpVersion::Http11
         },
-        kept: kept(head, &names::KEPT_IN_REQUESTS),
+        kept: kept(head, &names::READ_IN_REQUESTS),
         credentials_hash: None,
         head_len: head.len() as u32,
         header_lines: head.lines().count() as u32 - 1,

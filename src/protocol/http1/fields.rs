@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 
 use crate::protocol::http1::lines::{Line, lines};
-use crate::protocol::http1::names::{NAME_MAX, Name, Table};
-use crate::protocol::http1::syntax::Oddities;
+use crate::protocol::http1::names::{Meaning, Name, Table};
+use crate::protocol::http1::syntax::{Oddities, is_token_byte};
 use crate::protocol::kept::{KEPT_MAX, Kept};
 use crate::protocol::observation::Rule;
 use crate::protocol::tally::Fnv;
@@ -82,6 +82,10 @@ pub struct Fields {
     pub count: u32,
     /// Longest line, bytes.
     pub longest: u32,
+    /// Every line but the first is a name of token bytes, a colon at once behind it, and a value.
+    plain_names: bool,
+    /// Bytes of CR and LF that end lines, the empty one included.
+    line_ends: usize,
     /// Offset of the first LF without a CR before it, that of the first line included.
     bare_lf: Option<usize>,
     /// Offset of the first Content-Length line.
@@ -108,56 +112,70 @@ impl Fields {
             lower_case: true,
             count: 0,
             longest: 0,
+            plain_names: true,
+            line_ends: 0,
             bare_lf: None,
         };
-        let mut lines = lines(head);
         let mut kept = Keeping::of(head);
-        let first = lines.next();
-        fields.bare_lf = first.and_then(|line| line.bare_lf());
-        for line in lines {
+        let mut end = 0;
+        for (number, line) in lines(head).enumerate() {
+            let ending = if line.crlf { 2 } else { 1 };
+            end = line.offset + line.text.len() + ending;
+            fields.line_ends += ending;
             fields.bare_lf = fields.bare_lf.or(line.bare_lf());
+            if number == 0 {
+                continue;
+            }
             fields.longest = fields.longest.max(len32(line.text.len()));
             // The continuation of a folded line is left out: no field that matters is folded in practice.
-            if !line.is_folded() {
+            if line.is_folded() {
+                fields.plain_names = false;
+            } else {
                 fields.count = fields.count.saturating_add(1);
                 fields.line(&line, table, &mut kept);
             }
         }
+        fields.line_ends += match head.get(end..) {
+            Some(b"\r\n") => 2,
+            Some(b"\n") => 1,
+            _ => 0,
+        };
         fields.kept = kept.pack();
         fields
     }
 
     fn line(&mut self, line: &Line<'_>, table: &Table, kept: &mut Keeping<'_>) {
         let Some((name, value)) = line.field() else {
+            self.plain_names = false;
             return;
         };
-        let mut room = [0; NAME_MAX];
-        let Some(lower) = room.get_mut(..name.len()) else {
-            self.lower_case &= !name.iter().any(u8::is_ascii_uppercase);
+        self.lower_case = self.lower_case && !name.iter().any(u8::is_ascii_uppercase);
+        self.plain_names &= line.text.get(name.len()) == Some(&b':');
+        let Some(known) = table.find(name) else {
+            self.plain_names &= !name.is_empty() && name.iter().all(|byte| is_token_byte(*byte));
             return;
         };
-        lower.copy_from_slice(name);
-        lower.make_ascii_lowercase();
-        self.lower_case &= lower == name;
-        match &*lower {
-            b"content-length" => {
+        match known.meaning {
+            Meaning::None => {}
+            Meaning::Length => {
                 if self.length == Length::None {
                     self.length_at = line.offset;
                 }
                 self.length = self.length.and(value);
             }
-            b"transfer-encoding" => self.coding(value, line.offset),
-            b"connection" => {
+            Meaning::Coding => self.coding(value, line.offset),
+            // What nearly all say.
+            Meaning::Connection if value == b"keep-alive" => self.keep_alive = true,
+            Meaning::Connection => {
                 self.close |= has_word(value, b"close");
                 self.keep_alive |= has_word(value, b"keep-alive");
             }
-            b"upgrade" => self.upgrade = true,
-            b"cookie" | b"authorization" => {
+            Meaning::Upgrade => self.upgrade = true,
+            Meaning::Credentials => {
                 self.credentials.get_or_insert_default().write(value);
             }
-            _ => {}
         }
-        if let Some(name) = table.find(lower) {
+        if let Some(name) = known.kept {
             // Its place in the line, which holds it.
             let before = value
                 .as_ptr()
@@ -165,6 +183,13 @@ impl Fields {
                 .saturating_sub(line.text.as_ptr().addr());
             kept.add(name, line.offset + before, value.len());
         }
+    }
+
+    /// Whether `head`, of which these are the fields, is plainly what RFC 9112, section 5, allows: plain names, and no control
+    /// character but those that end its lines. One that is not may be so all the same: a tab may stand in a value.
+    #[must_use]
+    pub fn are_plain(&self, head: &[u8]) -> bool {
+        self.plain_names && controls(head) == self.line_ends
     }
 
     fn coding(&mut self, value: &[u8], at: usize) {
@@ -232,6 +257,17 @@ impl<'a> Keeping<'a> {
             (*name, value.unwrap_or_default())
         }))
     }
+}
+
+/// How many control characters there are.
+fn controls(bytes: &[u8]) -> usize {
+    /// As many as a count of one byte holds, so that sixteen are compared at once.
+    const AT_ONCE: usize = 255;
+    let of_part = |part: &[u8]| {
+        let count = |count: u8, byte: &u8| count.wrapping_add(u8::from(byte.is_ascii_control()));
+        usize::from(part.iter().fold(0, count))
+    };
+    bytes.chunks(AT_ONCE).map(of_part).sum()
 }
 
 /// Whether a list of words holds one, whatever its case.

@@ -1,11 +1,8 @@
-//! The fields that diagnosis reads. In: a field name. Out: its fixed lower-case form, if it is kept.
+//! The fields that are read. In: a field name. Out: its number, if it is kept, and what it says of the message.
 //!
-//! The rule: what is not listed here is counted and forgotten. Cookies and credentials are never listed.
+//! The rule: what is not listed here is counted and forgotten. Cookies and credentials are never kept.
 
 use std::sync::LazyLock;
-
-/// Longest name that is looked up; longer than every name below.
-pub const NAME_MAX: usize = 32;
 
 /// Fields of a request that identify it, its client or its gateway. Sorted.
 const IN_REQUESTS: &[&str] = &[
@@ -86,11 +83,38 @@ const IN_RESPONSES: &[&str] = &[
     "x-varnish",
 ];
 
-/// The fields of a request that are kept, to be searched.
-pub static KEPT_IN_REQUESTS: LazyLock<Table> = LazyLock::new(|| Table::of(IN_REQUESTS, 0));
+/// What a field says of its message, beside what diagnosis reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Nothing.
+    None,
+    /// Content-Length.
+    Length,
+    /// Transfer-Encoding.
+    Coding,
+    /// Connection.
+    Connection,
+    /// Upgrade.
+    Upgrade,
+    /// Who asks: Cookie or Authorization.
+    Credentials,
+}
 
-/// The fields of a response that are kept, to be searched.
-pub static KEPT_IN_RESPONSES: LazyLock<Table> =
+/// Fields of either kind of message that say something of it.
+const MEANT: [(&str, Meaning); 6] = [
+    ("authorization", Meaning::Credentials),
+    ("connection", Meaning::Connection),
+    ("content-length", Meaning::Length),
+    ("cookie", Meaning::Credentials),
+    ("transfer-encoding", Meaning::Coding),
+    ("upgrade", Meaning::Upgrade),
+];
+
+/// The fields of a request that are read, to be searched.
+pub static READ_IN_REQUESTS: LazyLock<Table> = LazyLock::new(|| Table::of(IN_REQUESTS, 0));
+
+/// The fields of a response that are read, to be searched.
+pub static READ_IN_RESPONSES: LazyLock<Table> =
     LazyLock::new(|| Table::of(IN_RESPONSES, IN_REQUESTS.len()));
 
 /// A name of either list by its number: those of requests go first.
@@ -127,25 +151,76 @@ impl Name {
     }
 }
 
-/// Places of a [`Table`]'s index: a power of two, and several times as many as names, so that most names that are not kept
+/// Longest name in the lists.
+const NAME_MAX: usize = 32;
+
+/// A field that is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    name: &'static str,
+    /// As most products write it: `User-Agent`.
+    usual: [u8; NAME_MAX],
+    /// Its number, where it is kept.
+    pub kept: Option<Name>,
+    /// What it says of the message.
+    pub meaning: Meaning,
+}
+
+impl Known {
+    fn new(name: &'static str, kept: Option<Name>, meaning: Meaning) -> Self {
+        let mut usual = [0; NAME_MAX];
+        let mut begins = true;
+        for (place, letter) in usual.iter_mut().zip(name.bytes()) {
+            *place = match begins {
+                true => letter.to_ascii_uppercase(),
+                false => letter,
+            };
+            begins = letter == b'-';
+        }
+        Self {
+            name,
+            usual,
+            kept,
+            meaning,
+        }
+    }
+
+    /// Whether `name` is its name. The usual spelling first: to compare without case takes five times as long.
+    fn is(&self, name: &[u8]) -> bool {
+        self.usual.get(..self.name.len()) == Some(name)
+            || self.name.as_bytes().eq_ignore_ascii_case(name)
+    }
+}
+
+/// Places of a [`Table`]'s index: a power of two, and several times as many as names, so that most names that are not read
 /// meet an empty one.
 const PLACES: usize = 256;
 
-/// Names with an index: each field of each head is looked up, and most are not kept.
+/// Names with an index: each field of each head is looked up.
 #[derive(Debug)]
 pub struct Table {
-    names: &'static [&'static str],
-    /// Number of the first of them.
-    first: usize,
+    known: Vec<Known>,
     /// By [`place`], and the next free ones: one more than where a name stands, 0 for none.
     index: [u8; PLACES],
 }
 
 impl Table {
+    /// Of the names of a list, of which the first has the number `first`, and those that mean something.
     fn of(names: &'static [&'static str], first: usize) -> Self {
+        let meaning = |name: &str| {
+            let meant = MEANT.iter().find(|(meant, _)| *meant == name);
+            meant.map_or(Meaning::None, |(_, meaning)| *meaning)
+        };
+        let kept = (first..).zip(names).map(|(number, name)| {
+            let number = u8::try_from(number).ok().and_then(Name::numbered);
+            Known::new(name, number, meaning(name))
+        });
+        let meant = MEANT.iter().filter(|(name, _)| !names.contains(name));
+        let meant = meant.map(|(name, meaning)| Known::new(name, None, *meaning));
+        let known: Vec<_> = kept.chain(meant).collect();
         let mut index = [0; PLACES];
-        for (number, name) in (1..=u8::MAX).zip(names) {
-            let mut place = place(name.as_bytes());
+        for (number, known) in (1..=u8::MAX).zip(&known) {
+            let mut place = place(known.name.as_bytes());
             while index.get(place).is_some_and(|taken| *taken != 0) {
                 place = (place + 1) % PLACES;
             }
@@ -153,37 +228,33 @@ impl Table {
                 *free = number;
             }
         }
-        Self {
-            names,
-            first,
-            index,
-        }
+        Self { known, index }
     }
 
-    /// The entry that equals `lower`, a name in lower case.
+    /// The field of that name, whatever its case (RFC 9110, section 5.1).
     #[must_use]
-    pub fn find(&self, lower: &[u8]) -> Option<Name> {
-        let mut place = place(lower);
+    pub fn find(&self, name: &[u8]) -> Option<&Known> {
+        let mut place = place(name);
         loop {
             let at = usize::from(*self.index.get(place)?).checked_sub(1)?;
-            let name = *self.names.get(at)?;
-            if name.as_bytes() == lower {
-                return Name::numbered(u8::try_from(self.first + at).ok()?);
+            let known = self.known.get(at)?;
+            if known.is(name) {
+                return Some(known);
             }
             place = (place + 1) % PLACES;
         }
     }
 }
 
-/// Where a name is looked for first: by its length and the letters in which names of one length differ most.
+/// Where a name is looked for first, whatever its case: by its length and the letters in which names of one length differ
+/// most.
 fn place(name: &[u8]) -> usize {
     let middle = name.get(name.len() / 2);
     let (Some(first), Some(middle), Some(last)) = (name.first(), middle, name.last()) else {
         return 0;
     };
-    let letters = [(*first, 7), (*middle, 61), (*last, 17)];
-    let mixed = letters.map(|(letter, weight)| usize::from(letter) * weight);
-    (name.len() * 31 + mixed.iter().sum::<usize>()) % PLACES
+    let letter = |letter: &u8| usize::from(letter.to_ascii_lowercase());
+    (name.len() * 31 + letter(first) * 7 + letter(middle) * 61 + letter(last) * 17) % PLACES
 }
 
 #[cfg(test)]
@@ -191,16 +262,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_sorted_and_short_enough() {
-        for table in [&*KEPT_IN_REQUESTS, &*KEPT_IN_RESPONSES] {
-            assert!(table.names.is_sorted());
-            for name in table.names {
+    fn every_listed_name_is_found_in_either_case() {
+        for (names, table) in [
+            (IN_REQUESTS, &*READ_IN_REQUESTS),
+            (IN_RESPONSES, &*READ_IN_RESPONSES),
+        ] {
+            assert!(names.is_sorted());
+            for name in names {
                 assert!(name.len() <= NAME_MAX);
-                assert_eq!(table.find(name.as_bytes()).map(Name::as_str), Some(*name));
-                assert!(!["cookie", "set-cookie", "authorization"].contains(name));
+                for spelt in [name.to_string(), name.to_uppercase()] {
+                    let known = table.find(spelt.as_bytes()).unwrap();
+                    assert_eq!(known.kept.map(Name::as_str), Some(*name));
+                }
             }
-            for other in ["cookie", "content-length", "x-varnisg", "x", ""] {
-                assert_eq!(table.find(other.as_bytes()), None);
+            for (name, meaning) in MEANT {
+                let known = table.find(name.as_bytes()).unwrap();
+                assert_eq!(known.meaning, meaning);
+                assert_eq!(known.kept.is_some(), names.contains(&name));
+            }
+            for other in ["set-cookie", "x-varnisg", "x", ""] {
+                assert!(table.find(other.as_bytes()).is_none());
+            }
+            for secret in ["cookie", "set-cookie", "authorization"] {
+                assert!(!names.contains(&secret));
             }
         }
     }

@@ -34,6 +34,13 @@ pub enum StatusLine {
 #[must_use]
 pub fn status_line(bytes: &[u8]) -> StatusLine {
     const START: &[u8] = b"HTTP/1.";
+    // What nearly all begin with.
+    if let Some([b'0'..=b'9', b' ', a, b, c, b' ' | b'\r' | b'\n', ..]) = bytes.strip_prefix(START)
+        && [a, b, c].iter().all(|digit| digit.is_ascii_digit())
+    {
+        let digits = [a, b, c].map(|digit| u16::from(digit - b'0'));
+        return StatusLine::Status(digits.iter().fold(0, |status, digit| status * 10 + digit));
+    }
     let mut status = 0;
     let mut first_digit = None;
     for place in 0..=START.len() + 5 {
