@@ -1,7 +1,8 @@
 //! What the live path does with each packet, without the kernel: frames of a capture, from memory.
 //!
-//! In: a capture file. Out: packets a second on one core. As a live source does, each frame is copied into the batch of
-//! its tick; the ring for evidence and the analyzer take the batch, and the news are asked for.
+//! In: a capture file. Out: packets a second on one core. As a live source does, each frame is copied into a batch; the
+//! analyzer takes the batch, and the news are asked for. With --ring frames go to the ring for evidence as well, which is
+//! there only with --evidence: each is copied once more.
 
 #![allow(clippy::print_stderr, clippy::print_stdout, missing_docs)]
 
@@ -13,8 +14,12 @@ use gwcap::analyzer::{Analyzer, Options};
 use gwcap::capture::{self, CaptureError, Fill, Ring};
 use gwcap::frame::Batch;
 
-/// Frames of a tick: what comes in a hundredth of a second where a million come in one.
-const TICK_FRAMES: usize = 10_000;
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Frames of a batch, as the program cuts them.
+const BATCH_FRAMES: usize = 2_048;
 /// Bytes that are read at once; they are read before the clock starts.
 const READ_BYTES: usize = 8 << 20;
 /// The ring as it is unless `--ring` says otherwise.
@@ -22,13 +27,17 @@ const RING_BYTES: usize = 64 << 20;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [path] = words.as_slice() else {
-        eprintln!("usage: replay CAPTURE");
-        return ExitCode::from(2);
+    let (path, with_ring) = match words.as_slice() {
+        [path] => (path, false),
+        [option, path] if option == "--ring" => (path, true),
+        _ => {
+            eprintln!("usage: replay [--ring] CAPTURE");
+            return ExitCode::from(2);
+        }
     };
     match read(Path::new(path)) {
         Ok(batches) => {
-            replay(&batches);
+            replay(&batches, with_ring.then(|| Ring::new(RING_BYTES)));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -51,24 +60,25 @@ fn read(path: &Path) -> Result<Vec<Batch>, CaptureError> {
     }
 }
 
-fn replay(batches: &[Batch]) {
+fn replay(batches: &[Batch], mut ring: Option<Ring>) {
     let mut analyzer = Analyzer::new(Options {
         threads: 1,
         ..Options::default()
     });
-    let mut ring = Ring::new(RING_BYTES);
     let mut tick = Batch::default();
     let (mut frames, mut news) = (0, 0);
     let started = Instant::now();
     for batch in batches {
-        for records in batch.records.chunks(TICK_FRAMES) {
+        for records in batch.records.chunks(BATCH_FRAMES) {
             tick.clear();
             for record in records {
                 let start = tick.bytes.len();
                 tick.bytes.extend_from_slice(batch.frame(record).data);
                 tick.records.push(gwcap::frame::Record { start, ..*record });
             }
-            ring.push(&tick);
+            if let Some(ring) = &mut ring {
+                ring.push(&tick);
+            }
             analyzer.feed(&tick);
             news += analyzer.news(None).len();
             frames += records.len();

@@ -33,9 +33,9 @@ type Addr = (Vantage, IpAddr);
 pub struct Senders {
     first: Vec<((usize, Mark), Addr, Way)>,
     known: HashSet<(Addr, Way)>,
-    /// Senders that were noted lately, each in the place of its address: frames of a few senders take turns, and looking
-    /// each up in `known` took as long as reading its header.
-    latest: [Option<(Addr, Way)>; LATEST],
+    /// IPv4 senders that were noted lately with the way and the machine, each in the place of its address: frames of a few
+    /// senders take turns, and looking each up in `known` took as long as reading its header.
+    latest: [u64; LATEST],
 }
 
 /// Places for the latest senders: a power of two, more than a burst has senders.
@@ -52,15 +52,16 @@ impl Senders {
         if way == Way::Unknown || sender.is_unspecified() {
             return;
         }
-        let low = match sender {
-            IpAddr::V4(addr) => addr.octets()[3],
-            IpAddr::V6(addr) => addr.octets()[15],
-        };
-        let place = (usize::from(low) ^ (way as usize) << 3) % LATEST;
-        if let Some(latest) = self.latest.get_mut(place)
-            && latest.replace(one) == Some(one)
-        {
-            return;
+        if let IpAddr::V4(sender) = sender {
+            // Never 0, which stands for nobody.
+            let word =
+                (way as u64) << 48 | u64::from(vantage.0) << 32 | u64::from(sender.to_bits());
+            let place = (sender.to_bits() as usize ^ (way as usize) << 3) % LATEST;
+            if let Some(latest) = self.latest.get_mut(place)
+                && std::mem::replace(latest, word) == word
+            {
+                return;
+            }
         }
         if self.known.insert(one) {
             self.first.push((at, addr, way));

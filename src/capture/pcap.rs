@@ -36,6 +36,8 @@ const ORIGINAL_MAX: u32 = 1024 * 1024;
 pub(super) struct Pcap {
     order: Order,
     nanos_per_fraction: u32,
+    /// Fractions of a second in a second.
+    fractions: u32,
     header_len: usize,
     link: LinkType,
     /// Bytes of the check sequence at the end of every frame.
@@ -95,6 +97,7 @@ impl Pcap {
         Ok(Self {
             order,
             nanos_per_fraction,
+            fractions: NANOS_PER_SECOND as u32 / nanos_per_fraction,
             header_len,
             link: LinkType(link & 0xffff),
             check_len,
@@ -207,7 +210,7 @@ impl Pcap {
     /// read a few bytes beside its place, does too.
     fn odd(&self, header: Header) -> bool {
         header.captured > header.original
-            || header.fraction >= self.fractions()
+            || header.fraction >= self.fractions
             || self
                 .last_seconds
                 .is_some_and(|last| header.seconds.abs_diff(last) > TIME_STEP_MAX_S)
@@ -224,18 +227,13 @@ impl Pcap {
         Some(self.possible(next) && in_time)
     }
 
-    /// Fractions of a second in a second.
-    fn fractions(&self) -> u32 {
-        NANOS_PER_SECOND as u32 / self.nanos_per_fraction.max(1)
-    }
-
     /// Whether bytes at a guessed place look like a header: stricter, since chance is to be kept out.
     fn plausible(&self, header: Header, near: Option<u32>) -> bool {
         header.captured > 0
             && header.captured <= CAPTURED_MAX
             && header.captured <= header.original
             && header.original <= ORIGINAL_MAX
-            && header.fraction < self.fractions()
+            && header.fraction < self.fractions
             && near.is_none_or(|near| header.seconds.abs_diff(near) <= TIME_STEP_MAX_S)
     }
 

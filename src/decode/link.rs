@@ -15,14 +15,6 @@ const ARPHRD_IEEE80211_PRISM: u16 = 802;
 const ARPHRD_IEEE80211_RADIOTAP: u16 = 803;
 const ARPHRD_NETLINK: u16 = 824;
 
-/// All of them.
-const HEADED: [u16; 4] = [
-    ARPHRD_IEEE80211,
-    ARPHRD_IEEE80211_PRISM,
-    ARPHRD_IEEE80211_RADIOTAP,
-    ARPHRD_NETLINK,
-];
-
 /// Takes the link layer off a frame.
 ///
 /// # Errors
@@ -53,7 +45,11 @@ fn plain(link: LinkType, data: &[u8]) -> Option<Stripped> {
         _ => return None,
     };
     let is_ip = matches!(kind, [0x08, 0x00] | [0x86, 0xdd]);
-    (is_ip && !HEADED.contains(&device)).then_some(Stripped::plain(length))
+    let headed = matches!(
+        device,
+        ARPHRD_IEEE80211..=ARPHRD_IEEE80211_RADIOTAP | ARPHRD_NETLINK
+    );
+    (is_ip && !headed).then_some(Stripped::plain(length))
 }
 
 /// Takes any link layer off.

@@ -59,8 +59,9 @@ const IPV6_HEADER: usize = 40;
 /// Bytes of an IPv4 header without options.
 const IPV4_HEADER: usize = 20;
 
-/// Protocols whose header follows at once, so that there is nothing to pass over: TCP and UDP.
-const PLAIN: [u8; 2] = [6, 17];
+/// Protocols whose header follows at once, so that there is nothing to pass over.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// Reads the IP headers of `data`, of which `wire_len` bytes were on the wire.
 pub(super) fn read(data: &[u8], wire_len: usize) -> Result<Read<'_>, Refusal> {
@@ -99,7 +100,7 @@ fn plain_v4(data: &[u8]) -> Option<Network<'_>> {
     let total = usize::from(u16::from_be_bytes([t0, t1]));
     // Neither an offset nor "more fragments".
     let whole = u16::from_be_bytes([f0, f1]) & 0x3fff == 0;
-    if !whole || total < IPV4_HEADER || !PLAIN.contains(&protocol) {
+    if !whole || total < IPV4_HEADER || !matches!(protocol, TCP | UDP) {
         return None;
     }
     Some(Network {
@@ -118,7 +119,7 @@ fn plain_v6(data: &[u8]) -> Option<Network<'_>> {
     let header = data.first_chunk::<IPV6_HEADER>()?;
     let [first, _, _, _, l0, l1, next, ttl, ends @ ..] = *header;
     let length = usize::from(u16::from_be_bytes([l0, l1]));
-    if first >> 4 != 6 || length == 0 || !PLAIN.contains(&next) {
+    if first >> 4 != 6 || length == 0 || !matches!(next, TCP | UDP) {
         return None;
     }
     let (source, destination) = ends.split_first_chunk::<16>()?;

@@ -4,7 +4,9 @@
 //! The rule: a beat is told from equal intervals alone. Clients ask regularly too, so nothing counts that began while one
 //! was waiting.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
 
 use crate::flow::Endpoint;
 use crate::time::Timestamp;
@@ -44,11 +46,10 @@ impl Habitual {
     /// A request.
     #[must_use]
     pub fn request(server: Endpoint, method: &str, target: &str) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (method, target).hash(&mut hasher);
+        let line = FixedState::default().hash_one((method, target));
         Self {
             server,
-            line: hasher.finish().max(1),
+            line: line.max(1),
         }
     }
 }

@@ -244,6 +244,15 @@ impl<S> Entry<S> {
         end.min(hole).min(other)
     }
 
+    /// Whether nothing shortens its time: it is established, nobody closes it, and no hole is open.
+    pub(super) fn is_steady(&self) -> bool {
+        self.facts.established.is_some()
+            && self.life.closed.is_none()
+            && self.to_server.hole.is_none()
+            && self.to_client.hole.is_none()
+            && !(self.to_server.finished && self.to_client.finished)
+    }
+
     /// Gives up the holes whose time has come. True when the connection's own time has come too.
     pub(super) fn expire<F>(
         &mut self,

@@ -155,6 +155,9 @@ impl HalfStream {
     where
         F: FnMut(&mut S, &Connection, Mark, StreamEvent<'_>),
     {
+        if self.hole.is_none() && self.hole_end().is_none() {
+            return;
+        }
         while self.is_acknowledged() && self.reorder.as_ref().is_some_and(|r| is_crowded(r)) {
             self.give_up(out);
         }

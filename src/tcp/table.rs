@@ -298,6 +298,10 @@ impl<S: Default> ConnectionTable<S> {
 
 /// Moves a connection to an earlier second. A later one is found out when its turn comes.
 fn reschedule<S>(due: &mut BTreeMap<Due, FlowKey>, entry: &mut Entry<S>, key: FlowKey) {
+    if entry.is_steady() {
+        // Each of its segments moves the time on.
+        return;
+    }
     let deadline = entry.deadline();
     if deadline < entry.due {
         due.remove(&(entry.due, entry.facts.id));

@@ -117,6 +117,15 @@ pub static READ_IN_REQUESTS: LazyLock<Table> = LazyLock::new(|| Table::of(IN_REQ
 pub static READ_IN_RESPONSES: LazyLock<Table> =
     LazyLock::new(|| Table::of(IN_RESPONSES, IN_REQUESTS.len()));
 
+/// Both lists, one after the other: each name in the place of its number.
+static NUMBERED: [&str; IN_REQUESTS.len() + IN_RESPONSES.len()] = {
+    let mut all = [""; IN_REQUESTS.len() + IN_RESPONSES.len()];
+    let (of_requests, rest) = all.split_at_mut(IN_REQUESTS.len());
+    of_requests.copy_from_slice(IN_REQUESTS);
+    rest.copy_from_slice(IN_RESPONSES);
+    all
+};
+
 /// A name of either list by its number: those of requests go first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Name(u8);
@@ -141,11 +150,8 @@ impl Name {
     /// The name, in lower case.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        let number = usize::from(self.0);
-        let of_response = || IN_RESPONSES.get(number.checked_sub(IN_REQUESTS.len())?);
-        IN_REQUESTS
-            .get(number)
-            .or_else(of_response)
+        NUMBERED
+            .get(usize::from(self.0))
             .copied()
             .unwrap_or_default()
     }
