@@ -42,6 +42,12 @@ impl Timeline {
         if self.unanswered.len() > 2 * CONNECTIONS_MAX {
             self.unanswered.retain(|id| !answered(id));
         }
+        while let Some(id) = self.newcomers.take(now.second()) {
+            if let Some(record) = self.connections.get_mut(&id) {
+                record.newcomer = None;
+            }
+            self.look_again(id, now);
+        }
         while let Some(due) = self.due.take(now.second()) {
             for id in due {
                 self.look_again(id, now);
@@ -188,7 +194,11 @@ impl Timeline {
                 let record = connections.get(id);
                 record.is_some_and(|record| !record.answered)
             };
-            let Some(id) = unanswered.find(still).or_else(|| self.due.take_first()) else {
+            let next = || {
+                let due = self.due.take_first();
+                due.or_else(|| self.newcomers.take(i64::MAX))
+            };
+            let Some(id) = unanswered.find(still).or_else(next) else {
                 return;
             };
             let known = self.connections.contains_key(&id);

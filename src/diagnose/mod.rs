@@ -43,6 +43,7 @@ pub mod names;
 mod naming;
 pub mod neighbour;
 mod nested;
+mod newcomers;
 pub mod nothing;
 mod ocsp;
 pub mod order;

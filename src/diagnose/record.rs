@@ -59,7 +59,9 @@ pub struct ConnectionRecord {
     pub passed_on: bool,
     /// Marks of it that were compared with those of other connections.
     pub marks_compared: usize,
-    /// Whether it stands in the timeline's agenda.
+    /// Its number among the newcomers, until it came into full view.
+    pub newcomer: Option<u32>,
+    /// Whether it stands in the timeline's agenda, or among the newcomers.
     pub scheduled: bool,
 }
 
@@ -319,10 +321,12 @@ impl ConnectionRecord {
         self.exchanges.get(self.place_of(index)?).map(Box::as_ref)
     }
 
-    /// Where an exchange lies: they are numbered one after the other, and forgotten from the front.
+    /// Where an exchange lies: they are numbered one after the other, and forgotten from the front. It is looked for from the
+    /// latest, which was looked at lately; the first has lain for seconds, and no cache holds it any more.
     fn place_of(&self, index: u32) -> Option<usize> {
-        let first = self.exchanges.front()?.id.index;
-        let guess = usize::try_from(index.checked_sub(first)?).ok()?;
+        let latest = self.exchanges.back()?.id.index;
+        let behind = usize::try_from(latest.checked_sub(index)?).ok()?;
+        let guess = (self.exchanges.len() - 1).saturating_sub(behind);
         let there = self.exchanges.get(guess);
         if there.is_some_and(|exchange| exchange.id.index == index) {
             return Some(guess);

@@ -18,6 +18,7 @@ use crate::diagnose::clocks::Clocks;
 use crate::diagnose::host::{Host, Service, whose};
 use crate::diagnose::lookup::LookupRecord;
 use crate::diagnose::machines::Machines;
+use crate::diagnose::newcomers::Newcomers;
 use crate::diagnose::record::{AttemptId, ConnectionRecord, ExchangeRecord};
 use crate::diagnose::services::Services;
 use crate::diagnose::trust::Trust;
@@ -72,6 +73,8 @@ pub struct Timeline {
     machines: Machines,
     /// Connections in order of the second in which they are to be looked at again.
     pub(super) due: Agenda<ConnectionId>,
+    /// Connections that were opened in the last seconds.
+    pub(super) newcomers: Newcomers,
     /// Connections in the order of their opening, as long as they may be unanswered: see `make_room`.
     pub(super) unanswered: VecDeque<ConnectionId>,
     /// How many there are that nobody has answered.

@@ -22,7 +22,7 @@ pub const BATCH_BYTES: usize = 256 * 1024;
 
 /// Most bytes of a batch. Of frames that offload has joined, a mebibyte holds a few hundred, and handing out the work took a
 /// sixth of the time; beyond this nothing more is gained.
-const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Frames that a batch is to hold, as far as the bytes allow. What they bring about (twice, as diagnosis is a batch behind)
 /// fits the second cache of a core: with four times as many, requests and responses took a sixth longer.

@@ -59,6 +59,12 @@ impl Timeline {
         {
             service.note(facts, idle);
         }
+        if !facts.flags_only
+            && let Some(number) = record.newcomer.take()
+        {
+            self.newcomers.came_into_view(number);
+            record.scheduled = false;
+        }
         if !record.scheduled && record.needs_a_look() {
             record.scheduled = true;
             self.due.insert(self.second + 1, facts.id);
@@ -152,7 +158,8 @@ impl Timeline {
             .remove(&(input, facts.client, facts.server));
         let stream_number = quoted.unwrap_or_else(|| self.next_stream(input));
         self.opened += 1;
-        self.due.insert(facts.opened.time.second() + 2, facts.id);
+        let look = facts.opened.time.second() + 2;
+        let newcomer = facts.flags_only.then(|| self.newcomers.add(look, facts.id));
         let record = ConnectionRecord {
             facts: Arc::clone(facts),
             stream_number,
@@ -169,7 +176,8 @@ impl Timeline {
             claimed: false,
             passed_on: false,
             marks_compared: 0,
-            scheduled: true,
+            scheduled: newcomer.is_some(),
+            newcomer,
         };
         self.connections.insert(facts.id, Box::new(record));
         let opening = Habitual::opening(facts.server);

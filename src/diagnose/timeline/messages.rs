@@ -1,6 +1,6 @@
 //! What is said on connections. In: observations of messages. Out: the timeline's records of exchanges.
 
-use super::{BAD_REQUEST, EXCHANGES_PER_CONNECTION_MAX, Timeline, exchange_of};
+use super::{BAD_REQUEST, EXCHANGES_PER_CONNECTION_MAX, SETTLED_KEPT_NANOS, Timeline, exchange_of};
 use crate::diagnose::gateway;
 use crate::diagnose::gateway::product::header;
 use crate::diagnose::record::{AttemptId, ExchangeRecord, Interims};
@@ -15,7 +15,9 @@ impl Timeline {
         };
         let exchange = ExchangeRecord::new(id, offset, at, record);
         if !std::mem::replace(&mut record.scheduled, true) {
-            self.due.insert(self.second + 2, id.connection);
+            // Before that it cannot be forgotten.
+            let over = at.time.plus_nanos(SETTLED_KEPT_NANOS).second() + 1;
+            self.due.insert(over.max(self.second + 2), id.connection);
         }
         let (flags_only, server_endpoint) = (record.facts.flags_only, record.facts.server);
         if record.exchanges.capacity() == 0 {
@@ -69,20 +71,20 @@ impl Timeline {
         }
         let (vantage, server) = (record.facts.vantage, record.facts.server);
         let after_header = record.proxy_header.is_some();
-        if let Seen::RequestHead { head, .. } = what {
-            let what = Habitual::request(server, &head.method, &head.target);
-            let client = record.facts.client.addr;
-            self.note_habit(vantage, client, what, head.at);
-        }
         if let Seen::ResponseHead { head, .. } = what {
             self.clock.dated(server.addr, head);
         }
-        let record = self.connections.get_mut(&id.connection);
-        let Some(exchange) = record.and_then(|record| record.exchange_mut(id.index)) else {
-            return;
-        };
+        let client = record.facts.client.addr;
+        let exchange = record.exchange_mut(id.index);
+        if let Seen::RequestHead { head, .. } = what {
+            if let Some(exchange) = exchange {
+                exchange.request = Some(head.clone());
+            }
+            let what = Habitual::request(server, &head.method, &head.target);
+            return self.note_habit(vantage, client, what, head.at);
+        }
+        let Some(exchange) = exchange else { return };
         match what {
-            Seen::RequestHead { head, .. } => exchange.request = Some(head.clone()),
             Seen::RequestEnd { end, .. } => exchange.request_end = Some(*end),
             Seen::ResponseStart { at, .. } => {
                 exchange.response_at = Some(*at);

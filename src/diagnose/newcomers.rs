@@ -1,0 +1,87 @@
+//! Connections that were opened lately. In: openings, and which of them came into full view. Out: the others, when they are
+//! to be looked at.
+//!
+//! The rule: nearly all are in full view a moment after they were opened, and then there is nothing to look for. To visit
+//! each of them seconds later, when no cache held it any more, took a tenth of the time that short connections take.
+
+use std::collections::VecDeque;
+
+use crate::tcp::event::ConnectionId;
+
+/// A connection that was opened.
+#[derive(Debug)]
+struct Newcomer {
+    /// When it is to be looked at.
+    second: i64,
+    id: ConnectionId,
+    in_view: bool,
+}
+
+/// Connections in the order of their opening.
+#[derive(Debug, Default)]
+pub struct Newcomers {
+    queue: VecDeque<Newcomer>,
+    /// Number of the first in the queue.
+    first: u32,
+}
+
+impl Newcomers {
+    /// Adds one that is to be looked at in `second`, and gives its number. Numbers come again after four thousand million.
+    pub fn add(&mut self, second: i64, id: ConnectionId) -> u32 {
+        let number = self.first.wrapping_add(self.queue.len() as u32);
+        self.queue.push_back(Newcomer {
+            second,
+            id,
+            in_view: false,
+        });
+        number
+    }
+
+    /// That one need not be looked at any more.
+    pub fn came_into_view(&mut self, number: u32) {
+        let place = number.wrapping_sub(self.first);
+        if let Some(newcomer) = self.queue.get_mut(place as usize) {
+            newcomer.in_view = true;
+        }
+    }
+
+    /// Takes the next that did not come into view, if its second is not after `until`.
+    pub fn take(&mut self, until: i64) -> Option<ConnectionId> {
+        loop {
+            let front = self.queue.front()?;
+            if front.second > until {
+                return None;
+            }
+            let newcomer = self.queue.pop_front()?;
+            self.first = self.first.wrapping_add(1);
+            if !newcomer.in_view {
+                return Some(newcomer.id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::FrameId;
+
+    #[test]
+    fn who_is_in_view_is_passed_over_and_late_numbers_do_no_harm() {
+        let id = |number| ConnectionId(FrameId::new(0, number));
+        let mut newcomers = Newcomers {
+            first: u32::MAX - 1,
+            ..Newcomers::default()
+        };
+        let numbers: Vec<u32> = (0..5).map(|n| newcomers.add(2 + n, id(n as u64))).collect();
+        newcomers.came_into_view(numbers[1]);
+        newcomers.came_into_view(numbers[3]);
+        assert_eq!(newcomers.take(1), None);
+        assert_eq!(newcomers.take(4), Some(id(0)));
+        assert_eq!(newcomers.take(4), Some(id(2)));
+        assert_eq!(newcomers.take(4), None);
+        newcomers.came_into_view(numbers[0]);
+        assert_eq!(newcomers.take(i64::MAX), Some(id(4)));
+        assert_eq!(newcomers.take(i64::MAX), None);
+    }
+}
