@@ -1,12 +1,16 @@
 //! Connections that were opened lately. In: openings, and which of them came into full view. Out: the others, when they are
 //! to be looked at.
 //!
-//! The rule: nearly all are in full view a moment after they were opened, and then there is nothing to look for. To visit
-//! each of them seconds later, when no cache held it any more, took a tenth of the time that short connections take.
+//! The rule: nearly all are in full view a moment after they were opened, and then there is nothing to look for: to visit
+//! each of them seconds later, when no cache holds it any more, costs more than it tells.
 
 use std::collections::VecDeque;
 
 use crate::tcp::event::ConnectionId;
+
+/// Most that wait to be looked at: more than there are connections that are remembered and not in view, so that those beyond
+/// are stale, but in a capture whose clock stands still. 6 MB.
+const NEWCOMERS_MAX: usize = 262_144;
 
 /// A connection that was opened.
 #[derive(Debug)]
@@ -35,6 +39,11 @@ impl Newcomers {
             in_view: false,
         });
         number
+    }
+
+    /// Takes the oldest that did not come into view where there are too many: it is to be looked at sooner.
+    pub fn crowded_out(&mut self) -> Option<ConnectionId> {
+        (self.queue.len() >= NEWCOMERS_MAX).then(|| self.take(i64::MAX))?
     }
 
     /// That one need not be looked at any more.
@@ -83,5 +92,19 @@ mod tests {
         newcomers.came_into_view(numbers[0]);
         assert_eq!(newcomers.take(i64::MAX), Some(id(4)));
         assert_eq!(newcomers.take(i64::MAX), None);
+        assert_eq!(newcomers.crowded_out(), None);
+    }
+
+    #[test]
+    fn there_are_never_too_many() {
+        let id = |number| ConnectionId(FrameId::new(0, number));
+        let mut newcomers = Newcomers::default();
+        for number in 0..NEWCOMERS_MAX as u64 + 3 {
+            let out = newcomers.crowded_out();
+            assert_eq!(out.is_some(), number >= NEWCOMERS_MAX as u64);
+            newcomers.add(2, id(number));
+        }
+        assert_eq!(newcomers.queue.len(), NEWCOMERS_MAX);
+        assert_eq!(newcomers.take(2), Some(id(3)));
     }
 }

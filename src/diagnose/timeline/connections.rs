@@ -159,7 +159,15 @@ impl Timeline {
         let stream_number = quoted.unwrap_or_else(|| self.next_stream(input));
         self.opened += 1;
         let look = facts.opened.time.second() + 2;
-        let newcomer = facts.flags_only.then(|| self.newcomers.add(look, facts.id));
+        let newcomer = facts.flags_only.then(|| {
+            if let Some(early) = self.newcomers.crowded_out()
+                && let Some(record) = self.connections.get_mut(&early)
+            {
+                record.newcomer = None;
+                self.due.insert(self.second + 1, early);
+            }
+            self.newcomers.add(look, facts.id)
+        });
         let record = ConnectionRecord {
             facts: Arc::clone(facts),
             stream_number,
