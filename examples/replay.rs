@@ -18,8 +18,9 @@ use gwcap::frame::Batch;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Frames of a batch, as the program cuts them.
+/// Frames of a batch, and its bytes, as the program cuts them.
 const BATCH_FRAMES: usize = 2_048;
+const BATCH_BYTES_MAX: usize = 2 << 20;
 /// Bytes that are read at once; they are read before the clock starts.
 const READ_BYTES: usize = 8 << 20;
 /// The ring as it is unless `--ring` says otherwise.
@@ -68,22 +69,26 @@ fn replay(batches: &[Batch], mut ring: Option<Ring>) {
     let mut tick = Batch::default();
     let (mut frames, mut news) = (0, 0);
     let started = Instant::now();
+    let mut take = |tick: &mut Batch| {
+        if let Some(ring) = &mut ring {
+            ring.push(tick);
+        }
+        analyzer.feed(tick);
+        news += analyzer.news(None).len();
+        frames += tick.records.len();
+        tick.clear();
+    };
     for batch in batches {
-        for records in batch.records.chunks(BATCH_FRAMES) {
-            tick.clear();
-            for record in records {
-                let start = tick.bytes.len();
-                tick.bytes.extend_from_slice(batch.frame(record).data);
-                tick.records.push(gwcap::frame::Record { start, ..*record });
+        for record in &batch.records {
+            let start = tick.bytes.len();
+            tick.bytes.extend_from_slice(batch.frame(record).data);
+            tick.records.push(gwcap::frame::Record { start, ..*record });
+            if tick.records.len() >= BATCH_FRAMES || tick.bytes.len() >= BATCH_BYTES_MAX {
+                take(&mut tick);
             }
-            if let Some(ring) = &mut ring {
-                ring.push(&tick);
-            }
-            analyzer.feed(&tick);
-            news += analyzer.news(None).len();
-            frames += records.len();
         }
     }
+    take(&mut tick);
     let seconds = started.elapsed().as_secs_f64();
     let rate = frames as f64 / seconds;
     println!("{frames} packets in {seconds:.3} s: {rate:.0} packets/s, {news} news");

@@ -33,9 +33,9 @@ type Addr = (Vantage, IpAddr);
 pub struct Senders {
     first: Vec<((usize, Mark), Addr, Way)>,
     known: HashSet<(Addr, Way)>,
-    /// IPv4 senders that were noted lately with the way and the machine, each in the place of its address: frames of a few
-    /// senders take turns, and looking each up in `known` took as long as reading its header.
-    latest: [u64; LATEST],
+    /// Addresses that were noted lately, with the way, the version of IP and the machine, each in the place of its last bits:
+    /// frames of a few senders take turns, and to look each up in `known` takes nearly as long as to read its header.
+    latest: [(u128, u32); LATEST],
 }
 
 /// Places for the latest senders: a power of two, more than a burst has senders.
@@ -52,16 +52,17 @@ impl Senders {
         if way == Way::Unknown || sender.is_unspecified() {
             return;
         }
-        if let IpAddr::V4(sender) = sender {
-            // Never 0, which stands for nobody.
-            let word =
-                (way as u64) << 48 | u64::from(vantage.0) << 32 | u64::from(sender.to_bits());
-            let place = (sender.to_bits() as usize ^ (way as usize) << 3) % LATEST;
-            if let Some(latest) = self.latest.get_mut(place)
-                && std::mem::replace(latest, word) == word
-            {
-                return;
-            }
+        let (bits, six) = match sender {
+            IpAddr::V4(addr) => (u128::from(addr.to_bits()), 0),
+            IpAddr::V6(addr) => (addr.to_bits(), 1),
+        };
+        // The second is never 0, which stands for nobody.
+        let short = (bits, (way as u32) << 17 | six << 16 | u32::from(vantage.0));
+        let place = (bits as usize ^ (way as usize) << 3) % LATEST;
+        if let Some(latest) = self.latest.get_mut(place)
+            && std::mem::replace(latest, short) == short
+        {
+            return;
         }
         if self.known.insert(one) {
             self.first.push((at, addr, way));

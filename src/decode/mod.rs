@@ -27,7 +27,7 @@ use fragment::Origin;
 pub use fragment::{Fragment, LostPieces, Reassembler, Whole};
 use layer::Skip;
 pub use local::way;
-use network::{Network, Read};
+use network::{Network, Read, TCP, UDP};
 use segment::{Datagram, IcmpError, Packet, Resolution, Segment};
 use tunnel::TUNNELS_MAX;
 
@@ -37,9 +37,6 @@ pub const FRAMES_CUT: LossName = "frames_cut_inside_headers";
 pub const FRAMES_MALFORMED: LossName = "frames_with_malformed_headers";
 /// Frames with more tunnels inside each other than are followed.
 pub const TUNNELS_TOO_DEEP: LossName = "tunnels_nested_too_deep";
-
-/// The number of TCP among the protocols of IP (IANA protocol-numbers).
-const TCP: u8 = 6;
 
 /// What a frame carries.
 #[derive(Clone, Debug)]
@@ -173,7 +170,7 @@ fn packet<'a>(origin: &Origin, network: &Network<'a>, loss: &mut Loss) -> Option
     match network.protocol {
         1 => origin.icmp(icmp::Version::V4, network, loss),
         TCP => counted(origin.segment(network), loss),
-        17 => counted(origin.datagram(network), loss).inspect(|packet| name_sealed(packet, loss)),
+        UDP => counted(origin.datagram(network), loss).inspect(|packet| name_sealed(packet, loss)),
         58 => match neighbour::discovery(network) {
             Some(message) => origin.resolution(message, loss),
             None => origin.icmp(icmp::Version::V6, network, loss),

@@ -109,12 +109,6 @@ pub(super) fn tcp(data: &[u8], wire_len: usize) -> Result<Tcp<'_>, Refusal> {
 fn options(mut bytes: &[u8]) -> Options {
     let mut found = Options::default();
     // What nearly every segment of a connection carries: two fillers and the timestamps.
-    if let [1, 1, 8, 10, values @ ..] = bytes
-        && let ([value, echo], []) = values.as_chunks::<4>()
-    {
-        found.timestamps = Some((u32::from_be_bytes(*value), u32::from_be_bytes(*echo)));
-        return found;
-    }
     loop {
         bytes = match *bytes {
             [1, ref rest @ ..] => rest,

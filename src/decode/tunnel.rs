@@ -5,7 +5,7 @@
 
 use crate::decode::ether::{self, BRIDGED, ip_by_version, word};
 use crate::decode::layer::{Id, Skip, Stripped, with_id};
-use crate::decode::network::Network;
+use crate::decode::network::{Network, TCP, UDP};
 use crate::flow::Overlay;
 
 /// Most tunnels around a packet: a mirrored overlay inside an overlay has three, and a frame of a hostile file could
@@ -28,8 +28,8 @@ const PORT_GTP_U: u16 = 2152;
 pub(super) fn enter(network: &Network<'_>, overlay: Overlay) -> Result<Option<Stripped>, Skip> {
     let data = network.payload;
     match network.protocol {
-        6 => Ok(None),
-        17 => in_udp(network, overlay),
+        TCP => Ok(None),
+        UDP => in_udp(network, overlay),
         // IP in IP (RFC 2003, RFC 4213): no id, and often in one direction only, as a load balancer sends it.
         4 | 41 => ip_by_version(data, 0, overlay).map(Some),
         47 => gre(data, overlay).map(Some),

@@ -43,9 +43,6 @@ impl Timeline {
             self.unanswered.retain(|id| !answered(id));
         }
         while let Some(id) = self.newcomers.take(now.second()) {
-            if let Some(record) = self.connections.get_mut(&id) {
-                record.newcomer = None;
-            }
             self.look_again(id, now);
         }
         while let Some(due) = self.due.take(now.second()) {
@@ -60,6 +57,7 @@ impl Timeline {
         let Some(record) = self.connections.get_mut(&id) else {
             return;
         };
+        record.newcomer = None;
         let at = Mark {
             time: now,
             ..Mark::default()

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use crate::tcp::event::ConnectionId;
 
-/// Most that wait to be looked at: more than there are connections that are remembered and not in view, so that those beyond
-/// are stale, but in a capture whose clock stands still. 6 MB.
+/// Most that wait to be looked at, 6 MB: twice as many as there are connections that are remembered, so that the oldest are
+/// forgotten or in view. One that is neither is looked at a second later, and nothing is lost.
 const NEWCOMERS_MAX: usize = 262_144;
 
 /// A connection that was opened.
@@ -46,7 +46,7 @@ impl Newcomers {
         (self.queue.len() >= NEWCOMERS_MAX).then(|| self.take(i64::MAX))?
     }
 
-    /// That one need not be looked at any more.
+    /// That one need not be looked at any more. A number whose turn has come changes nothing.
     pub fn came_into_view(&mut self, number: u32) {
         let place = number.wrapping_sub(self.first);
         if let Some(newcomer) = self.queue.get_mut(place as usize) {

@@ -59,7 +59,7 @@ pub struct ConnectionRecord {
     pub passed_on: bool,
     /// Marks of it that were compared with those of other connections.
     pub marks_compared: usize,
-    /// Its number among the newcomers, until it came into full view.
+    /// Its number among the newcomers, until it came into full view or was looked at.
     pub newcomer: Option<u32>,
     /// Whether it stands in the timeline's agenda, or among the newcomers.
     pub scheduled: bool,

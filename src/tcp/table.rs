@@ -300,6 +300,7 @@ impl<S: Default> ConnectionTable<S> {
 fn reschedule<S>(due: &mut BTreeMap<Due, FlowKey>, entry: &mut Entry<S>, key: FlowKey) {
     if entry.is_steady() {
         // Each of its segments moves the time on.
+        debug_assert!(entry.deadline() >= entry.due, "a steady time grew shorter");
         return;
     }
     let deadline = entry.deadline();

@@ -160,10 +160,7 @@ impl Timeline {
         self.opened += 1;
         let look = facts.opened.time.second() + 2;
         let newcomer = facts.flags_only.then(|| {
-            if let Some(early) = self.newcomers.crowded_out()
-                && let Some(record) = self.connections.get_mut(&early)
-            {
-                record.newcomer = None;
+            if let Some(early) = self.newcomers.crowded_out() {
                 self.due.insert(self.second + 1, early);
             }
             self.newcomers.add(look, facts.id)

@@ -191,7 +191,7 @@ impl Known {
         }
     }
 
-    /// Whether `name` is its name. The usual spelling first: to compare without case takes five times as long.
+    /// Whether `name` is its name. The usual spelling first: to compare without case is most of the search.
     fn is(&self, name: &[u8]) -> bool {
         self.usual.get(..self.name.len()) == Some(name)
             || self.name.as_bytes().eq_ignore_ascii_case(name)
